@@ -1,0 +1,164 @@
+/**
+ * The cluster: who takes part, under which limits. This is data that every replica and client must hold byte for byte
+ * alike (its hash is the cluster id); where a process listens or keeps its files is not in here.
+ */
+import { NarsesError } from "./errors.ts";
+import { REPLICAS_MAX, type Digest, type Epoch, type ReplicaId } from "./ids.ts";
+import { faultsTolerated, quorums, type Quorums } from "./quorum.ts";
+
+/** The one signature rule a cluster may use (see `crypto`). In the config so that a change of rule is a change of epoch. */
+export const SIGNATURE_SUITE = "ed25519-strict" as const;
+
+export interface ReplicaInfo {
+  readonly id: ReplicaId;
+  /** Ed25519 public key that signs protocol messages, 64 hex digits. */
+  readonly publicKey: string;
+  /** Ed25519 public key of the libp2p identity, 64 hex digits. */
+  readonly networkKey: string;
+  /** Multiaddrs to dial, for example /ip4/127.0.0.1/tcp/7100. */
+  readonly addresses: readonly string[];
+}
+
+export interface ClusterConfig {
+  readonly version: 1;
+  readonly name: string;
+  readonly epoch: Epoch;
+  readonly f: number;
+  readonly signatureSuite: typeof SIGNATURE_SUITE;
+  /** In order of id. */
+  readonly replicas: readonly ReplicaInfo[];
+  /** "open": any key may submit and the application decides; "listed": only `clientKeys`. */
+  readonly clients: "open" | "listed";
+  readonly clientKeys: readonly string[];
+  readonly parameters: Parameters;
+  /** Application genesis: JSON, given to the state machine once. */
+  readonly genesis: unknown;
+}
+
+/** Protocol parameters. Times are ticks of TICK_MS. Every bound here is enforced; see LIMITS in the README of `core`. */
+export interface Parameters {
+  /** K: a checkpoint every K slots. */
+  readonly checkpointInterval: number;
+  /** L: slots between low and high watermark; a multiple of K, at least 2K. */
+  readonly logWindow: number;
+  /** Slots proposed and not yet executed by a primary, at most. ≤ L/2. */
+  readonly pipelineDepth: number;
+  readonly batchBytesMax: number;
+  readonly batchOperationsMax: number;
+  /** A waiting bundle is proposed after this many ticks at the latest, if the pipeline has room. 0: at once. */
+  readonly batchDelayTicks: number;
+  readonly bundleBytesMax: number;
+  readonly bundleOperationsMax: number;
+  /** Waiting bundles a replica holds, at most. */
+  readonly pendingBundlesMax: number;
+  /** Request ids a session may have outstanding above its low mark. */
+  readonly sessionWindow: number;
+  /** A backup suspects the primary when its oldest waiting request is this old. */
+  readonly requestTimeoutTicks: number;
+  /** The same when the connection to the primary is lost. */
+  readonly disconnectTimeoutTicks: number;
+  /** Wait for NEW-VIEW once Q view changes are held; doubles with each failed view. */
+  readonly viewChangeTimeoutTicks: number;
+  /** Highest exponent of the doubling. */
+  readonly backoffExponentMax: number;
+  /** STATUS period while something is outstanding. */
+  readonly statusIntervalTicks: number;
+}
+
+export const TICK_MS = 10;
+
+export const DEFAULT_PARAMETERS: Parameters = {
+  checkpointInterval: 128,
+  logWindow: 256,
+  pipelineDepth: 8,
+  batchBytesMax: 1 << 20,
+  batchOperationsMax: 2_000,
+  batchDelayTicks: 0,
+  bundleBytesMax: 256 << 10,
+  bundleOperationsMax: 256,
+  pendingBundlesMax: 4_096,
+  sessionWindow: 4_096,
+  requestTimeoutTicks: 100,
+  disconnectTimeoutTicks: 15,
+  viewChangeTimeoutTicks: 50,
+  backoffExponentMax: 8,
+  statusIntervalTicks: 10,
+};
+
+/** Votes in one frame, at most: bounds the size of a certificate's frame. */
+export const VOTES_PER_FRAME_MAX = 64;
+/** Slots one STATUS describes, at most. */
+export const STATUS_SLOTS_MAX = 512;
+/** No frame is larger: a replica drops the connection that announces one. */
+export const FRAME_BYTES_MAX: number = 32 << 20;
+
+function invalid(field: string, problem: string): NarsesError {
+  return new NarsesError("CONFIG_INVALID", `cluster file: ${field} ${problem}`, { field });
+}
+
+function range(field: string, value: number, min: number, max: number): void {
+  if (!Number.isSafeInteger(value) || value < min || value > max) throw invalid(field, `must be an integer from ${min} to ${max}, got ${value}`);
+}
+
+/** @throws NarsesError CONFIG_INVALID naming the first parameter out of range, or the relation that fails. */
+export function checkParameters(p: Parameters): void {
+  range("parameters.checkpointInterval", p.checkpointInterval, 1, 65_536);
+  range("parameters.logWindow", p.logWindow, 2 * p.checkpointInterval, 131_072);
+  if (p.logWindow % p.checkpointInterval !== 0) throw invalid("parameters.logWindow", `must be a multiple of checkpointInterval ${p.checkpointInterval}, got ${p.logWindow}`);
+  range("parameters.pipelineDepth", p.pipelineDepth, 1, Math.max(1, Math.floor(p.logWindow / 2)));
+  range("parameters.bundleBytesMax", p.bundleBytesMax, 256, 4 << 20);
+  range("parameters.batchBytesMax", p.batchBytesMax, p.bundleBytesMax, 8 << 20);
+  range("parameters.bundleOperationsMax", p.bundleOperationsMax, 1, 4_096);
+  range("parameters.batchOperationsMax", p.batchOperationsMax, p.bundleOperationsMax, 65_536);
+  range("parameters.batchDelayTicks", p.batchDelayTicks, 0, 1_000);
+  range("parameters.pendingBundlesMax", p.pendingBundlesMax, 1, 1 << 20);
+  range("parameters.sessionWindow", p.sessionWindow, p.bundleOperationsMax, 1 << 16);
+  range("parameters.requestTimeoutTicks", p.requestTimeoutTicks, 2, 1_000_000);
+  range("parameters.disconnectTimeoutTicks", p.disconnectTimeoutTicks, 1, p.requestTimeoutTicks);
+  range("parameters.viewChangeTimeoutTicks", p.viewChangeTimeoutTicks, 2, 1_000_000);
+  range("parameters.backoffExponentMax", p.backoffExponentMax, 0, 20);
+  range("parameters.statusIntervalTicks", p.statusIntervalTicks, 1, 10_000);
+}
+
+function checkKeys(field: string, keys: readonly { readonly at: string; readonly key: string }[]): void {
+  const seen = new Map<string, string>();
+  for (const { at, key } of keys) {
+    if (!/^[0-9a-f]{64}$/.test(key)) throw invalid(at, "must be 64 lower-case hex digits");
+    const other = seen.get(key);
+    if (other !== undefined) throw invalid(at, `is the same key as ${other}: every ${field} needs its own`);
+    seen.set(key, at);
+  }
+}
+
+/**
+ * Checks everything about a cluster that needs no cryptography (key validity is checked by `crypto`).
+ * @throws NarsesError CONFIG_INVALID naming the field and the limit.
+ */
+export function checkCluster(c: ClusterConfig): Quorums {
+  const n = c.replicas.length;
+  range("replicas (count)", n, 1, REPLICAS_MAX);
+  range("f", c.f, 0, faultsTolerated(REPLICAS_MAX));
+  if (n < 3 * c.f + 1) throw invalid("f", `= ${c.f} needs at least 3f+1 = ${3 * c.f + 1} replicas, the file lists ${n}; add replicas or lower f to ${faultsTolerated(n)}`);
+  if (c.signatureSuite !== SIGNATURE_SUITE) throw invalid("signatureSuite", `must be "${SIGNATURE_SUITE}", got ${JSON.stringify(c.signatureSuite)}`);
+  c.replicas.forEach((r, i) => {
+    if (r.id !== i) throw invalid(`replicas[${i}].id`, `must be ${i} (replicas are listed in order of id), got ${r.id}`);
+    if (r.addresses.length === 0) throw invalid(`replicas[${i}].addresses`, "must name at least one multiaddr");
+  });
+  checkKeys("replica", c.replicas.flatMap((r, i) => [
+    { at: `replicas[${i}].publicKey`, key: r.publicKey },
+    { at: `replicas[${i}].networkKey`, key: r.networkKey },
+  ]));
+  checkKeys("client", c.clientKeys.map((key, i) => ({ at: `clientKeys[${i}]`, key })));
+  checkParameters(c.parameters);
+  return quorums(n, c.f);
+}
+
+/** What an engine needs to know of its cluster. */
+export interface EngineConfig {
+  readonly self: ReplicaId;
+  readonly epoch: Epoch;
+  readonly quorums: Quorums;
+  readonly parameters: Parameters;
+  /** Hash of the genesis block: the root of the stable checkpoint at 0. */
+  readonly genesisRoot: Digest;
+}

@@ -1,0 +1,14 @@
+export * from "./ids.ts";
+export * from "./hex.ts";
+export * from "./assert.ts";
+export * from "./errors.ts";
+export * from "./reject.ts";
+export * from "./quorum.ts";
+export * from "./config.ts";
+export type * from "./messages.ts";
+export * from "./verified.ts";
+export * from "./records.ts";
+export type * from "./input.ts";
+export type * from "./effect.ts";
+export * from "./ports.ts";
+export type * from "./receipt.ts";

@@ -1,0 +1,26 @@
+/** What an ordering engine can be told. Inputs are facts; the engine never asks for more by waiting. */
+import type { Bundle, Checkpoint, NewView, PeerMessage, PrePrepare, Signed, ViewChange, Votes } from "./messages.ts";
+import type { Digest, ReplicaId, SeqNum } from "./ids.ts";
+import type { Rejection } from "./reject.ts";
+import type { Verified } from "./verified.ts";
+
+export type OwnMessage = Signed<PrePrepare> | Signed<Votes> | Signed<Checkpoint> | Signed<ViewChange> | Signed<NewView>;
+
+export type Input =
+  /** First and once: a fresh engine says nothing; a recovered one re-sends what its log says it may have said. */
+  | { readonly type: "start"; readonly wallMs: number }
+  /** One tick of the monotonic clock (TICK_MS) has passed. `wallMs` is the wall clock, used for timestamps only. */
+  | { readonly type: "tick"; readonly wallMs: number }
+  /** A client's bundle, admitted by the shell (signature checked, not yet fully executed). */
+  | { readonly type: "request"; readonly bundle: Verified<Bundle> }
+  | { readonly type: "message"; readonly from: ReplicaId; readonly message: Verified<PeerMessage> }
+  /** This replica's own message, now signed, and everything it depends on durable. Own votes count from here on. */
+  | { readonly type: "own"; readonly signed: OwnMessage }
+  /** Slot `seq` was executed; `obsolete` names waiting bundles whose every request id has been executed meanwhile. */
+  | { readonly type: "executed"; readonly seq: SeqNum; readonly obsolete: readonly Digest[] }
+  /** State as of `seq` (a multiple of K) is durable; `root` is the hash of block `seq`. */
+  | { readonly type: "checkpointed"; readonly seq: SeqNum; readonly root: Digest }
+  /** The transport gained or lost the connection to a peer. A hint for timers, never for safety. */
+  | { readonly type: "peer"; readonly replica: ReplicaId; readonly connected: boolean }
+  /** The verifier proved that `replica` sent something no correct replica sends. */
+  | { readonly type: "misbehaviour"; readonly replica: ReplicaId; readonly rejection: Rejection };

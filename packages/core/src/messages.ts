@@ -1,0 +1,237 @@
+/**
+ * The messages of PBFT, as values. `wire` turns them into bytes and back; nothing here knows the layout.
+ *
+ * A signed body travels as {@link Signed}: the bytes that were signed are the bytes that are carried and verified
+ * (never re-encoded). Votes travel in frames: one signature covers every vote a replica casts in one turn, and a
+ * certificate names a vote as (frame, index).
+ */
+import type { ClientId, Digest, Epoch, ReplicaId, RequestId, SeqNum, View } from "./ids.ts";
+
+/** A body with the envelope it arrived in, or was signed into: header, body and signature. */
+export interface Signed<B> {
+  readonly body: B;
+  readonly bytes: Uint8Array;
+}
+
+// ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Operation {
+  /** `apply` may change state; `query` is an ordered read. */
+  readonly kind: "apply" | "query";
+  /** msgpack, opaque to everything but the state machine. A view into the bundle's bytes. */
+  readonly payload: Uint8Array;
+}
+
+/**
+ * A client's pipelined operations under one signature: the unit of ordering. Operation i has request id ridFirst + i.
+ * `digest` is SHA-256 of `bytes`, the whole envelope with its signature.
+ */
+export interface Bundle {
+  readonly digest: Digest;
+  readonly client: ClientId;
+  readonly publicKey: Uint8Array;
+  /** Session number; 0 until sessions are opened explicitly. */
+  readonly session: number;
+  readonly ridFirst: RequestId;
+  /** The client holds every reply up to and including this id (0: none); replicas may drop them. */
+  readonly ackLow: number;
+  readonly operations: readonly Operation[];
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * What a slot orders. `digest` covers epoch, timestamp and the ordered bundle digests, but neither view nor sequence
+ * number, so that a batch keeps its digest across views.
+ */
+export interface Batch {
+  readonly digest: Digest;
+  readonly epoch: Epoch;
+  /** Proposed by the primary, in Unix milliseconds. */
+  readonly timestampMs: number;
+  readonly bundles: readonly Bundle[];
+  readonly bytes: Uint8Array;
+}
+
+// ── signed by replicas ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** PRE-PREPARE ⟨v, n, D⟩: the primary's proposal; the batch travels beside it. */
+export interface PrePrepare {
+  readonly type: "pre-prepare";
+  readonly epoch: Epoch;
+  readonly sender: ReplicaId;
+  readonly view: View;
+  readonly seq: SeqNum;
+  readonly digest: Digest;
+}
+
+export interface Vote {
+  readonly phase: "prepare" | "commit";
+  readonly view: View;
+  readonly seq: SeqNum;
+  readonly digest: Digest;
+}
+
+/** A vote frame: PREPARE and COMMIT votes cast in one turn. 1 … VOTES_PER_FRAME_MAX of them. */
+export interface Votes {
+  readonly type: "votes";
+  readonly epoch: Epoch;
+  readonly sender: ReplicaId;
+  readonly votes: readonly Vote[];
+}
+
+/** CHECKPOINT ⟨n, root⟩: the state after executing n is durable; root is the hash of block n, which covers it. */
+export interface Checkpoint {
+  readonly type: "checkpoint";
+  readonly epoch: Epoch;
+  readonly sender: ReplicaId;
+  readonly seq: SeqNum;
+  readonly root: Digest;
+}
+
+/** VIEW-CHANGE ⟨v′, h, C, P⟩: sender has left every view below `view`. */
+export interface ViewChange {
+  readonly type: "view-change";
+  readonly epoch: Epoch;
+  readonly sender: ReplicaId;
+  /** The view to move to, v′ ≥ 1. */
+  readonly view: View;
+  readonly stable: StableCheckpoint;
+  /** At most one per sequence number in (h, h+L], ascending. */
+  readonly prepared: readonly PreparedCertificate[];
+}
+
+/** NEW-VIEW ⟨v′, V, O⟩: Q view changes and the pre-prepares of v′ that follow from them. */
+export interface NewView {
+  readonly type: "new-view";
+  readonly epoch: Epoch;
+  readonly sender: ReplicaId;
+  readonly view: View;
+  /** Ascending by sender. */
+  readonly viewChanges: readonly Signed<ViewChange>[];
+  /** O, one for each sequence number in (min-s, max-s], ascending. */
+  readonly prePrepares: readonly Signed<PrePrepare>[];
+}
+
+/** One signature per batch and replica: executing slot `seq` gave the block with this hash. The basis of replies and receipts. */
+export interface Outcome {
+  readonly type: "outcome";
+  readonly epoch: Epoch;
+  readonly sender: ReplicaId;
+  readonly seq: SeqNum;
+  /** Hash of the {@link BlockHeader}. */
+  readonly block: Digest;
+}
+
+export type SignedBody = PrePrepare | Votes | Checkpoint | ViewChange | NewView | Outcome;
+
+// ── blocks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What executing a slot gave. Every slot, a null batch too, is a block; its hash chains to the genesis block (seq 0). */
+export interface BlockHeader {
+  readonly seq: SeqNum;
+  /** Hash of the header of seq − 1; NULL_DIGEST for genesis. */
+  readonly parent: Digest;
+  /** Execution time: the batch's timestamp, raised to the parent's if lower. Unix milliseconds. */
+  readonly timestampMs: number;
+  readonly batchDigest: Digest;
+  /** Merkle root (RFC 6962) over bundle digests: the transaction root. */
+  readonly bundleRoot: Digest;
+  /** Merkle root (RFC 6962) over result leaves, one per bundle: bundle digest ‖ SHA-256 of its encoded results. */
+  readonly resultRoot: Digest;
+  /** Merkle root of the whole replicated state (application, sessions, configuration) after this slot. */
+  readonly stateRoot: Digest;
+}
+
+// ── certificates ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface VoteRef {
+  readonly frame: Signed<Votes>;
+  readonly index: number;
+}
+
+/** PRE-PREPARE plus Q−1 matching PREPAREs of distinct backups: at most one digest can have it per (view, seq). */
+export interface PreparedCertificate {
+  readonly prePrepare: Signed<PrePrepare>;
+  readonly prepares: readonly VoteRef[];
+}
+
+/** Q matching COMMITs: proof that `digest` is decided at `seq`, whoever shows it. */
+export interface CommitCertificate {
+  readonly view: View;
+  readonly seq: SeqNum;
+  readonly digest: Digest;
+  readonly commits: readonly VoteRef[];
+}
+
+/** Q matching CHECKPOINTs; `proof` is empty at genesis (seq 0) only. */
+export interface StableCheckpoint {
+  readonly seq: SeqNum;
+  readonly root: Digest;
+  readonly proof: readonly Signed<Checkpoint>[];
+}
+
+// ── between replicas ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * STATUS: where the sender stands, so that peers can retransmit what it lacks. Unsigned: the channel names the sender,
+ * and every answer is self-certifying.
+ */
+export interface Status {
+  readonly view: View;
+  /** False while the sender has left `view − 1` and waits for NEW-VIEW of `view`. */
+  readonly active: boolean;
+  readonly stableSeq: SeqNum;
+  /** Highest slot executed. */
+  readonly executedSeq: SeqNum;
+  /** For slots executedSeq+1 …: bit 0 has the pre-prepare and payload, bit 1 prepared, bit 2 committed. At most STATUS_SLOTS_MAX. */
+  readonly slots: Uint8Array;
+  /** While inactive: bit r of byte ⌊r/8⌋ is set when the sender holds the view change of replica r for `view`. */
+  readonly viewChanges: Uint8Array;
+}
+
+export type PeerMessage =
+  | { readonly type: "pre-prepare"; readonly signed: Signed<PrePrepare>; readonly batch: Batch }
+  | { readonly type: "votes"; readonly signed: Signed<Votes> }
+  | { readonly type: "checkpoint"; readonly signed: Signed<Checkpoint> }
+  | { readonly type: "view-change"; readonly signed: Signed<ViewChange> }
+  | { readonly type: "new-view"; readonly signed: Signed<NewView> }
+  | { readonly type: "status"; readonly status: Status }
+  /** A backup relays a client's bundle to the primary. */
+  | { readonly type: "forward"; readonly bundle: Bundle }
+  | { readonly type: "fetch-batch"; readonly digest: Digest }
+  /** Answer to fetch-batch: content-addressed, its client signatures were not judged again (they are certified). */
+  | { readonly type: "batch"; readonly batch: Batch }
+  /** COMMIT-PROOF with payload: a decided slot, for a replica that is behind. */
+  | { readonly type: "decision"; readonly certificate: CommitCertificate; readonly batch: Batch }
+  | { readonly type: "stable"; readonly stable: StableCheckpoint };
+
+// ── between client and replica ───────────────────────────────────────────────────────────────────────────────────
+
+/** Answer to one bundle. Valid when leaf → header.resultRoot and hash(header) = outcome.block; W matching ones are proof. */
+export interface Reply {
+  readonly client: ClientId;
+  /** The bundle this answers. */
+  readonly bundleDigest: Digest;
+  /** Hint for the client: the sender's current view. */
+  readonly view: View;
+  readonly header: BlockHeader;
+  readonly outcome: Signed<Outcome>;
+  /** Place of the bundle in the batch, and number of bundles in it. */
+  readonly leafIndex: number;
+  readonly leafCount: number;
+  /** Audit path, RFC 6962 order (lowest first). */
+  readonly path: readonly Uint8Array[];
+  /** One per operation of the bundle, in order: a status byte, then msgpack. */
+  readonly results: readonly Uint8Array[];
+}
+
+export type ClientMessage =
+  | { readonly type: "request"; readonly bundle: Bundle }
+  /** Control calls (status, blocks): msgpack, answered by this replica alone. */
+  | { readonly type: "call"; readonly id: number; readonly method: string; readonly params: Uint8Array };
+
+export type ReplicaToClientMessage =
+  | { readonly type: "reply"; readonly reply: Reply }
+  /** The replica will not order this bundle; a hint, not a certified answer. */
+  | { readonly type: "refused"; readonly bundleDigest: Digest; readonly code: string; readonly detail: string }
+  | { readonly type: "call-result"; readonly id: number; readonly ok: boolean; readonly value: Uint8Array };
