@@ -4,7 +4,35 @@
  */
 export type Verdict = "ignore" | "misbehaviour";
 
-const codes = {
+export type RejectionCode =
+  | "FRAME_MALFORMED"
+  | "FRAME_TOO_LARGE"
+  | "SIGNATURE_INVALID"
+  | "SENDER_UNKNOWN"
+  | "SENDER_MISMATCH"
+  | "BATCH_INVALID"
+  | "REQUEST_INVALID"
+  | "EPOCH_FOREIGN"
+  | "VIEW_OLD"
+  | "VIEW_FUTURE"
+  | "VIEW_INACTIVE"
+  | "SEQ_BELOW_WINDOW"
+  | "SEQ_ABOVE_WINDOW"
+  | "DUPLICATE"
+  | "NOT_PRIMARY"
+  | "PRIMARY_PREPARE"
+  | "EQUIVOCATION"
+  | "DIGEST_MISMATCH"
+  | "TIMESTAMP_OUT_OF_RANGE"
+  | "CERTIFICATE_INVALID"
+  | "VIEW_CHANGE_INVALID"
+  | "NEW_VIEW_INVALID"
+  | "CHECKPOINT_DIVERGED"
+  | "UNSOLICITED"
+  | "QUEUE_FULL"
+  | "RATE_LIMITED";
+
+export const REJECTION_CODES: Readonly<Record<RejectionCode, Verdict>> = {
   // wire and authentication
   FRAME_MALFORMED: "misbehaviour",
   FRAME_TOO_LARGE: "misbehaviour",
@@ -33,11 +61,7 @@ const codes = {
   UNSOLICITED: "ignore",
   QUEUE_FULL: "ignore",
   RATE_LIMITED: "ignore",
-} as const satisfies Record<string, Verdict>;
-
-export type RejectionCode = keyof typeof codes;
-
-export const REJECTION_CODES: Readonly<Record<RejectionCode, Verdict>> = codes;
+};
 
 export interface Rejection {
   readonly code: RejectionCode;
