@@ -201,8 +201,8 @@ export type PeerMessage =
   | { readonly type: "fetch-batch"; readonly digest: Digest }
   /** Answer to fetch-batch: content-addressed, its client signatures were not judged again (they are certified). */
   | { readonly type: "batch"; readonly batch: Batch }
-  /** COMMIT-PROOF with payload: a decided slot, for a replica that is behind. */
-  | { readonly type: "decision"; readonly certificate: CommitCertificate; readonly batch: Batch }
+  /** COMMIT-PROOF with payload: a decided slot, for a replica that is behind. No batch exactly when the digest is NULL_DIGEST. */
+  | { readonly type: "decision"; readonly certificate: CommitCertificate; readonly batch: Batch | undefined }
   | { readonly type: "stable"; readonly stable: StableCheckpoint };
 
 // ── between client and replica ───────────────────────────────────────────────────────────────────────────────────

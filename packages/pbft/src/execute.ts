@@ -1,0 +1,39 @@
+/** Execution: decided slots leave in sequence order, one by one, exactly once (PBFT §4.2). */
+import type { Digest, SeqNum } from "@narses/core";
+import { assert, NULL_DIGEST, seqNum } from "@narses/core";
+import { pruneBehind } from "./checkpoint.ts";
+import { proposeReady } from "./request.ts";
+import { hasPayload } from "./slots.ts";
+import { emit, type Replica } from "./state.ts";
+
+/** Hands over every decided slot that has its payload and no gap before it. */
+export function executeReady(r: Replica): void {
+  if (r.diverged) return;
+  for (;;) {
+    const seq = seqNum(r.handed + 1);
+    const slot = r.slots.get(seq);
+    const certificate = slot?.committed;
+    if (slot === undefined || certificate === undefined || !hasPayload(slot, certificate.digest)) return;
+    r.handed = seq;
+    emit(r, {
+      type: "execute", seq, certificate,
+      batch: certificate.digest === NULL_DIGEST ? undefined : slot.payloads.get(certificate.digest),
+      checkpoint: seq % r.config.parameters.checkpointInterval === 0,
+    });
+  }
+}
+
+export function onExecuted(r: Replica, seq: SeqNum, obsolete: readonly Digest[]): void {
+  assert(seq === r.executed + 1 && seq <= r.handed, `executed ${seq} out of order: last was ${r.executed}, handed over up to ${r.handed}`);
+  r.executed = seq;
+  const slot = r.slots.get(seq);
+  const certificate = slot?.committed;
+  if (certificate !== undefined) {
+    for (const bundle of slot?.payloads.get(certificate.digest)?.bundles ?? []) r.waiting.delete(bundle.digest);
+    // Progress in this view by its own proposal: the network keeps up with the timeouts again.
+    if (certificate.view === r.view && r.active && seq > r.settledSeq && r.backoff > 0) r.backoff--;
+  }
+  for (const digest of obsolete) r.waiting.delete(digest);
+  pruneBehind(r);
+  proposeReady(r);
+}

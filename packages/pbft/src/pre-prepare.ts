@@ -1,0 +1,125 @@
+/** PRE-PREPARE: accepting the primary's proposal for a slot and answering with PREPARE (PBFT §4.2). */
+import type { Batch, PrePrepare, ReplicaId, Signed } from "@narses/core";
+import { assert, NULL_DIGEST, primaryOf, view } from "@narses/core";
+import { addPayload, hasPayload, slotAt } from "./slots.ts";
+import { emit, highWatermark, isPrimary, lowWatermark, n, reject, type Replica, type Slot, storeLimit } from "./state.ts";
+import { advance } from "./vote.ts";
+import { leaveView } from "./view-change.ts";
+
+/** How far a proposed timestamp may run ahead of this replica's wall clock, in milliseconds. */
+export const TIMESTAMP_AHEAD_MS_MAX = 60_000;
+
+/** A pre-prepare from the wire: live from the primary, or relayed by any peer in answer to STATUS. */
+export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrepare>, batch: Batch): void {
+  const { body } = signed;
+  if (!checkIdentity(r, from, signed)) return;
+  const settled = body.seq <= r.settledSeq;
+  const known = r.slots.get(body.seq)?.proposal;
+  if (known !== undefined && known.view === body.view) return onSecond(r, from, signed, batch);
+  if (settled) return reject(r, from, "pre-prepare", "SEQ_BELOW_WINDOW", `seq ${body.seq} was settled by the new-view of view ${r.view}`);
+  const problem = checkBatch(r, batch);
+  if (problem !== undefined) {
+    reject(r, from, "pre-prepare", "BATCH_INVALID", problem);
+    return leaveView(r, view(r.view + 1), `primary ${body.sender} proposed an invalid batch: ${problem}`);
+  }
+  if (batch.timestampMs > r.wallMs + TIMESTAMP_AHEAD_MS_MAX) {
+    return reject(r, from, "pre-prepare", "TIMESTAMP_OUT_OF_RANGE", `timestamp is ${batch.timestampMs - r.wallMs} ms ahead of the local clock, at most ${TIMESTAMP_AHEAD_MS_MAX} allowed`);
+  }
+  const slot = slotAt(r, body.seq);
+  if (body.seq > highWatermark(r)) {
+    slot.early ??= { signed, batch };
+    return;
+  }
+  if (slot.committed !== undefined && slot.committed.digest !== body.digest) {
+    reject(r, from, "pre-prepare", "EQUIVOCATION", `seq ${body.seq} is already decided with another digest`);
+    return leaveView(r, view(r.view + 1), `primary ${body.sender} re-proposed decided seq ${body.seq}`);
+  }
+  accept(r, slot, signed, batch);
+}
+
+/** View, sender and window. */
+function checkIdentity(r: Replica, from: ReplicaId, { body }: Signed<PrePrepare>): boolean {
+  const fail = (code: "VIEW_OLD" | "VIEW_FUTURE" | "VIEW_INACTIVE" | "NOT_PRIMARY" | "SEQ_BELOW_WINDOW" | "SEQ_ABOVE_WINDOW" | "EPOCH_FOREIGN", detail: string): boolean => {
+    reject(r, from, "pre-prepare", code, detail);
+    return false;
+  };
+  if (body.epoch !== r.config.epoch) return fail("EPOCH_FOREIGN", `epoch ${body.epoch}, this is ${r.config.epoch}`);
+  if (body.view < r.view) return fail("VIEW_OLD", `view ${body.view}, now in ${r.view}`);
+  if (body.view > r.view) return fail("VIEW_FUTURE", `view ${body.view}, still in ${r.view}`);
+  if (!r.active) return fail("VIEW_INACTIVE", `waiting for the new-view of ${r.view}`);
+  if (body.sender !== primaryOf(body.view, n(r))) return fail("NOT_PRIMARY", `replica ${body.sender} is not the primary of view ${body.view}`);
+  if (body.seq <= lowWatermark(r)) return fail("SEQ_BELOW_WINDOW", `seq ${body.seq}, low watermark ${lowWatermark(r)}`);
+  if (body.seq > storeLimit(r)) return fail("SEQ_ABOVE_WINDOW", `seq ${body.seq}, high watermark ${highWatermark(r)}`);
+  return true;
+}
+
+/** A second pre-prepare for a slot of this view: the missing payload of the first, a duplicate, or equivocation. */
+function onSecond(r: Replica, from: ReplicaId, signed: Signed<PrePrepare>, batch: Batch): void {
+  const slot = slotAt(r, signed.body.seq);
+  if (slot.proposal?.digest === signed.body.digest) {
+    if (!hasPayload(slot, batch.digest)) onPayload(r, slot, batch);
+    return;
+  }
+  reject(r, from, "pre-prepare", "EQUIVOCATION", `primary ${signed.body.sender} signed two proposals for view ${r.view}, seq ${signed.body.seq}`);
+  leaveView(r, view(r.view + 1), `primary ${signed.body.sender} equivocated at seq ${signed.body.seq}`);
+}
+
+/** Acceptance is a function of bytes all correct replicas share: caps only, nothing about sessions or state. */
+function checkBatch(r: Replica, batch: Batch): string | undefined {
+  const p = r.config.parameters;
+  if (batch.epoch !== r.config.epoch) return `batch of epoch ${batch.epoch}`;
+  let operations = 0;
+  for (const bundle of batch.bundles) operations += bundle.operations.length;
+  if (operations > p.batchOperationsMax) return `${operations} operations, at most ${p.batchOperationsMax}`;
+  if (batch.bytes.length > p.batchBytesMax + BATCH_OVERHEAD_BYTES) return `${batch.bytes.length} bytes, at most ${p.batchBytesMax}`;
+  return undefined;
+}
+
+/** Header and offset table of a batch are not counted against batchBytesMax. */
+const BATCH_OVERHEAD_BYTES = 1 << 16;
+
+/**
+ * Takes the proposal as this replica's one and only for (view, seq): durable before PREPARE.
+ * `batch` is undefined for a null batch, or while the payload is still to be fetched (new-view only).
+ */
+export function accept(r: Replica, slot: Slot, signed: Signed<PrePrepare>, batch: Batch | undefined): void {
+  const { body } = signed;
+  const held = slot.proposal;
+  assert(held === undefined || held.view < body.view, `replica ${r.self} would accept a second proposal for view ${body.view}, seq ${body.seq}`);
+  slot.early = undefined;
+  slot.proposal = { view: body.view, digest: body.digest, signed, sinceTick: r.tick, prepareCast: false };
+  if (batch !== undefined) addPayload(slot, batch);
+  if (hasPayload(slot, body.digest)) castPrepare(r, slot);
+  advance(r, slot);
+}
+
+/** A payload that was missing arrived: the PREPARE that waited for it can be cast. */
+export function onPayload(r: Replica, slot: Slot, batch: Batch): void {
+  addPayload(slot, batch);
+  if (slot.proposal?.digest === batch.digest && slot.proposal.view === r.view && r.active) castPrepare(r, slot);
+  advance(r, slot);
+}
+
+function castPrepare(r: Replica, slot: Slot): void {
+  const proposal = slot.proposal;
+  if (proposal === undefined || proposal.prepareCast) return;
+  proposal.prepareCast = true;
+  const { view: v, digest, signed } = proposal;
+  const batch = digest === NULL_DIGEST ? undefined : slot.payloads.get(digest);
+  emit(r, {
+    type: "persist", lazy: false,
+    record: { type: "pre-prepared", view: v, seq: slot.seq, digest, ...(batch && { batch }), ...(signed && { signed }) },
+  });
+  if (!isPrimary(r)) emit(r, { type: "vote", vote: { phase: "prepare", view: v, seq: slot.seq, digest } });
+}
+
+/** The primary's own pre-prepare, signed and durable. */
+export function onOwnPrePrepare(r: Replica, signed: Signed<PrePrepare>): void {
+  const { body } = signed;
+  const slot = r.slots.get(body.seq);
+  const proposal = slot?.proposal;
+  if (slot === undefined || proposal === undefined || proposal.view !== body.view) return; // left the view meanwhile
+  assert(proposal.digest === body.digest, `own pre-prepare for seq ${body.seq} differs from the proposal`);
+  proposal.signed = signed;
+  advance(r, slot);
+}

@@ -1,0 +1,152 @@
+/**
+ * The state of one PBFT replica: a plain record, changed only by the handlers beside this file. What is durable is
+ * mirrored in the vote log by `persist` effects; everything else can be lost.
+ */
+import type {
+  Batch, Bundle, Checkpoint, CommitCertificate, Digest, Effect, EngineConfig, EngineTools, NewView, PreparedCertificate,
+  PrePrepare, RejectionCode, ReplicaId, SeqNum, Signed, StableCheckpoint, View, ViewChange, VoteRef,
+} from "@narses/core";
+import { primaryOf, rejection, seqNum } from "@narses/core";
+
+/** A vote as first seen from its sender in its view. */
+export interface CastVote {
+  readonly view: View;
+  readonly digest: Digest;
+  readonly ref: VoteRef;
+}
+
+/** The pre-prepare accepted for a slot in `view`. */
+export interface Proposal {
+  readonly view: View;
+  readonly digest: Digest;
+  /** Absent while the primary's own pre-prepare is being signed. */
+  signed: Signed<PrePrepare> | undefined;
+  /** Tick of acceptance in this view, for the request timer. */
+  readonly sinceTick: number;
+  /** This replica's PREPARE for it has been cast (durable first). Invariant: implies the payload is held. */
+  prepareCast: boolean;
+}
+
+/** One sequence number between the watermarks. */
+export interface Slot {
+  readonly seq: SeqNum;
+  /** Invariant: proposal.view ≤ replica.view; at most one digest per view, ever (also across restarts). */
+  proposal: Proposal | undefined;
+  /** Payloads by digest: of the proposal, of a certificate, at most PAYLOADS_PER_SLOT_MAX. */
+  readonly payloads: Map<Digest, Batch>;
+  /** PREPAREs by sender, the latest view of each. Never the primary's of that view. */
+  readonly prepares: Map<ReplicaId, CastVote>;
+  /** COMMITs by sender, the latest view of each. */
+  readonly commits: Map<ReplicaId, CastVote>;
+  /** Certificate of the highest view in which this replica prepared. Durable. What VIEW-CHANGE reports. */
+  prepared: PreparedCertificate | undefined;
+  /** Decided, for good. Invariant: no other digest is ever decided at this seq. */
+  committed: CommitCertificate | undefined;
+  /** A pre-prepare above the high watermark, kept until the window moves (a fast primary sees stability first). */
+  early: { readonly signed: Signed<PrePrepare>; readonly batch: Batch | undefined } | undefined;
+}
+
+/** A client bundle waiting to be executed. */
+export interface Waiting {
+  readonly bundle: Bundle;
+  /** Tick since which this replica holds the primary responsible for it. */
+  sinceTick: number;
+  /** Slot it was proposed in, in the current view (primary only). */
+  proposed: SeqNum | undefined;
+}
+
+export interface Peer {
+  /** Undefined until the transport has said anything: not held against the peer. */
+  connected: boolean | undefined;
+  /** Tick of the last loss of connection. */
+  lostTick: number;
+  /** From its last STATUS: a claim, used only to keep asking. */
+  claimedExecuted: SeqNum;
+  lastAnswerTick: number;
+  lastStatusTick: number;
+}
+
+export interface Replica {
+  readonly config: EngineConfig;
+  readonly tools: EngineTools;
+  readonly self: ReplicaId;
+  tick: number;
+  wallMs: number;
+
+  // ── view ──
+  view: View;
+  /** False from leaving view − 1 until NEW-VIEW of `view` is installed: no PREPARE, COMMIT or PRE-PREPARE is cast. */
+  active: boolean;
+  /** NEW-VIEW of the current view; absent in view 0. */
+  newView: Signed<NewView> | undefined;
+  /** Slots at or below this were settled by NEW-VIEW of the current view: no fresh pre-prepare may use them. */
+  settledSeq: SeqNum;
+  /** Latest VIEW-CHANGE by sender, own included once signed. */
+  readonly viewChanges: Map<ReplicaId, Signed<ViewChange>>;
+  /** The view for which this primary has emitted `new-view` and waits to see it signed. */
+  newViewPending: View | undefined;
+  /** After a restart: V of an own NEW-VIEW that the log holds unsigned, to be made again at start. */
+  unsignedNewView: readonly Signed<ViewChange>[] | undefined;
+  /** Tick at which Q view changes for ≥ `view` were first held; undefined before. */
+  quorumTick: number | undefined;
+  /** k: timeouts are T·2^k. */
+  backoff: number;
+  /** P and C of the own VIEW-CHANGE, to re-emit after a restart. */
+  leaving: { readonly stable: StableCheckpoint; readonly prepared: readonly PreparedCertificate[] } | undefined;
+
+  // ── log ──
+  /** Low watermark h with its proof. Invariant: stable.seq ≤ executed. */
+  stable: StableCheckpoint;
+  /** Highest certified checkpoint known; above `stable` while this replica is behind. */
+  stableKnown: StableCheckpoint;
+  /** Slots above h, up to twice the window. */
+  readonly slots: Map<SeqNum, Slot>;
+  /** CHECKPOINTs by sender and seq, at most CHECKPOINTS_PER_SENDER_MAX per sender. */
+  readonly checkpoints: Map<ReplicaId, Map<SeqNum, Signed<Checkpoint>>>;
+  /** Own checkpoint roots above h. */
+  readonly ownRoots: Map<SeqNum, Digest>;
+  /** Highest slot handed over for execution. */
+  handed: SeqNum;
+  /** Highest slot executed. Invariant: executed ≤ handed. */
+  executed: SeqNum;
+  /** Primary: the next slot to assign. */
+  nextSeq: SeqNum;
+
+  // ── requests ──
+  /** By digest, in order of arrival. At most parameters.pendingBundlesMax. */
+  readonly waiting: Map<Digest, Waiting>;
+
+  // ── peers ──
+  readonly peers: Map<ReplicaId, Peer>;
+  lastStatusTick: number;
+  started: boolean;
+  diverged: boolean;
+
+  /** Effects of the step under way. */
+  out: Effect[];
+}
+
+export const PAYLOADS_PER_SLOT_MAX = 4;
+
+export const n = (r: Replica): number => r.config.quorums.n;
+export const strong = (r: Replica): number => r.config.quorums.strong;
+export const weak = (r: Replica): number => r.config.quorums.weak;
+export const primary = (r: Replica): ReplicaId => primaryOf(r.view, n(r));
+export const isPrimary = (r: Replica): boolean => primary(r) === r.self;
+export const lowWatermark = (r: Replica): SeqNum => r.stable.seq;
+export const highWatermark = (r: Replica): SeqNum => seqNum(r.stable.seq + r.config.parameters.logWindow);
+/** Nothing above this is stored, whoever sends it. */
+export const storeLimit = (r: Replica): number => Math.max(r.stable.seq, r.handed) + 2 * r.config.parameters.logWindow;
+
+export const emit = (r: Replica, effect: Effect): void => {
+  r.out.push(effect);
+};
+
+export function reject(r: Replica, from: ReplicaId, message: string, code: RejectionCode, detail: string): void {
+  emit(r, { type: "rejected", from, message, rejection: rejection(code, detail) });
+}
+
+/** Slots with a number above the last executed one. */
+export function* slotsOpen(r: Replica): Iterable<Slot> {
+  for (const slot of r.slots.values()) if (slot.seq > r.executed) yield slot;
+}

@@ -1,0 +1,174 @@
+/**
+ * STATUS: the one retransmission mechanism. A replica says where it stands; peers answer with signed originals,
+ * certificates or payloads it lacks. Nothing in a STATUS is believed: every answer is self-certifying.
+ */
+import type { Bundle, Digest, PeerMessage, ReplicaId, Signed, Status, Votes } from "@narses/core";
+import { NULL_DIGEST, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
+import { hasPayload, slotsAscending } from "./slots.ts";
+import { emit, isPrimary, n, type Replica, type Slot, weak } from "./state.ts";
+
+/** Decided slots sent in one answer, at most. */
+export const DECISIONS_PER_ANSWER_MAX = 64;
+/** Slots whose votes and proposals one answer repeats, at most. */
+const SLOTS_PER_ANSWER_MAX = 32;
+/** STATUS is sent this many times more rarely while nothing is outstanding. */
+const IDLE_FACTOR = 10;
+
+const HAS_PROPOSAL = 1;
+const HAS_PREPARED = 2;
+const HAS_COMMITTED = 4;
+
+/** Something this replica waits for and a peer might have. */
+export function isOutstanding(r: Replica): boolean {
+  if (!r.active || r.waiting.size > 0 || r.stableKnown.seq > r.stable.seq) return true;
+  for (const seq of r.slots.keys()) if (seq > r.executed) return true;
+  for (const peer of r.peers.values()) if (peer.claimedExecuted > r.executed) return true;
+  return false;
+}
+
+export function makeStatus(r: Replica): Status {
+  const first = r.executed + 1;
+  let last = r.executed;
+  for (const seq of r.slots.keys()) if (seq > last) last = seq;
+  const slots = new Uint8Array(Math.min(STATUS_SLOTS_MAX, last - r.executed));
+  for (let i = 0; i < slots.length; i++) {
+    const slot = r.slots.get(seqNum(first + i));
+    if (slot === undefined) continue;
+    const proposed = slot.proposal?.view === r.view && hasPayload(slot, slot.proposal.digest);
+    const committed = slot.committed !== undefined && hasPayload(slot, slot.committed.digest);
+    slots[i] = (proposed ? HAS_PROPOSAL : 0) | (slot.prepared?.prePrepare.body.view === r.view ? HAS_PREPARED : 0) | (committed ? HAS_COMMITTED : 0);
+  }
+  const viewChanges = new Uint8Array(r.active ? 0 : Math.ceil(n(r) / 8));
+  for (const [sender, vc] of r.viewChanges) {
+    if (!r.active && vc.body.view === r.view) viewChanges[sender >> 3] = (viewChanges[sender >> 3] ?? 0) | (1 << (sender & 7));
+  }
+  return { view: r.view, active: r.active, stableSeq: r.stable.seq, executedSeq: r.executed, slots, viewChanges };
+}
+
+/** Called every tick: sends STATUS when due, repeats requests for missing payloads and unanswered relays with it. */
+export function statusTick(r: Replica): void {
+  if (n(r) === 1) return;
+  const interval = r.config.parameters.statusIntervalTicks * (isOutstanding(r) ? 1 : IDLE_FACTOR);
+  if (r.tick - r.lastStatusTick < interval) return;
+  r.lastStatusTick = r.tick;
+  emit(r, { type: "send", to: "all", message: { type: "status", status: makeStatus(r) } });
+  let asked = 0;
+  for (const slot of slotsAscending(r)) {
+    for (const digest of missingPayloads(slot)) {
+      if (asked++ < SLOTS_PER_ANSWER_MAX) emit(r, { type: "send", to: "all", message: { type: "fetch-batch", digest } });
+    }
+  }
+}
+
+function missingPayloads(slot: Slot): readonly Digest[] {
+  const wanted = new Set<Digest>();
+  if (slot.proposal !== undefined) wanted.add(slot.proposal.digest);
+  if (slot.committed !== undefined) wanted.add(slot.committed.digest);
+  return [...wanted].filter((digest) => !hasPayload(slot, digest));
+}
+
+/** On a (re)connection both sides say where they stand. */
+export function onPeer(r: Replica, replica: ReplicaId, connected: boolean): void {
+  const peer = r.peers.get(replica);
+  if (peer === undefined || peer.connected === connected) return;
+  peer.connected = connected;
+  if (!connected) {
+    peer.lostTick = r.tick;
+    return;
+  }
+  emit(r, { type: "send", to: replica, message: { type: "status", status: makeStatus(r) } });
+  if (r.active && isPrimary(r)) return;
+  if (r.active && replica === r.view % n(r)) for (const { bundle } of r.waiting.values()) forward(r, replica, bundle);
+}
+
+const forward = (r: Replica, to: ReplicaId, bundle: Bundle): void => emit(r, { type: "send", to, message: { type: "forward", bundle } });
+
+/** Answers what `from` lacks, at most once per half status interval and peer. */
+export function onStatus(r: Replica, from: ReplicaId, status: Status): void {
+  const peer = r.peers.get(from);
+  if (peer === undefined) return;
+  peer.claimedExecuted = status.executedSeq;
+  if (r.tick - peer.lastAnswerTick < r.config.parameters.statusIntervalTicks / 2) return;
+  peer.lastAnswerTick = r.tick;
+  const before = r.out.length;
+  answerView(r, from, status);
+  if (status.stableSeq < r.stable.seq) send(r, from, { type: "stable", stable: r.stable });
+  if (status.executedSeq < r.executed) answerDecisions(r, from, status);
+  answerSlots(r, from, status);
+  // The peer is ahead in some respect: tell it where we are, so that it can answer in turn.
+  const behind = status.view > r.view || status.executedSeq > r.executed || (status.active && !r.active && status.view >= r.view);
+  if (behind && r.out.length === before && r.tick - peer.lastStatusTick >= r.config.parameters.statusIntervalTicks) {
+    peer.lastStatusTick = r.tick;
+    send(r, from, { type: "status", status: makeStatus(r) });
+  }
+}
+
+const send = (r: Replica, to: ReplicaId, message: PeerMessage): void => emit(r, { type: "send", to, message });
+
+/** NEW-VIEW for one who waits for it or is in an older view; own and relayed VIEW-CHANGEs while none is installed. */
+function answerView(r: Replica, from: ReplicaId, status: Status): void {
+  if (r.active) {
+    const lacks = status.view < r.view || (status.view === r.view && !status.active);
+    if (lacks && r.newView !== undefined) send(r, from, { type: "new-view", signed: r.newView });
+    return;
+  }
+  if (status.view > r.view || (status.view === r.view && status.active)) return;
+  for (const sender of [...r.viewChanges.keys()].sort((a, b) => a - b)) {
+    const vc = r.viewChanges.get(sender);
+    if (vc === undefined || vc.body.view < r.view) continue;
+    const held = status.view === r.view && ((status.viewChanges[sender >> 3] ?? 0) & (1 << (sender & 7))) !== 0;
+    if (!held && sender !== from) send(r, from, { type: "view-change", signed: vc });
+  }
+}
+
+/** Decided slots, from the log or the block store. Any W answering peers include a correct one, and they take turns. */
+function answerDecisions(r: Replica, from: ReplicaId, status: Status): void {
+  const turn = Math.floor(r.tick / r.config.parameters.statusIntervalTicks);
+  const rank = (((r.self - from + turn) % n(r)) + n(r)) % n(r);
+  if (rank > weak(r)) return;
+  const first = seqNum(status.executedSeq + 1);
+  const last = seqNum(Math.min(r.executed, status.executedSeq + DECISIONS_PER_ANSWER_MAX));
+  if (r.slots.get(first)?.committed === undefined) return emit(r, { type: "send-decisions", to: from, first, last });
+  for (let seq = first; seq <= last; seq = seqNum(seq + 1)) {
+    const slot = r.slots.get(seq);
+    if (slot?.committed === undefined || !hasPayload(slot, slot.committed.digest)) return;
+    const batch = slot.committed.digest === NULL_DIGEST ? undefined : slot.payloads.get(slot.committed.digest);
+    send(r, from, { type: "decision", certificate: slot.committed, batch });
+  }
+}
+
+/** For undecided slots of the same view: the proposal, and this replica's own votes. Frames shared by slots go once. */
+function answerSlots(r: Replica, from: ReplicaId, status: Status): void {
+  if (!r.active || !status.active || status.view !== r.view) return;
+  const frames = new Set<Signed<Votes>>();
+  let answered = 0;
+  for (const slot of slotsAscending(r)) {
+    if (slot.seq <= status.executedSeq) continue;
+    const has = status.slots[slot.seq - status.executedSeq - 1] ?? 0;
+    if ((has & HAS_COMMITTED) !== 0) continue;
+    if (answered++ >= SLOTS_PER_ANSWER_MAX) break;
+    const proposal = slot.proposal;
+    if ((has & HAS_PROPOSAL) === 0 && proposal?.view === r.view && proposal.signed !== undefined) {
+      const batch = slot.payloads.get(proposal.digest);
+      if (batch !== undefined && (isPrimary(r) || slot.prepared?.prePrepare.body.view === r.view)) {
+        send(r, from, { type: "pre-prepare", signed: proposal.signed, batch });
+      }
+    }
+    if ((has & HAS_PREPARED) === 0) addOwn(r, slot.prepares, frames);
+    addOwn(r, slot.commits, frames);
+  }
+  for (const signed of frames) send(r, from, { type: "votes", signed });
+}
+
+function addOwn(r: Replica, votes: Slot["prepares"], frames: Set<Signed<Votes>>): void {
+  const own = votes.get(r.self);
+  if (own !== undefined && own.view === r.view) frames.add(own.ref.frame);
+}
+
+/** FETCH-BATCH: content-addressed, so anyone may answer and nobody is trusted. */
+export function onFetchBatch(r: Replica, from: ReplicaId, digest: Digest): void {
+  for (const slot of r.slots.values()) {
+    const batch = slot.payloads.get(digest);
+    if (batch !== undefined) return send(r, from, { type: "batch", batch });
+  }
+}
