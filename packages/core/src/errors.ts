@@ -19,6 +19,8 @@ export const ERROR_CODES = [
   "REQUEST_TOO_LARGE", // operation or bundle above its cap
   "RECEIPT_INVALID", // a receipt, block or chain does not verify
   "APP_REJECTED", // the state machine refused the operation
+  "NOT_EXECUTED", // the operation was ordered but not executed; `data.code` says why (request id used, outside the window, …)
+  "CALL_FAILED", // a replica answered a control call with an error
   "FRAME_INVALID", // bytes that no message has
 ] as const;
 

@@ -1,14 +1,29 @@
-export * from "./ids.ts";
-export * from "./hex.ts";
-export * from "./assert.ts";
-export * from "./errors.ts";
-export * from "./reject.ts";
-export * from "./quorum.ts";
-export * from "./config.ts";
-export type * from "./messages.ts";
-export * from "./verified.ts";
-export * from "./records.ts";
-export type * from "./input.ts";
-export type * from "./effect.ts";
-export * from "./ports.ts";
-export type * from "./receipt.ts";
+/** The one entry of `core`. */
+export {
+  REPLICAS_MAX, replicaId, view, seqNum, epoch, requestId, digest, clientId, NULL_DIGEST, type ReplicaId, type View, type SeqNum,
+  type Epoch, type RequestId, type Digest, type ClientId,
+} from "./ids.ts";
+export { toHex, fromHex, bytesEqual } from "./hex.ts";
+export { InvariantViolation, assert, assertNever } from "./assert.ts";
+export { ERROR_CODES, NarsesError, type ErrorCode } from "./errors.ts";
+export { REJECTION_CODES, rejection, verdict, type Verdict, type RejectionCode, type Rejection } from "./reject.ts";
+export { faultsTolerated, quorums, primaryOf, type Quorums } from "./quorum.ts";
+export {
+  SIGNATURE_SUITE, TICK_MS, DEFAULT_PARAMETERS, VOTES_PER_FRAME_MAX, STATUS_SLOTS_MAX, FRAME_BYTES_MAX, checkParameters, checkCluster,
+  type ReplicaInfo, type ClusterConfig, type Parameters, type EngineConfig,
+} from "./config.ts";
+export type {
+  Signed, Operation, Bundle, Batch, PrePrepare, Vote, Votes, Checkpoint, ViewChange, NewView, Outcome, SignedBody, BlockHeader,
+  VoteRef, PreparedCertificate, CommitCertificate, StableCheckpoint, Status, PeerMessage, Reply, ClientMessage, ReplicaToClientMessage,
+} from "./messages.ts";
+export { mintVerified, type Verified } from "./verified.ts";
+export { recordSeq, type LogRecord } from "./records.ts";
+export type { OwnMessage, Input } from "./input.ts";
+export type { Effect } from "./effect.ts";
+export {
+  AppRejection, type EngineTools, type OrderingEngine, type EngineStatus, type Recovered, type Hasher, type VerifyingKey,
+  type SigningKey, type Signer, type VoteLog, type StateReader, type StateStore, type Block, type BlockStore, type ClientConnection,
+  type TransportHandlers, type Transport, type ClientTransport, type AppReader, type AppStore, type ApplyContext, type StateMachine,
+  type LogFields, type Logger,
+} from "./ports.ts";
+export type { Receipt } from "./receipt.ts";

@@ -1,0 +1,26 @@
+/** Retransmission delays: exponential, capped, spread by a seeded jitter so that a run can be repeated exactly. */
+
+/** Share of a delay that jitter may take away. Only downwards: the configured delays are upper bounds. */
+const JITTER = 0.25;
+
+/** Mulberry32: a deterministic stream of numbers in [0, 1). Not for secrets. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b_79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
+}
+
+export interface Backoff {
+  readonly firstMs: number;
+  readonly maxMs: number;
+}
+
+/** Delay before retransmission `attempt` (0 for the first): from 75 % to 100 % of min(firstMs · 2^attempt, maxMs). */
+export function retransmitDelayMs(attempt: number, backoff: Backoff, random: () => number): number {
+  const full = Math.min(backoff.firstMs * 2 ** Math.min(attempt, 30), backoff.maxMs);
+  return Math.max(1, Math.round(full * (1 - JITTER * random())));
+}

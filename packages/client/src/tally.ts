@@ -1,0 +1,70 @@
+/**
+ * The replies to one bundle. Signatures are the expensive part, so they are checked last: only when W replicas claim the
+ * same, and once per replica and block.
+ */
+import { rejection, type Digest, type Outcome, type Rejection, type ReplicaId, type Signed } from "@narses/core";
+import { setBounded } from "./bounded.ts";
+import { isSignedBy, type Membership } from "./membership.ts";
+import type { CheckedReply } from "./reply.ts";
+
+/** Verified outcomes remembered, at most. */
+export const VERIFIED_OUTCOMES_MAX = 4_096;
+
+/** Outcomes whose signature is good, by replica and block. */
+export type VerifiedOutcomes = Map<string, Signed<Outcome>>;
+
+const outcomeKey = (replica: ReplicaId, block: Digest): string => `${replica} ${block}`;
+
+export interface Tally {
+  /** The last checked reply of each replica: a newer one replaces it. */
+  readonly votes: Map<ReplicaId, CheckedReply>;
+  /** Replicas that sent to this bundle what no correct replica sends; not heard again about it. */
+  readonly excluded: Set<ReplicaId>;
+}
+
+export const createTally = (): Tally => ({ votes: new Map(), excluded: new Set() });
+
+/** W replicas that claim the same, with good signatures: the results are those of a correct replica. */
+export interface Quorum {
+  readonly accepted: CheckedReply;
+  /** Exactly W, ascending by sender. */
+  readonly outcomes: readonly Signed<Outcome>[];
+}
+
+/**
+ * Looks for W votes with `claim`. Votes whose signature is bad are removed, their senders excluded and told to `onForged`.
+ */
+export function findQuorum(
+  tally: Tally,
+  claim: string,
+  membership: Membership,
+  verified: VerifiedOutcomes,
+  onForged: (from: ReplicaId, reason: Rejection) => void,
+): Quorum | undefined {
+  const { weak } = membership.quorums;
+  const alike = [...tally.votes].filter(([, vote]) => vote.claim === claim).sort(([a], [b]) => a - b);
+  if (alike.length < weak) return undefined;
+  const outcomes: Signed<Outcome>[] = [];
+  for (const [from, vote] of alike) {
+    const signed = verifyOutcome(from, vote.reply.outcome, membership, verified);
+    if (signed === undefined) {
+      tally.votes.delete(from);
+      tally.excluded.add(from);
+      onForged(from, rejection("SIGNATURE_INVALID", `outcome of block ${vote.reply.header.seq} is not signed by replica ${from}`));
+      continue;
+    }
+    outcomes.push(signed);
+    if (outcomes.length === weak) return { accepted: vote, outcomes };
+  }
+  return undefined;
+}
+
+/** The outcome if its signature is good; the one verified first for this replica and block, so that receipts carry checked bytes. */
+function verifyOutcome(from: ReplicaId, outcome: Signed<Outcome>, membership: Membership, verified: VerifiedOutcomes): Signed<Outcome> | undefined {
+  const key = outcomeKey(from, outcome.body.block);
+  const known = verified.get(key);
+  if (known !== undefined) return known;
+  if (!isSignedBy(membership.codec, membership.keyOf(from), outcome.bytes)) return undefined;
+  setBounded(verified, key, outcome, VERIFIED_OUTCOMES_MAX);
+  return outcome;
+}

@@ -1,0 +1,25 @@
+/** libp2p rejects with Errors, AggregateErrors, DOM events and at times with nothing: one line for any of them. */
+export function describe(problem: unknown): string {
+  if (problem instanceof AggregateError && problem.errors.length > 0) return problem.errors.map(describe).join("; ");
+  if (problem instanceof Error) return problem.message === "" ? problem.name : firstLine(problem.message);
+  if (typeof problem === "object" && problem !== null) {
+    // A StreamResetEvent or StreamCloseEvent
+    if ("error" in problem && problem.error !== undefined) return describe(problem.error);
+    if ("type" in problem) return `stream ${String(problem.type)}`;
+  }
+  return problem === undefined ? "no reason given" : firstLine(String(problem));
+}
+
+const firstLine = (text: string): string => text.split("\n", 1)[0]?.slice(0, 300) ?? "";
+
+/** Resolves when `work` settles or `ms` have passed, whichever is first; never rejects. */
+export async function settledWithin(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work.then(ignore, ignore), timeout]);
+  clearTimeout(timer);
+}
+
+export const ignore = (): void => undefined;

@@ -1,0 +1,216 @@
+/**
+ * One stream to one peer, alone on its connection: framing, the bounded queue, one write per turn, heartbeats and
+ * deadlines. It knows nothing about who the peer is.
+ */
+import type { Connection, Stream, StreamMessageEvent } from "@libp2p/interface";
+import { describe, ignore } from "./describe.ts";
+import { FrameReader, HEADER_BYTES } from "./frame-reader.ts";
+import type { Budget, NetworkLimits } from "./limits.ts";
+import { deferWindowUpdates } from "./window.ts";
+import type { Clock, Turn } from "./turn.ts";
+import { WriteQueue } from "./write-queue.ts";
+
+/** A wire yields to the rest of the process after this many bytes and goes on in the next turn. */
+const TURN_BYTES_MAX: number = 256 << 10;
+/** A polite end may take this long before the connection is reset. */
+const FINISH_MS = 300;
+const PING: Uint8Array = new Uint8Array(0);
+
+/** Counted over all wires to one peer. Frames exclude pings; bytes include the 4-byte lengths. */
+export interface Counters {
+  framesSent: number;
+  framesReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+  /** Writes handed to the stream: at most one a turn unless more than WRITE_BYTES_MAX wait. */
+  writes: number;
+  /** Frames not sent: the queue was full, the frame above the cap, or the connection broke while they waited. */
+  dropped: number;
+}
+
+export const newCounters = (): Counters => ({ framesSent: 0, framesReceived: 0, bytesSent: 0, bytesReceived: 0, writes: 0, dropped: 0 });
+
+/** What all wires of one transport share. */
+export interface WireContext {
+  readonly limits: NetworkLimits;
+  readonly clock: Clock;
+  readonly turn: Turn;
+  /** Every open wire: the transport's tick walks over it. */
+  readonly wires: Set<Wire>;
+}
+
+export interface WireOptions {
+  readonly connection: Connection;
+  readonly stream: Stream;
+  readonly counters: Counters;
+  readonly queueBytesMax: number;
+  readonly queueBudget?: Budget | undefined;
+  readonly partialBudget?: Budget | undefined;
+  /** Largest frame it may send. */
+  readonly sendBytesMax: number;
+  /** Called once, with the reason for the log. */
+  readonly onClose: (reason: string) => void;
+}
+
+export class Wire {
+  readonly connection: Connection;
+  readonly counters: Counters;
+  /** Called for each frame, pings excluded. */
+  onFrame: (frame: Uint8Array) => void = ignore;
+  readonly #context: WireContext;
+  readonly #stream: Stream;
+  readonly #options: WireOptions;
+  readonly #queue: WriteQueue;
+  readonly #reader: FrameReader;
+  readonly #accept: (frame: Uint8Array) => void;
+  #writable = true;
+  #closed = false;
+  #heardMs: number;
+  #wroteMs: number;
+  #handshakeDeadlineMs: number;
+
+  /** A wire begins in its handshake: frames are capped at `helloBytesMax` until {@link open} is called. */
+  constructor(context: WireContext, options: WireOptions, helloBytesMax: number) {
+    this.connection = options.connection;
+    this.counters = options.counters;
+    this.#context = context;
+    this.#stream = options.stream;
+    this.#options = options;
+    this.#queue = new WriteQueue(options.queueBytesMax, options.queueBudget);
+    this.#reader = new FrameReader(helloBytesMax, options.partialBudget);
+    this.#accept = (frame) => this.#deliver(frame);
+    this.#heardMs = this.#wroteMs = context.clock.ms;
+    this.#handshakeDeadlineMs = context.clock.ms + context.limits.handshakeMs;
+    context.wires.add(this);
+    this.#listen();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get queuedBytes(): number {
+    return this.#queue.bytes;
+  }
+
+  /** The handshake is over: frames up to `frameBytesMax` from here on. */
+  open(frameBytesMax: number): void {
+    this.#handshakeDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#reader.frameBytesMax = frameBytesMax;
+    deferWindowUpdates(this.#stream);
+  }
+
+  /** Queues for the end of the turn; false when dropped: closed, above the cap, or the queue is full. */
+  send(frame: Uint8Array): boolean {
+    if (this.#closed) return false;
+    if (frame.length > this.#options.sendBytesMax || !this.#queue.push(frame)) {
+      this.counters.dropped += 1;
+      return false;
+    }
+    if (frame.length > 0) this.counters.framesSent += 1;
+    this.#context.turn.add(this);
+    return true;
+  }
+
+  /** Writes what waits, until the stream has enough or this turn's share is used up. */
+  run(): void {
+    let share = TURN_BYTES_MAX;
+    while (this.#writable && !this.#closed && share > 0) {
+      const chunk = this.#queue.take();
+      if (chunk === undefined) return;
+      share -= chunk.length;
+      this.counters.writes += 1;
+      this.counters.bytesSent += chunk.length;
+      this.#wroteMs = this.#context.clock.ms;
+      try {
+        this.#writable = this.#stream.send(chunk);
+      } catch (problem) {
+        this.close(`cannot write: ${describe(problem)}`);
+      }
+    }
+    if (this.#writable && this.#queue.bytes > 0) this.#context.turn.add(this);
+  }
+
+  /** Checks deadlines and keeps the connection warm; called on each tick of the clock. */
+  tick(): void {
+    const { clock, limits } = this.#context;
+    const now = clock.ms;
+    if (now >= this.#handshakeDeadlineMs) return this.close(`no complete handshake within ${limits.handshakeMs} ms`);
+    if (now >= this.#reader.deadlineMs(limits.frameMs)) return this.close(`a frame was still incomplete after ${limits.frameMs} ms`);
+    if (now - this.#heardMs >= limits.silenceMs) return this.close(`silent for ${limits.silenceMs} ms`);
+    if (!this.#writable && now - this.#wroteMs >= limits.silenceMs) return this.close(`took no data for ${limits.silenceMs} ms`);
+    if (this.#handshakeDeadlineMs === Number.POSITIVE_INFINITY && this.#queue.bytes === 0 && now - this.#wroteMs >= limits.pingMs) this.send(PING);
+  }
+
+  /** Drops the connection at once. */
+  close(reason: string): void {
+    if (!this.#end()) return;
+    this.connection.abort(new Error(reason));
+    this.#options.onClose(reason);
+  }
+
+  /** Sends what waits, then closes; never rejects. `onClose` is called before this returns. */
+  async finish(reason: string): Promise<void> {
+    if (this.#closed) return;
+    this.run();
+    if (!this.#end()) return;
+    this.#options.onClose(reason);
+    try {
+      await this.connection.close({ signal: AbortSignal.timeout(FINISH_MS) });
+    } catch (problem) {
+      this.connection.abort(new Error(describe(problem)));
+    }
+  }
+
+  #end(): boolean {
+    if (this.#closed) return false;
+    this.#closed = true;
+    this.#context.wires.delete(this);
+    this.#reader.stop();
+    this.counters.dropped += this.#queue.length;
+    this.#queue.clear();
+    return true;
+  }
+
+  #listen(): void {
+    const stream = this.#stream;
+    stream.addEventListener("message", (event: StreamMessageEvent) => this.#read(event.data));
+    stream.addEventListener("drain", () => {
+      this.#writable = true;
+      // Not now: a socket that takes everything drains on the next tick, before any other peer had its turn.
+      if (this.#queue.bytes > 0) this.#context.turn.add(this);
+    });
+    stream.addEventListener("remoteCloseWrite", () => this.close("closed by the peer"));
+    stream.addEventListener("close", (event) => this.close(event.error === undefined ? "connection closed" : `connection lost: ${describe(event.error)}`));
+    // It may have closed while the protocol was negotiated, before there was a listener.
+    if (stream.status !== "open") queueMicrotask(() => this.close("connection closed"));
+  }
+
+  #read(data: StreamMessageEvent["data"]): void {
+    if (this.#closed) return;
+    const now = this.#context.clock.ms;
+    this.#heardMs = now;
+    this.counters.bytesReceived += data.byteLength;
+    for (const chunk of data instanceof Uint8Array ? [data] : data) {
+      const problem = this.#reader.push(chunk, now, this.#accept);
+      if (problem !== undefined) return this.close(problem);
+      if (this.#closed) return;
+    }
+  }
+
+  #deliver(frame: Uint8Array): void {
+    if (frame.length === 0) return;
+    this.counters.framesReceived += 1;
+    try {
+      this.onFrame(frame);
+    } catch (problem) {
+      // The owner's handler failed, not the peer: let it surface as uncaught, and do not lose the rest of the chunk.
+      queueMicrotask(() => {
+        throw problem;
+      });
+    }
+  }
+}
+
+/** Header of a ping, for readers of packet traces: a frame of length 0. */
+export const PING_BYTES: number = HEADER_BYTES;

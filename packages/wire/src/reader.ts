@@ -1,0 +1,139 @@
+/**
+ * Reads big-endian fields from untrusted bytes. Every method checks what it needs against the bytes that are left before
+ * it takes (or anybody allocates) anything, and throws {@link Malformed} naming the field.
+ */
+import type { Digest, RejectionCode, SeqNum, Signed, View, Votes } from "@narses/core";
+import { hexOf, plain, type HexOf } from "./host.ts";
+import { Malformed } from "./malformed.ts";
+
+/** High half of 2^53 − 1: above it, a u64 has no exact JavaScript number. */
+const U53_HIGH_MAX = 0x1f_ffff;
+
+export class Reader {
+  readonly bytes: Uint8Array;
+  /** What a failure is called; bundles and batches have codes of their own. */
+  readonly code: RejectionCode;
+  /** What a foreign epoch is called: harmless in the outermost header, malformed in a part. */
+  epochCode: RejectionCode;
+  position = 0;
+  /** Vote frames met so far, by content: a frame that many certificates share is decoded once. */
+  readonly frames: Map<string, Signed<Votes>> = new Map();
+  private readonly view: DataView;
+  private fieldStart = 0;
+  private hexSource: HexOf | undefined;
+
+  constructor(bytes: Uint8Array, code: RejectionCode = "FRAME_MALFORMED", epochCode: RejectionCode = "EPOCH_FOREIGN") {
+    this.bytes = plain(bytes);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.code = code;
+    this.epochCode = epochCode;
+  }
+
+  get remaining(): number {
+    return this.bytes.length - this.position;
+  }
+
+  /** Gives up at the field read last. */
+  fail(field: string, problem: string, code: RejectionCode = this.code): never {
+    throw new Malformed(code, `${field} at byte ${this.fieldStart}: ${problem}`, this.fieldStart);
+  }
+
+  /** The code for "above a named limit". */
+  get tooLarge(): RejectionCode {
+    return this.code === "FRAME_MALFORMED" ? "FRAME_TOO_LARGE" : this.code;
+  }
+
+  private advance(field: string, length: number): number {
+    const start = this.position;
+    this.fieldStart = start;
+    if (length > this.bytes.length - start) this.fail(field, `needs ${length} bytes, ${this.bytes.length - start} left`);
+    this.position = start + length;
+    return start;
+  }
+
+  u8(field: string): number {
+    return this.view.getUint8(this.advance(field, 1));
+  }
+
+  u16(field: string): number {
+    return this.view.getUint16(this.advance(field, 2));
+  }
+
+  u32(field: string): number {
+    return this.view.getUint32(this.advance(field, 4));
+  }
+
+  /** A u64 of at most 2^53 − 1. */
+  u64(field: string): number {
+    const at = this.advance(field, 8);
+    const high = this.view.getUint32(at);
+    if (high > U53_HIGH_MAX) this.fail(field, `${this.hex(at, at + 8)} hex, at most 2^53 − 1`);
+    return high * 0x1_0000_0000 + this.view.getUint32(at + 4);
+  }
+
+  i8(field: string): number {
+    return this.view.getInt8(this.advance(field, 1));
+  }
+
+  f32(field: string): number {
+    return this.view.getFloat32(this.advance(field, 4));
+  }
+
+  f64(field: string): number {
+    return this.view.getFloat64(this.advance(field, 8));
+  }
+
+  /** A flag: 0 or 1. */
+  flag(field: string): boolean {
+    const value = this.u8(field);
+    if (value > 1) this.fail(field, `${value}, must be 0 or 1`);
+    return value === 1;
+  }
+
+  view64(field: string, min: number): View {
+    return this.atLeast(field, this.u64(field), min) as View;
+  }
+
+  seq64(field: string, min: number): SeqNum {
+    return this.atLeast(field, this.u64(field), min) as SeqNum;
+  }
+
+  private atLeast(field: string, value: number, min: number): number {
+    if (value < min) this.fail(field, `${value}, at least ${min}`);
+    return value;
+  }
+
+  digest(field: string): Digest {
+    const at = this.advance(field, 32);
+    return this.hex(at, at + 32) as Digest;
+  }
+
+  hex(start: number, end: number): string {
+    this.hexSource ??= hexOf(this.bytes);
+    return this.hexSource(start, end);
+  }
+
+  /** The next `length` bytes as a view of the input. */
+  take(field: string, length: number): Uint8Array {
+    const start = this.advance(field, length);
+    return this.slice(start, start + length);
+  }
+
+  /** A view of bytes already read. */
+  slice(start: number, end: number): Uint8Array {
+    return start === 0 && end === this.bytes.length ? this.bytes : this.bytes.subarray(start, end);
+  }
+
+  /** Checks a count just read: at most `max`, and that many elements of at least `bytesEach` fit into what is left. */
+  count(field: string, value: number, max: number, bytesEach: number): number {
+    if (value > max) this.fail(field, `${value}, at most ${max}`, this.tooLarge);
+    if (value * bytesEach > this.remaining) this.fail(field, `${value} need ${value * bytesEach} bytes, ${this.remaining} left`);
+    return value;
+  }
+
+  /** Nothing may follow. */
+  finish(what: string): void {
+    this.fieldStart = this.position;
+    if (this.remaining !== 0) this.fail(what, `${this.remaining} bytes after its end`);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Writes big-endian fields into one growing buffer that is used again and again. A value its field cannot hold is a bug
+ * of the caller: the message must not leave, so the writer throws {@link InvariantViolation}.
+ */
+import { InvariantViolation } from "@narses/core";
+
+/** A buffer that grew beyond this is let go after use. */
+const KEEP_BYTES_MAX = 1 << 20;
+
+function unrepresentable(what: string, value: unknown): InvariantViolation {
+  return new InvariantViolation(`cannot encode ${String(value)} as ${what}`);
+}
+
+export class Writer {
+  private readonly initialBytes: number;
+  private buffer: Uint8Array;
+  private view: DataView;
+  private position = 0;
+
+  constructor(initialBytes: number) {
+    this.initialBytes = initialBytes;
+    this.buffer = new Uint8Array(initialBytes);
+    this.view = new DataView(this.buffer.buffer);
+  }
+
+  /** Starts a new value. One value is written at a time. */
+  begin(): this {
+    this.position = 0;
+    return this;
+  }
+
+  /** A copy of what was written, `spare` zero bytes longer. */
+  finish(spare = 0): Uint8Array {
+    const bytes = new Uint8Array(this.position + spare);
+    bytes.set(this.buffer.subarray(0, this.position));
+    if (this.buffer.length > KEEP_BYTES_MAX) this.resize(this.initialBytes);
+    this.position = 0;
+    return bytes;
+  }
+
+  get length(): number {
+    return this.position;
+  }
+
+  private resize(bytes: number): void {
+    this.buffer = new Uint8Array(bytes);
+    this.view = new DataView(this.buffer.buffer);
+  }
+
+  private advance(length: number): number {
+    const start = this.position;
+    const end = start + length;
+    if (end > this.buffer.length) {
+      const old = this.buffer;
+      this.resize(Math.max(end, 2 * old.length));
+      this.buffer.set(old.subarray(0, start));
+    }
+    this.position = end;
+    return start;
+  }
+
+  u8(value: number): void {
+    if (value >>> 0 !== value || value > 0xff) throw unrepresentable("u8", value);
+    this.view.setUint8(this.advance(1), value);
+  }
+
+  u16(value: number): void {
+    if (value >>> 0 !== value || value > 0xffff) throw unrepresentable("u16", value);
+    this.view.setUint16(this.advance(2), value);
+  }
+
+  u32(value: number): void {
+    if (value >>> 0 !== value) throw unrepresentable("u32", value);
+    this.view.setUint32(this.advance(4), value);
+  }
+
+  /** A u64 of at most 2^53 − 1. */
+  u64(value: number): void {
+    if (!Number.isSafeInteger(value) || value < 0) throw unrepresentable("u64", value);
+    const high = Math.floor(value / 0x1_0000_0000);
+    const at = this.advance(8);
+    this.view.setUint32(at, high);
+    this.view.setUint32(at + 4, value - high * 0x1_0000_0000);
+  }
+
+  flag(value: boolean): void {
+    this.u8(value ? 1 : 0);
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.buffer.set(bytes, this.advance(bytes.length));
+  }
+
+  /** Exactly `length` bytes. */
+  fixed(what: string, bytes: Uint8Array, length: number): void {
+    if (bytes.length !== length) throw unrepresentable(`${what} of ${length} bytes`, `${bytes.length} bytes`);
+    this.raw(bytes);
+  }
+
+  /** 64 lower-case hex digits as 32 bytes. */
+  digest(hex: string): void {
+    const at = this.advance(32);
+    let outside = hex.length ^ 64;
+    for (let i = 0; i < 32; i++) {
+      const high = nibble(hex.charCodeAt(2 * i));
+      const low = nibble(hex.charCodeAt(2 * i + 1));
+      outside |= high | low;
+      this.buffer[at + i] = (high << 4) | low;
+    }
+    if ((outside & ~15) !== 0 || hex.length !== 64) throw unrepresentable("a digest", JSON.stringify(hex));
+  }
+}
+
+/** Value of a lower-case hex digit; outside 0 … 15 (or NaN → 0 past the end, where the length check fails) for anything else. */
+const nibble = (code: number): number => (code <= 57 ? code - 48 : code - 87);
