@@ -5,6 +5,7 @@ import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import { checkTimeoutMs } from "./options.ts";
 import { createPending, type Pending } from "./pending.ts";
+import { clip } from "./text.ts";
 import type { Timers } from "./timers.ts";
 
 export interface CallOptions {
@@ -95,11 +96,6 @@ export class Calls {
     this.#waiting.clear();
   }
 }
-
-/** Longest text of a replica that is repeated in an error. */
-const DETAIL_CHARACTERS_MAX = 300;
-
-export const clip = (text: string): string => (text.length > DETAIL_CHARACTERS_MAX ? `${text.slice(0, DETAIL_CHARACTERS_MAX)}…` : text);
 
 /** Replicas send { code, message }; anything else is shown as it is. */
 function callFailed(replica: ReplicaId, method: string, answer: unknown): NarsesError {

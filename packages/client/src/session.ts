@@ -4,12 +4,13 @@
  * A bundle once sent is retransmitted, byte for byte the same, until it is answered or the client is closed, even when
  * every caller has given up: its request ids must be used up, or the session window of the replicas would have a hole.
  */
-import { NarsesError, rejection, verdict, type Bundle, type Digest, type Operation, type Receipt, type Rejection, type ReplicaId, type Reply } from "@narses/core";
+import { NarsesError, rejection, verdict, type Digest, type Operation, type Receipt, type Rejection, type ReplicaId, type Reply } from "@narses/core";
 import { retransmitDelayMs, seededRandom } from "./backoff.ts";
 import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
 import { setBounded } from "./bounded.ts";
 import { bundleBytes, operationBytes } from "./bundle-size.ts";
-import { clip } from "./calls.ts";
+import { clip, listed } from "./text.ts";
+import { answerMissing, type InFlight } from "./flight.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import { checkTimeoutMs, type ResolvedOptions } from "./options.ts";
@@ -18,7 +19,7 @@ import { createPending } from "./pending.ts";
 import { checkReply } from "./reply.ts";
 import { settleWithResult } from "./result.ts";
 import { SessionIds } from "./session-ids.ts";
-import { createTally, findQuorum, type Quorum, type Tally, type VerifiedOutcomes } from "./tally.ts";
+import { createTally, findQuorum, type Quorum, type VerifiedOutcomes } from "./tally.ts";
 import { believedPrimary, believedView, createViewHint, reportView } from "./view-hint.ts";
 
 /** Answered bundles remembered, so that late replies are told from unsolicited ones. */
@@ -29,26 +30,6 @@ export interface SubmitOptions {
   readonly signal?: AbortSignal;
   /** Milliseconds; default timeouts.operationMs. Infinity: no limit. An operation already sent may still execute. */
   readonly timeoutMs?: number;
-}
-
-interface Refusal {
-  readonly code: string;
-  readonly detail: string;
-}
-
-interface InFlight {
-  readonly bundle: Bundle;
-  readonly frame: Uint8Array;
-  readonly submissions: readonly Submission[];
-  readonly tally: Tally;
-  /** The last refusal of each replica: hints, shown when the time is up. */
-  readonly refusals: Map<ReplicaId, Refusal>;
-  readonly sentAtMs: number;
-  /** Has gone to every replica connected at the time, not to the primary alone. */
-  broadcast: boolean;
-  /** Retransmissions after silence so far. */
-  attempt: number;
-  timer: unknown;
 }
 
 export interface SessionOptions {
@@ -295,20 +276,10 @@ export class Session {
   }
 
   #timeoutError(submission: Submission, timeoutMs: number): NarsesError {
-    const { weak } = this.#membership.quorums;
+    const { connected } = this.#links;
     const flight = [...this.#inFlight.values()].find((candidate) => candidate.submissions.includes(submission));
-    const connected = `connected replicas: ${this.#links.connected.join(", ") || "none"}`;
-    if (flight === undefined) {
-      const text = `not sent within ${timeoutMs} ms: ${this.#inFlight.size} bundles are in flight and unanswered; ${connected}`;
-      return new NarsesError("TIMEOUT", text, { timeoutMs, sent: false, connected: this.#links.connected });
-    }
-    const rid = flight.bundle.ridFirst + flight.submissions.indexOf(submission);
-    const refusals = [...flight.refusals].sort(([a], [b]) => a - b).map(([replica, refusal]) => ({ replica, ...refusal }));
-    const refused = refusals.map(({ replica, code, detail }) => `; replica ${replica} refused it: ${code}: ${detail}`).join("");
-    const replied = [...flight.tally.votes.keys()].sort((a, b) => a - b);
-    const text =
-      `request ${rid} has no W = ${weak} matching replies after ${timeoutMs} ms and ${flight.attempt} retransmissions; replies from: ` +
-      `${replied.join(", ") || "none"}; ${connected}${refused}. It may still execute.`;
-    return new NarsesError("TIMEOUT", text, { timeoutMs, sent: true, rid, replied, refusals, connected: this.#links.connected });
+    if (flight !== undefined) return answerMissing(flight, submission, { timeoutMs, weak: this.#membership.quorums.weak, connected });
+    const text = `not sent within ${timeoutMs} ms: ${this.#inFlight.size} bundles are in flight and unanswered; connected replicas: ${listed(connected)}`;
+    return new NarsesError("TIMEOUT", text, { timeoutMs, sent: false, connected });
   }
 }

@@ -120,10 +120,18 @@ function installNewView(r: Replica, from: ReplicaId, signed: Signed<NewView>): v
   for (const [sender, vc] of r.viewChanges) if (vc.body.view <= r.view) r.viewChanges.delete(sender);
   emit(r, { type: "view-entered", view: r.view, primary: primary(r) });
   onStableProof(r, from, stable);
+  dropStaleProposals(r);
   for (const prePrepare of body.prePrepares) installProposal(r, prePrepare);
   r.nextSeq = seqNum(Math.max(settled, r.handed, ...[...r.slots.values()].map((s) => (s.proposal?.view === r.view ? s.seq : 0))) + 1);
   restartWaiting(r);
   proposeReady(r);
+}
+
+/** Proposals of older views above max-s never come back; votes, certificates and decisions stay. */
+function dropStaleProposals(r: Replica): void {
+  for (const slot of r.slots.values()) {
+    if (slot.seq > r.settledSeq && slot.proposal?.view !== r.view) slot.proposal = undefined;
+  }
 }
 
 /** One entry of O, handled as a pre-prepare of the new view: prepared and committed again, executed only if it was not. */

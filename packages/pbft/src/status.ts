@@ -5,12 +5,14 @@
 import type { Bundle, Digest, PeerMessage, ReplicaId, Signed, Status, Votes } from "@narses/core";
 import { NULL_DIGEST, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
 import { hasPayload, slotsAscending } from "./slots.ts";
-import { emit, isPrimary, n, type Replica, type Slot, weak } from "./state.ts";
+import { emit, isPrimary, n, primary, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
 
 /** Decided slots sent in one answer, at most. */
 export const DECISIONS_PER_ANSWER_MAX = 64;
 /** Slots whose votes and proposals one answer repeats, at most. */
 const SLOTS_PER_ANSWER_MAX = 32;
+/** Waiting bundles relayed again with one STATUS, at most. */
+const FORWARDS_PER_STATUS_MAX = 16;
 /** STATUS is sent this many times more rarely while nothing is outstanding. */
 const IDLE_FACTOR = 10;
 
@@ -21,7 +23,7 @@ const HAS_COMMITTED = 4;
 /** Something this replica waits for and a peer might have. */
 export function isOutstanding(r: Replica): boolean {
   if (!r.active || r.waiting.size > 0 || r.stableKnown.seq > r.stable.seq) return true;
-  for (const seq of r.slots.keys()) if (seq > r.executed) return true;
+  for (const slot of slotsOpen(r)) if (slot.proposal?.view === r.view || slot.commits.size >= weak(r) || slot.committed !== undefined) return true;
   for (const peer of r.peers.values()) if (peer.claimedExecuted > r.executed) return true;
   return false;
 }
@@ -58,6 +60,17 @@ export function statusTick(r: Replica): void {
       if (asked++ < SLOTS_PER_ANSWER_MAX) emit(r, { type: "send", to: "all", message: { type: "fetch-batch", digest } });
     }
   }
+  forwardAgain(r);
+}
+
+/** The relay may have been lost, or refused for a quota that has room again: the oldest waiting bundles go once more. */
+function forwardAgain(r: Replica): void {
+  if (!r.active || isPrimary(r)) return;
+  let sent = 0;
+  for (const { bundle, sinceTick } of r.waiting.values()) {
+    if (sent++ >= FORWARDS_PER_STATUS_MAX || r.tick - sinceTick < r.config.parameters.statusIntervalTicks) return;
+    forward(r, primary(r), bundle);
+  }
 }
 
 function missingPayloads(slot: Slot): readonly Digest[] {
@@ -77,8 +90,7 @@ export function onPeer(r: Replica, replica: ReplicaId, connected: boolean): void
     return;
   }
   emit(r, { type: "send", to: replica, message: { type: "status", status: makeStatus(r) } });
-  if (r.active && isPrimary(r)) return;
-  if (r.active && replica === r.view % n(r)) for (const { bundle } of r.waiting.values()) forward(r, replica, bundle);
+  if (r.active && replica === primary(r)) for (const { bundle } of r.waiting.values()) forward(r, replica, bundle);
 }
 
 const forward = (r: Replica, to: ReplicaId, bundle: Bundle): void => emit(r, { type: "send", to, message: { type: "forward", bundle } });

@@ -19,14 +19,17 @@ export class Reader {
   /** Vote frames met so far, by content: a frame that many certificates share is decoded once. */
   readonly frames: Map<string, Signed<Votes>> = new Map();
   private readonly view: DataView;
+  /** Where `bytes` starts in the value that is being decoded; for messages only. */
+  private readonly base: number;
   private fieldStart = 0;
   private hexSource: HexOf | undefined;
 
-  constructor(bytes: Uint8Array, code: RejectionCode = "FRAME_MALFORMED", epochCode: RejectionCode = "EPOCH_FOREIGN") {
+  constructor(bytes: Uint8Array, code: RejectionCode = "FRAME_MALFORMED", epochCode: RejectionCode = "EPOCH_FOREIGN", base = 0) {
     this.bytes = plain(bytes);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.code = code;
     this.epochCode = epochCode;
+    this.base = base;
   }
 
   get remaining(): number {
@@ -35,7 +38,8 @@ export class Reader {
 
   /** Gives up at the field read last. */
   fail(field: string, problem: string, code: RejectionCode = this.code): never {
-    throw new Malformed(code, `${field} at byte ${this.fieldStart}: ${problem}`, this.fieldStart);
+    const offset = this.base + this.fieldStart;
+    throw new Malformed(code, `${field} at byte ${offset}: ${problem}`, offset);
   }
 
   /** The code for "above a named limit". */

@@ -29,17 +29,12 @@ export class Writer {
     return this;
   }
 
-  /** A copy of what was written, `spare` zero bytes longer. */
-  finish(spare = 0): Uint8Array {
-    const bytes = new Uint8Array(this.position + spare);
-    bytes.set(this.buffer.subarray(0, this.position));
+  /** A copy of what was written. */
+  finish(): Uint8Array {
+    const bytes = this.buffer.slice(0, this.position);
     if (this.buffer.length > KEEP_BYTES_MAX) this.resize(this.initialBytes);
     this.position = 0;
     return bytes;
-  }
-
-  get length(): number {
-    return this.position;
   }
 
   private resize(bytes: number): void {
@@ -100,7 +95,7 @@ export class Writer {
   /** 64 lower-case hex digits as 32 bytes. */
   digest(hex: string): void {
     const at = this.advance(32);
-    let outside = hex.length ^ 64;
+    let outside = 0;
     for (let i = 0; i < 32; i++) {
       const high = nibble(hex.charCodeAt(2 * i));
       const low = nibble(hex.charCodeAt(2 * i + 1));
@@ -111,5 +106,5 @@ export class Writer {
   }
 }
 
-/** Value of a lower-case hex digit; outside 0 … 15 (or NaN → 0 past the end, where the length check fails) for anything else. */
+/** Value of a lower-case hex digit; outside 0 … 15 for any other character. */
 const nibble = (code: number): number => (code <= 57 ? code - 48 : code - 87);

@@ -1,0 +1,257 @@
+/** The client: connects the transport's frames to sessions and calls, and is what an application holds. */
+import {
+  InvariantViolation,
+  NarsesError,
+  assertNever,
+  verdict,
+  type ClientId,
+  type Operation,
+  type Rejection,
+  type ReplicaId,
+  type Reply,
+} from "@narses/core";
+import { hasher } from "@narses/crypto";
+import { clientIdOf, encodePayload } from "@narses/wire";
+import { splitIntoUnits } from "./bundle-size.ts";
+import { Calls, type CallOptions } from "./calls.ts";
+import { Links } from "./links.ts";
+import type { Membership } from "./membership.ts";
+import { Opening } from "./opening.ts";
+import type { ResolvedOptions } from "./options.ts";
+import type { Submitted } from "./outbox.ts";
+import { RejectionCounter, type RejectionCounts } from "./rejections.ts";
+import { Session, type SessionStatus, type SubmitOptions } from "./session.ts";
+
+export interface ClientStatus extends SessionStatus {
+  readonly client: ClientId;
+  /** Ascending. */
+  readonly connected: readonly ReplicaId[];
+  /** Ascending. */
+  readonly missing: readonly ReplicaId[];
+  readonly callsWaiting: number;
+  /** What was not believed, by replica and reason. */
+  readonly rejected: Readonly<Record<number, RejectionCounts>>;
+}
+
+export interface Client {
+  readonly id: ClientId;
+  /**
+   * Has `operation` (any msgpack value) ordered and executed, exactly once.
+   * @throws NarsesError APP_REJECTED or NOT_EXECUTED (both certified: `data` has code, message, receipt, seq, block),
+   * REQUEST_TOO_LARGE, OVERLOADED, TIMEOUT, CLOSED; `signal.reason` when aborted.
+   */
+  submit(operation: unknown, options?: SubmitOptions): Promise<Submitted>;
+  /** An ordered, hence linearizable, read: as `submit`, but the state machine's `query` answers. */
+  query(question: unknown, options?: SubmitOptions): Promise<Submitted>;
+  /**
+   * Submits operations that execute in the order given, in as few bundles as they fit, one bundle after the other. The
+   * answers are in that order; each is judged alone. When the fate of one is unknown (TIMEOUT, abort, CLOSED) the bundles
+   * after it are not sent.
+   * @throws NarsesError REQUEST_TOO_LARGE before anything is sent.
+   */
+  submitMany(operations: readonly unknown[], options?: SubmitOptions): Promise<readonly PromiseSettledResult<Submitted>[]>;
+  /**
+   * Asks one replica; its answer is not certified by any other.
+   * @throws NarsesError CALL_FAILED, NOT_CONNECTED, TIMEOUT, OVERLOADED, CLOSED; `signal.reason` when aborted.
+   */
+  call(replica: number, method: string, params?: unknown, options?: CallOptions): Promise<unknown>;
+  status(): ClientStatus;
+  /** Outstanding operations reject with CLOSED; those already sent may still execute. Safe to call again. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Did the operation certainly not come to nothing by accident: is there an agreed answer? */
+const isCertified = (reason: unknown): boolean => reason instanceof NarsesError && (reason.code === "APP_REJECTED" || reason.code === "NOT_EXECUTED");
+
+export class ConnectedClient implements Client {
+  readonly id: ClientId;
+  readonly #membership: Membership;
+  readonly #options: ResolvedOptions;
+  readonly #links: Links;
+  readonly #calls: Calls;
+  readonly #rejections = new RejectionCounter();
+  #opening: Opening | undefined;
+  #session: Session | undefined;
+  #closed: Error | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(membership: Membership, options: ResolvedOptions) {
+    this.id = clientIdOf(hasher, options.key.publicKey);
+    this.#membership = membership;
+    this.#options = options;
+    this.#links = new Links(options.transport, membership.replicas);
+    this.#calls = new Calls({
+      membership,
+      links: this.#links,
+      timers: options.timers,
+      timeoutMs: options.timeouts.callMs,
+      max: options.limits.calls,
+    });
+  }
+
+  /** Once, before anything else. Stops the transport when it fails. */
+  async open(signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    const opening = new Opening({
+      membership: this.#membership,
+      links: this.#links,
+      options: this.#options,
+      signal,
+      ask: (replica) => this.#askSession(replica),
+    });
+    this.#opening = opening;
+    this.#options.transport
+      .start({ onFrame: (from, frame) => this.#onFrame(from, frame), onReplica: (replica, connected) => this.#onReplica(replica, connected) })
+      .catch((error: unknown) => opening.fail(error));
+    try {
+      const ridStart = await opening.done;
+      this.#session = new Session({
+        membership: this.#membership,
+        links: this.#links,
+        options: this.#options,
+        ridStart,
+        onForged: (from, reason) => this.#reject(from, reason),
+      });
+      this.#options.logger.info({ client: this.id, connected: this.#links.connected.length, ridStart }, "connected");
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      this.#opening = undefined;
+    }
+  }
+
+  async submit(operation: unknown, options: SubmitOptions = {}): Promise<Submitted> {
+    return this.#submitOne("apply", operation, options);
+  }
+
+  async query(question: unknown, options: SubmitOptions = {}): Promise<Submitted> {
+    return this.#submitOne("query", question, options);
+  }
+
+  async submitMany(operations: readonly unknown[], options: SubmitOptions = {}): Promise<readonly PromiseSettledResult<Submitted>[]> {
+    const encoded = operations.map((operation): Operation => ({ kind: "apply", payload: encodePayload(operation) }));
+    const { parameters } = this.#membership.cluster;
+    const operationsMax = Math.min(parameters.bundleOperationsMax, this.#options.limits.outstanding);
+    const units = splitIntoUnits(encoded, { operationsMax, bundleBytesMax: parameters.bundleBytesMax });
+    const answers: PromiseSettledResult<Submitted>[] = [];
+    for (const unit of units) {
+      const unknown = answers.find((answer) => answer.status === "rejected" && !isCertified(answer.reason));
+      answers.push(...(unknown === undefined ? await Promise.allSettled(this.#openSession().enqueue(unit, options)) : unit.map(() => unknown)));
+    }
+    return answers;
+  }
+
+  async call(replica: number, method: string, params: unknown = {}, options: CallOptions = {}): Promise<unknown> {
+    const to = this.#membership.replicas[replica];
+    if (to === undefined) throw new RangeError(`replica must be from 0 to ${this.#membership.quorums.n - 1}, got ${replica}`);
+    if (this.#closed !== undefined) throw this.#closed;
+    return this.#calls.call(to, method, params, options);
+  }
+
+  status(): ClientStatus {
+    return {
+      client: this.id,
+      ...this.#openSession().status(),
+      connected: this.#links.connected,
+      missing: this.#links.missing,
+      callsWaiting: this.#calls.size,
+      rejected: this.#rejections.snapshot(),
+    };
+  }
+
+  close(): Promise<void> {
+    this.#shut(new NarsesError("CLOSED", "the client was closed; connect again to go on"));
+    this.#stopped ??= this.#options.transport.stop();
+    return this.#stopped;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #submitOne(kind: Operation["kind"], value: unknown, options: SubmitOptions): Promise<Submitted> {
+    const operation: Operation = { kind, payload: encodePayload(value) };
+    const { parameters } = this.#membership.cluster;
+    const [unit] = splitIntoUnits([operation], { operationsMax: 1, bundleBytesMax: parameters.bundleBytesMax });
+    const [answer] = this.#openSession().enqueue(unit ?? [], options);
+    if (answer === undefined) throw new InvariantViolation("one operation makes one unit");
+    return answer;
+  }
+
+  #openSession(): Session {
+    if (this.#session === undefined) throw new InvariantViolation("the client is used before it is open");
+    return this.#session;
+  }
+
+  #askSession(replica: ReplicaId): Promise<unknown> {
+    return this.#calls.call(replica, "session", { client: this.id }, {});
+  }
+
+  #onReplica(replica: ReplicaId, connected: boolean): void {
+    if (this.#closed !== undefined || !this.#links.isMember(replica) || !this.#links.change(replica, connected)) return;
+    this.#options.logger.debug({ replica, connected }, connected ? "replica connected" : "replica disconnected");
+    if (!connected) {
+      this.#calls.onDisconnected(replica);
+      this.#session?.onDisconnected(replica);
+    } else if (this.#opening !== undefined) {
+      this.#opening.onConnected(replica);
+    } else {
+      // The replica learns again where this client's replies go.
+      this.#askSession(replica).catch((error: unknown) => this.#options.logger.debug({ replica, error: String(error) }, "replica did not tell the session's state"));
+      this.#session?.onConnected(replica);
+    }
+  }
+
+  #onFrame(from: ReplicaId, frame: Uint8Array): void {
+    if (this.#closed !== undefined || !this.#links.isMember(from)) return;
+    const decoded = this.#membership.codec.decodeToClient(frame);
+    if (!decoded.ok) {
+      this.#reject(from, decoded.rejection);
+      return;
+    }
+    const message = decoded.value;
+    switch (message.type) {
+      case "reply":
+        this.#onReply(from, message.reply);
+        return;
+      case "refused":
+        this.#session?.onRefused(from, message.bundleDigest, message.code, message.detail);
+        return;
+      case "call-result":
+        if (!this.#calls.onResult(from, message.id, message.ok, message.value)) {
+          this.#reject(from, { code: "UNSOLICITED", detail: `result of call ${message.id}, which nobody waits for` });
+        }
+        return;
+      default:
+        assertNever(message);
+    }
+  }
+
+  #onReply(from: ReplicaId, reply: Reply): void {
+    if (this.#session === undefined) return;
+    try {
+      const reason = this.#session.onReply(from, reply);
+      if (reason !== undefined) this.#reject(from, reason);
+    } catch (error) {
+      if (!(error instanceof InvariantViolation)) throw error;
+      this.#options.logger.error({ replica: from, error: error.message }, "the cluster contradicts itself: client stopped");
+      this.#shut(error);
+    }
+  }
+
+  #reject(from: ReplicaId, reason: Rejection): void {
+    this.#rejections.count(from, reason);
+    const log = verdict(reason) === "misbehaviour" ? "warn" : "debug";
+    this.#options.logger[log]({ replica: from, code: reason.code, detail: reason.detail }, "message not believed");
+  }
+
+  #shut(reason: Error): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = reason;
+    this.#opening?.fail(reason);
+    this.#session?.close(reason);
+    this.#calls.close(reason);
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Two decorators for libp2p's layers below our streams.
+ *
+ * `joined`: noise writes the length, the ciphertext and the tag of a message as separate socket writes. Joined, they are one.
+ *
+ * `guarded`: yamux buffers a data frame until it is complete, whatever length its header announces, answers pings without
+ * looking whether the peer reads the answers, and lets a connection open streams without end. A stranger needs no more
+ * than that to fill our memory, so all three are bounded here, before yamux sees the bytes.
+ */
+import type { ConnectionEncrypter, MessageStream, StreamMuxer, StreamMuxerFactory } from "@libp2p/interface";
+
+/** Frames of our own peers carry at most WRITE_BYTES_MAX, or a few of them joined after a full window. */
+const MUX_FRAME_BYTES_MAX: number = 1 << 20;
+/** Replies (pongs, window updates, refusals) waiting for a peer that does not read. */
+const MUX_REPLY_BYTES_MAX: number = 1 << 20;
+/** Streams one connection may open in its life; we open one. */
+export const STREAMS_PER_CONNECTION_MAX = 4;
+
+const MUX_HEADER_BYTES = 12;
+const TYPE_DATA = 0;
+const TYPE_WINDOW_UPDATE = 1;
+const FLAG_SYN = 1;
+
+/** Each write to `stream` reaches the socket in one piece. */
+function joinWrites(stream: MessageStream): MessageStream {
+  const send = stream.send.bind(stream);
+  stream.send = (data) => send(data.subarray());
+  return stream;
+}
+
+/** Wraps an encrypter so that each of its messages is one socket write. */
+export function joined<C>(encrypter: (components: C) => ConnectionEncrypter): (components: C) => ConnectionEncrypter {
+  return (components) => {
+    const inner = encrypter(components);
+    return {
+      protocol: inner.protocol,
+      secureInbound: (connection, options) => inner.secureInbound(joinWrites(connection), options),
+      secureOutbound: (connection, options) => inner.secureOutbound(joinWrites(connection), options),
+    };
+  };
+}
+
+/** Reads yamux headers as they pass; holds no more than one of them. */
+export class MuxInspector {
+  readonly #header = new Uint8Array(MUX_HEADER_BYTES);
+  readonly #view = new DataView(this.#header.buffer);
+  #headerBytes = 0;
+  #bodyLeft = 0;
+  #streams = 0;
+
+  /** @returns what no correct peer does, or undefined. */
+  push(chunk: Uint8Array): string | undefined {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#bodyLeft > 0) {
+        const skipped = Math.min(this.#bodyLeft, chunk.length - at);
+        this.#bodyLeft -= skipped;
+        at += skipped;
+        continue;
+      }
+      this.#header[this.#headerBytes++] = chunk[at++] ?? 0;
+      if (this.#headerBytes < MUX_HEADER_BYTES) continue;
+      this.#headerBytes = 0;
+      const problem = this.#inspect();
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+
+  #inspect(): string | undefined {
+    const type = this.#header[1];
+    const length = this.#view.getUint32(8);
+    if ((type === TYPE_DATA || type === TYPE_WINDOW_UPDATE) && (this.#view.getUint16(2) & FLAG_SYN) !== 0) {
+      this.#streams += 1;
+      if (this.#streams > STREAMS_PER_CONNECTION_MAX) return `opened more than ${STREAMS_PER_CONNECTION_MAX} streams on one connection`;
+    }
+    if (type !== TYPE_DATA) return undefined;
+    if (length > MUX_FRAME_BYTES_MAX) return `announced a muxer frame of ${length} bytes, the cap is ${MUX_FRAME_BYTES_MAX}`;
+    this.#bodyLeft = length;
+    return undefined;
+  }
+}
+
+/** Wraps a muxer: connections whose peer breaks one of the bounds above are reset, and reported. */
+export function guarded<C>(muxer: (components: C) => StreamMuxerFactory, report: (reason: string) => void): (components: C) => StreamMuxerFactory {
+  return (components) => {
+    const inner = muxer(components);
+    return {
+      protocol: inner.protocol,
+      createStreamMuxer: (connection): StreamMuxer => {
+        const inspector = new MuxInspector();
+        const drop = (problem: string): void => {
+          report(problem);
+          connection.abort(new Error(problem));
+        };
+        // Registered before the muxer's own listener, hence called before it.
+        connection.addEventListener("message", ({ data }) => {
+          if (connection.status !== "open") return;
+          if (connection.writeBufferLength > MUX_REPLY_BYTES_MAX) return drop(`does not read: ${connection.writeBufferLength} bytes of replies wait`);
+          for (const chunk of data instanceof Uint8Array ? [data] : data) {
+            const problem = inspector.push(chunk);
+            if (problem !== undefined) return drop(problem);
+          }
+        });
+        return inner.createStreamMuxer(connection);
+      },
+    };
+  };
+}

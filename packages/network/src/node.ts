@@ -1,0 +1,90 @@
+/** A libp2p node set up for a fixed membership: TCP and websockets, noise, yamux, no discovery, no identify. */
+import "./polyfill.ts";
+import { yamux } from "@chainsafe/libp2p-yamux";
+import { noise } from "@chainsafe/libp2p-noise";
+import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
+import type { ConnectionGater, Ed25519PrivateKey, Libp2p } from "@libp2p/interface";
+import { tcp } from "@libp2p/tcp";
+import { webSockets } from "@libp2p/websockets";
+import { NarsesError } from "@narses/core";
+import { createLibp2p } from "libp2p";
+import { describe } from "./describe.ts";
+import { guarded, joined, STREAMS_PER_CONNECTION_MAX } from "./guard.ts";
+import type { NetworkLimits } from "./limits.ts";
+
+export const SEED_BYTES = 32;
+
+/** @throws NarsesError KEY_INVALID when `seed` is not 32 bytes. */
+export async function identityFromSeed(seed: Uint8Array): Promise<Ed25519PrivateKey> {
+  if (seed.length !== SEED_BYTES) {
+    throw new NarsesError("KEY_INVALID", `a network seed has ${SEED_BYTES} bytes, got ${seed.length}`, { bytes: seed.length });
+  }
+  return generateKeyPairFromSeed("Ed25519", seed);
+}
+
+export interface NodeOptions {
+  readonly privateKey: Ed25519PrivateKey;
+  readonly listen: readonly string[];
+  readonly limits: NetworkLimits;
+  /** Connections at most, of either direction. */
+  readonly connectionsMax: number;
+  readonly gater?: ConnectionGater;
+  /** A peer broke a bound of the muxer and was dropped. */
+  readonly onMisbehaviour: (reason: string) => void;
+}
+
+/** A node that is not listening yet: register handlers, then {@link startNode}. */
+export function createNode(options: NodeOptions): Promise<Libp2p> {
+  const { limits } = options;
+  // Idle sockets are watched by our own pings; this is a backstop.
+  const inactivityMs = 3 * limits.silenceMs;
+  return createLibp2p({
+    privateKey: options.privateKey,
+    addresses: { listen: [...options.listen] },
+    transports: [tcp({ inboundSocketInactivityTimeout: inactivityMs, outboundSocketInactivityTimeout: inactivityMs }), webSockets()],
+    connectionEncrypters: [joined(noise())],
+    streamMuxers: [
+      guarded(yamux({ maxInboundStreams: STREAMS_PER_CONNECTION_MAX, maxOutboundStreams: STREAMS_PER_CONNECTION_MAX }), options.onMisbehaviour),
+    ],
+    connectionGater: { denyDialMultiaddr: () => false, ...options.gater },
+    connectionMonitor: { enabled: false },
+    connectionManager: {
+      maxConnections: options.connectionsMax,
+      maxParallelDials: options.connectionsMax,
+      inboundConnectionThreshold: limits.connectionsPerSecondMax,
+      maxIncomingPendingConnections: limits.pendingConnectionsMax,
+      dialTimeout: limits.dialMs,
+      addressDialTimeout: limits.dialMs,
+      inboundUpgradeTimeout: limits.dialMs,
+      outboundStreamProtocolNegotiationTimeout: limits.dialMs,
+      inboundStreamProtocolNegotiationTimeout: limits.dialMs,
+    },
+    start: false,
+  });
+}
+
+/** @throws NarsesError PORT_IN_USE or CONFIG_INVALID, naming the address. */
+export async function startNode(node: Libp2p, listen: readonly string[]): Promise<void> {
+  try {
+    await node.start();
+  } catch (cause) {
+    throw listenError(cause, listen);
+  }
+}
+
+function listenError(cause: unknown, listen: readonly string[]): NarsesError {
+  // libp2p folds the errors of all listeners into one message.
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const taken = /EADDRINUSE[^\n]*?:(\d+)\s*$/m.exec(text)?.[1];
+  if (taken !== undefined) {
+    const address = listen.find((candidate) => candidate.includes(`/tcp/${taken}`)) ?? `port ${taken}`;
+    return new NarsesError(
+      "PORT_IN_USE",
+      `cannot listen on ${address}: the port is taken; stop the process that holds it, or change "listen"`,
+      { address, port: Number(taken) },
+      { cause },
+    );
+  }
+  const reason = /\b(EACCES|EADDRNOTAVAIL|ENOTFOUND|EAFNOSUPPORT|EINVAL)\b[^\n]*/.exec(text)?.[0] ?? describe(cause);
+  return new NarsesError("CONFIG_INVALID", `cannot listen on ${listen.join(", ")}: ${reason}; check "listen"`, { field: "listen" }, { cause });
+}
