@@ -101,10 +101,10 @@ export class ConnectedClient implements Client {
       ask: (replica) => this.#askSession(replica),
     });
     this.#opening = opening;
-    this.#options.transport
-      .start({ onFrame: (from, frame) => this.#onFrame(from, frame), onReplica: (replica, connected) => this.#onReplica(replica, connected) })
-      .catch((error: unknown) => opening.fail(error));
     try {
+      this.#options.transport
+        .start({ onFrame: (from, frame) => this.#onFrame(from, frame), onReplica: (replica, connected) => this.#onReplica(replica, connected) })
+        .catch((error: unknown) => opening.fail(error));
       const ridStart = await opening.done;
       this.#session = new Session({
         membership: this.#membership,
@@ -238,6 +238,7 @@ export class ConnectedClient implements Client {
       if (!(error instanceof InvariantViolation)) throw error;
       this.#options.logger.error({ replica: from, error: error.message }, "the cluster contradicts itself: client stopped");
       this.#shut(error);
+      this.close().catch((failure: unknown) => this.#options.logger.warn({ error: String(failure) }, "the transport did not stop"));
     }
   }
 

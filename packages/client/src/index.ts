@@ -1,1 +1,12 @@
-export {};
+/** @narses/client: sessions, submit and query, retransmission, offline verification of receipts and blocks. Loads in a browser. */
+export { connect } from "./connect.ts";
+export type { Client, ClientStatus } from "./client.ts";
+export type { SessionStatus, SubmitOptions } from "./session.ts";
+export type { Submitted } from "./outbox.ts";
+export type { CallOptions } from "./calls.ts";
+export type { RejectionCounts } from "./rejections.ts";
+export { DEFAULT_TIMEOUTS, type ConnectOptions, type Limits, type Timeouts } from "./options.ts";
+export { systemTimers, type Timers } from "./timers.ts";
+export { encodeReceipt, verifyReceipt, verifyReceiptBytes, type VerifiedReceipt } from "./receipt.ts";
+export { verifyBlock, verifyBlockBytes, verifyBlockChain, type ParentBlock, type VerifiedBlock, type VerifiedChain } from "./block.ts";
+export type { FailedCheck } from "./invalid.ts";

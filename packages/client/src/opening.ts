@@ -40,6 +40,8 @@ export class Opening {
       timeoutError: () => this.#timeoutError(),
       onGivenUp: () => this.#clearTimers(),
     });
+    // It may fail before anybody waits for it.
+    this.#pending.promise.catch(() => undefined);
   }
 
   /** Resolves with the first request id. Rejects with NOT_CONNECTED, TIMEOUT or the reason of the signal. */

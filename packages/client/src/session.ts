@@ -8,7 +8,7 @@ import { NarsesError, rejection, verdict, type Digest, type Operation, type Rece
 import { retransmitDelayMs, seededRandom } from "./backoff.ts";
 import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
 import { setBounded } from "./bounded.ts";
-import { bundleBytes, operationBytes } from "./bundle-size.ts";
+import { BUNDLE_OVERHEAD_BYTES, operationBytes } from "./bundle-size.ts";
 import { clip, listed } from "./text.ts";
 import { answerMissing, type InFlight } from "./flight.ts";
 import type { Links } from "./links.ts";
@@ -196,7 +196,7 @@ export class Session {
     while (this.#inFlight.size < bundlesInFlight) {
       const submissions = this.#outbox.take({
         operationsMax: Math.min(parameters.bundleOperationsMax, outstanding - this.#ids.outstanding),
-        bytesMax: parameters.bundleBytesMax - bundleBytes,
+        bytesMax: parameters.bundleBytesMax - BUNDLE_OVERHEAD_BYTES,
         bytesOf: operationBytes,
       });
       if (submissions.length === 0) return;

@@ -6,6 +6,7 @@ export const ERROR_CODES = [
   "CONFIG_INVALID", // a cluster file, parameter or option is wrong; `field` names it
   "KEY_INVALID", // a key file is damaged, encrypted with another passphrase, or of another replica
   "KEY_PASSPHRASE", // the key file is encrypted and no passphrase, or a wrong one, was given
+  "KEY_EXISTS", // a key file of that name exists, and is not overwritten
   "PORT_IN_USE", // the listen address is taken
   "DATA_DIR_LOCKED", // a live process holds the data directory
   "DATA_DIR_FOREIGN", // the data directory belongs to another cluster or replica

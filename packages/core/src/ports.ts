@@ -39,7 +39,10 @@ export interface EngineStatus {
   readonly waitingFor: readonly string[];
 }
 
-/** What a restarted replica brings back: its vote records in order, and how far its state is durable. */
+/**
+ * What a restarted replica brings back: its vote records in order, and how far its state is durable. After `start` the shell
+ * gives `checkpointed` for executedSeq when it is above 0: the CHECKPOINT may not have been sent before the crash.
+ */
 export interface Recovered {
   readonly records: readonly LogRecord[];
   readonly executedSeq: SeqNum;

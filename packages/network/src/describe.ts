@@ -23,3 +23,10 @@ export async function settledWithin(ms: number, work: Promise<unknown>): Promise
 }
 
 export const ignore = (): void => undefined;
+
+/** A handler given to us failed: surfaces as uncaught, without unwinding through libp2p or losing the frames behind. */
+export function rethrow(problem: unknown): void {
+  queueMicrotask(() => {
+    throw problem;
+  });
+}

@@ -122,7 +122,8 @@ export class Link {
     const dial = { abort: new AbortController(), startedMs: performance.now() };
     this.#state = "dialling";
     this.#dial = dial;
-    const signal = AbortSignal.any([dial.abort.signal, AbortSignal.timeout(context.limits.dialMs)]);
+    const { signal } = dial.abort;
+    const timeout = setTimeout(() => dial.abort.abort(), context.limits.dialMs);
     try {
       const connection = await node.dial([...member.addresses], { signal, force: true });
       try {
@@ -143,7 +144,8 @@ export class Link {
     } catch (problem) {
       this.#retry(describe(problem));
     } finally {
-      if (this.#dial === dial) this.#dial = undefined;
+      clearTimeout(timeout);
+      this.#dial = undefined;
     }
   }
 

@@ -6,13 +6,16 @@ import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
 import type { ConnectionGater, Ed25519PrivateKey, Libp2p } from "@libp2p/interface";
 import { tcp } from "@libp2p/tcp";
 import { webSockets } from "@libp2p/websockets";
-import { NarsesError } from "@narses/core";
+import { NarsesError, type Logger } from "@narses/core";
 import { createLibp2p } from "libp2p";
-import { describe } from "./describe.ts";
+import { describe, settledWithin } from "./describe.ts";
 import { guarded, joined, STREAMS_PER_CONNECTION_MAX } from "./guard.ts";
 import type { NetworkLimits } from "./limits.ts";
 
 export const SEED_BYTES = 32;
+/** A stop waits this long for queues to empty, then this long for libp2p. */
+const FLUSH_MS = 400;
+const STOP_MS = 1_200;
 
 /** @throws NarsesError KEY_INVALID when `seed` is not 32 bytes. */
 export async function identityFromSeed(seed: Uint8Array): Promise<Ed25519PrivateKey> {
@@ -87,4 +90,19 @@ function listenError(cause: unknown, listen: readonly string[]): NarsesError {
   }
   const reason = /\b(EACCES|EADDRNOTAVAIL|ENOTFOUND|EAFNOSUPPORT|EINVAL)\b[^\n]*/.exec(text)?.[0] ?? describe(cause);
   return new NarsesError("CONFIG_INVALID", `cannot listen on ${listen.join(", ")}: ${reason}; check "listen"`, { field: "listen" }, { cause });
+}
+
+/** Lets `flushed` settle for a moment, then ends every connection and the node; never rejects, returns within 2 s. */
+export async function stopNode(node: Libp2p | undefined, flushed: Promise<unknown>, logger: Logger): Promise<void> {
+  await settledWithin(FLUSH_MS, flushed);
+  if (node === undefined) return;
+  for (const connection of node.getConnections()) connection.abort(new Error("stopped"));
+  const stopped = async (): Promise<void> => {
+    try {
+      await node.stop();
+    } catch (problem) {
+      logger.warn({ problem: describe(problem) }, "libp2p did not stop cleanly");
+    }
+  };
+  await settledWithin(STOP_MS, stopped());
 }

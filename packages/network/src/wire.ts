@@ -3,15 +3,15 @@
  * deadlines. It knows nothing about who the peer is.
  */
 import type { Connection, Stream, StreamMessageEvent } from "@libp2p/interface";
-import { describe, ignore } from "./describe.ts";
-import { FrameReader, HEADER_BYTES } from "./frame-reader.ts";
+import { describe, ignore, rethrow } from "./describe.ts";
+import { FrameReader } from "./frame-reader.ts";
 import type { Budget, NetworkLimits } from "./limits.ts";
 import { deferWindowUpdates } from "./window.ts";
 import type { Clock, Turn } from "./turn.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 /** A wire yields to the rest of the process after this many bytes and goes on in the next turn. */
-const TURN_BYTES_MAX: number = 256 << 10;
+export const TURN_BYTES_MAX: number = 256 << 10;
 /** A polite end may take this long before the connection is reset. */
 const FINISH_MS = 300;
 const PING: Uint8Array = new Uint8Array(0);
@@ -204,13 +204,7 @@ export class Wire {
     try {
       this.onFrame(frame);
     } catch (problem) {
-      // The owner's handler failed, not the peer: let it surface as uncaught, and do not lose the rest of the chunk.
-      queueMicrotask(() => {
-        throw problem;
-      });
+      rethrow(problem);
     }
   }
 }
-
-/** Header of a ping, for readers of packet traces: a frame of length 0. */
-export const PING_BYTES: number = HEADER_BYTES;

@@ -77,7 +77,7 @@ function adoptKnown(r: Replica): void {
   emit(r, { type: "persist", record: { type: "stable", stable: r.stable }, lazy: false });
   emit(r, { type: "truncate", seq: r.stable.seq });
   for (const seq of r.slots.keys()) if (seq <= r.stable.seq) r.slots.delete(seq);
-  for (const seq of r.ownRoots.keys()) if (seq < r.stable.seq) r.ownRoots.delete(seq);
+  for (const seq of r.ownRoots.keys()) if (seq <= r.stable.seq) r.ownRoots.delete(seq);
   onPrePrepareEarly(r);
   proposeReady(r);
 }

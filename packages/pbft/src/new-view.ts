@@ -79,7 +79,8 @@ export function onNewView(r: Replica, from: ReplicaId, signed: Signed<NewView>):
   const problem = checkNewView(r, body);
   if (problem !== undefined) {
     reject(r, from, "new-view", "NEW_VIEW_INVALID", problem);
-    // Only its primary can have signed it: that view will not work.
+    // Only its primary can have signed it: that view will not work. But only one who waits for it moves on: a liar may name any view.
+    if (body.view > r.view) return;
     return leaveView(r, toView(body.view + 1), `new-view of ${body.view} is invalid: ${problem}`);
   }
   installNewView(r, from, signed);
@@ -135,7 +136,7 @@ function dropStaleProposals(r: Replica): void {
 }
 
 /** One entry of O, handled as a pre-prepare of the new view: prepared and committed again, executed only if it was not. */
-function installProposal(r: Replica, signed: Signed<PrePrepare>): void {
+export function installProposal(r: Replica, signed: Signed<PrePrepare>): void {
   const { seq, digest, view } = signed.body;
   if (seq <= lowWatermark(r) || seq > storeLimit(r)) return; // certified state covers it, or this replica is too far behind to vote
   const slot = slotAt(r, seq);

@@ -27,7 +27,7 @@ export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrep
   }
   const slot = slotAt(r, body.seq);
   if (body.seq > highWatermark(r)) {
-    slot.early ??= { signed, batch };
+    if (slot.early === undefined || slot.early.signed.body.view < body.view) slot.early = { signed, batch };
     return;
   }
   if (slot.committed !== undefined && slot.committed.digest !== body.digest) {

@@ -1,7 +1,7 @@
 /** Making a replica: fresh, or from the vote log after a crash (amnesia rules: it must never contradict what it said). */
 import type { EngineConfig, EngineTools, LogRecord, Recovered, StableCheckpoint, View } from "@narses/core";
 import { assert, replicaId, seqNum, view as toView } from "@narses/core";
-import { resignNewView, selectProposals } from "./new-view.ts";
+import { installProposal, resignNewView, selectProposals } from "./new-view.ts";
 import { addPayload, slotAt, slotsAscending } from "./slots.ts";
 import { emit, isPrimary, type Replica, type Slot } from "./state.ts";
 
@@ -114,6 +114,12 @@ export function onStart(r: Replica, wallMs: number): void {
   }
   if (r.leaving !== undefined) emit(r, { type: "view-change", view: r.view, ...r.leaving });
   for (const slot of slotsAscending(r)) repeat(r, slot);
+  // The crash may have come between NEW-VIEW and the pre-prepares it carries.
+  if (r.active && r.newView !== undefined) {
+    for (const prePrepare of r.newView.body.prePrepares) {
+      if (r.slots.get(prePrepare.body.seq)?.proposal?.view !== r.view) installProposal(r, prePrepare);
+    }
+  }
 }
 
 /** Re-casts the own votes of the current view: the log proves them, signatures are remade. Decided slots need none. */

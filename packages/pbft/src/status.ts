@@ -22,7 +22,7 @@ const HAS_COMMITTED = 4;
 
 /** Something this replica waits for and a peer might have. */
 export function isOutstanding(r: Replica): boolean {
-  if (!r.active || r.waiting.size > 0 || r.stableKnown.seq > r.stable.seq) return true;
+  if (!r.active || r.waiting.size > 0 || r.stableKnown.seq > r.stable.seq || r.ownRoots.size > 0) return true;
   for (const slot of slotsOpen(r)) if (slot.proposal?.view === r.view || slot.commits.size >= weak(r) || slot.committed !== undefined) return true;
   for (const peer of r.peers.values()) if (peer.claimedExecuted > r.executed) return true;
   return false;
@@ -104,7 +104,7 @@ export function onStatus(r: Replica, from: ReplicaId, status: Status): void {
   peer.lastAnswerTick = r.tick;
   const before = r.out.length;
   answerView(r, from, status);
-  if (status.stableSeq < r.stable.seq) send(r, from, { type: "stable", stable: r.stable });
+  answerCheckpoints(r, from, status);
   if (status.executedSeq < r.executed) answerDecisions(r, from, status);
   answerSlots(r, from, status);
   // The peer is ahead in some respect: tell it where we are, so that it can answer in turn.
@@ -130,6 +130,14 @@ function answerView(r: Replica, from: ReplicaId, status: Status): void {
     if (vc === undefined || vc.body.view < r.view) continue;
     const held = status.view === r.view && ((status.viewChanges[sender >> 3] ?? 0) & (1 << (sender & 7))) !== 0;
     if (!held && sender !== from) send(r, from, { type: "view-change", signed: vc });
+  }
+}
+
+/** The highest checkpoint proof; above it, the own CHECKPOINTs, so that lost ones cannot leave every log full for ever. */
+function answerCheckpoints(r: Replica, from: ReplicaId, status: Status): void {
+  if (status.stableSeq < r.stableKnown.seq) send(r, from, { type: "stable", stable: r.stableKnown });
+  for (const signed of r.checkpoints.get(r.self)?.values() ?? []) {
+    if (signed.body.seq > status.stableSeq) send(r, from, { type: "checkpoint", signed });
   }
 }
 

@@ -30,7 +30,7 @@ export interface Context {
   readonly clientDomain: Uint8Array;
 }
 
-export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -56,8 +56,8 @@ export function createContext(options: CodecOptions): Context {
     limits: frameLimits(replicas, parameters),
     clusterId,
     writer: new Writer(16 << 10),
-    replicaDomain: concat(DOMAIN.replicaMessage, clusterId),
-    clientDomain: concat(DOMAIN.clientBundle, clusterId),
+    replicaDomain: concat([DOMAIN.replicaMessage, clusterId]),
+    clientDomain: concat([DOMAIN.clientBundle, clusterId]),
   };
 }
 

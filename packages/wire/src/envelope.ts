@@ -35,14 +35,14 @@ export function readEnvelope<B extends SignedBody>(
 }
 
 /** What the signature of a replica's envelope covers. */
-export const replicaSigningInput = (c: Context, unsigned: Uint8Array): Uint8Array => concat(c.replicaDomain, unsigned);
+export const replicaSigningInput = (c: Context, unsigned: Uint8Array): Uint8Array => concat([c.replicaDomain, unsigned]);
 
-export const clientSigningInput = (c: Context, unsigned: Uint8Array): Uint8Array => concat(c.clientDomain, unsigned);
+export const clientSigningInput = (c: Context, unsigned: Uint8Array): Uint8Array => concat([c.clientDomain, unsigned]);
 
 /** @throws RangeError unless the signature has 64 bytes. */
 export function seal<B extends SignedBody>(body: B, unsigned: Uint8Array, signature: Uint8Array): Signed<B> {
   if (signature.length !== SIGNATURE_BYTES) throw new RangeError(`a signature has ${SIGNATURE_BYTES} bytes, got ${signature.length}`);
-  return { body, bytes: concat(unsigned, signature) };
+  return { body, bytes: concat([unsigned, signature]) };
 }
 
 export interface SignedParts {

@@ -1,1 +1,18 @@
-export {};
+/** Bytes ↔ messages: fixed binary layouts, digests and signing inputs, msgpack payloads, strict validation. */
+export { createCodec, type Codec } from "./codec.ts";
+export type { CodecOptions } from "./context.ts";
+export type { BundleParts } from "./bundle.ts";
+export type { SignedParts } from "./envelope.ts";
+export type { Decoded } from "./malformed.ts";
+export { clusterId } from "./cluster-id.ts";
+export { canonicalJson } from "./canonical-json.ts";
+export { clientIdOf } from "./bundle.ts";
+export { blockHash } from "./block-header.ts";
+export { resultLeaf } from "./results.ts";
+export { decodePayload, encodePayload } from "./payload.ts";
+export { PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
+export { decodeResult, encodeResult, type OperationResult } from "./result.ts";
+export { CALL_RESULT_BYTES_MAX } from "./client-frames.ts";
+export { METHOD_BYTES_MAX, REFUSAL_CODE_BYTES_MAX, REFUSAL_DETAIL_BYTES_MAX, RESULT_BYTES_MAX, RESULTS_BYTES_MAX } from "./limits.ts";
+export { DOMAIN } from "./domains.ts";
+export { BLOCK_VERSION, PROTOCOL_VERSION, RECEIPT_VERSION, RECORD_VERSION, TAG } from "./tags.ts";

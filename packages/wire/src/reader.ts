@@ -123,6 +123,12 @@ export class Reader {
     return this.slice(start, start + length);
   }
 
+  /** A reader of the next `length` bytes alone, whose failures (a foreign epoch too) have the code given. */
+  part(field: string, length: number, code: RejectionCode): Reader {
+    const start = this.base + this.position;
+    return new Reader(this.take(field, length), code, code, start);
+  }
+
   /** A view of bytes already read. */
   slice(start: number, end: number): Uint8Array {
     return start === 0 && end === this.bytes.length ? this.bytes : this.bytes.subarray(start, end);

@@ -1,0 +1,97 @@
+/** Offline verification of receipts: from the bytes and the genesis cluster file alone, in Node and in a browser. */
+import { fromHex, requestId, type ClientId, type ClusterConfig, type Digest, type Receipt, type ReplicaId, type RequestId, type SeqNum } from "@narses/core";
+import { hasher, merkleVerify } from "@narses/crypto";
+import { blockHash, decodePayload, decodeResult, resultLeaf, type OperationResult } from "@narses/wire";
+import { checkClientSignature, checkOutcomes, describe, invalid } from "./invalid.ts";
+import { createMembership, type Membership } from "./membership.ts";
+
+/** What a valid receipt proves: W replicas, so at least one correct one, say that the operation was ordered and gave this. */
+export interface VerifiedReceipt {
+  readonly seq: SeqNum;
+  /** Hash of block `seq`. */
+  readonly block: Digest;
+  readonly client: ClientId;
+  readonly publicKey: Uint8Array;
+  readonly rid: RequestId;
+  readonly kind: "apply" | "query";
+  /** Decoded payload, as submitted. */
+  readonly operation: unknown;
+  /** May be a refusal: look at `status`. */
+  readonly result: OperationResult;
+  /** Execution time agreed by the replicas, Unix milliseconds. */
+  readonly timestampMs: number;
+  /** W replicas, ascending. */
+  readonly signers: readonly ReplicaId[];
+}
+
+const SUBJECT = "the receipt";
+
+export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): VerifiedReceipt {
+  const decoded = membership.codec.decodeReceipt(bytes);
+  if (!decoded.ok) throw invalid(SUBJECT, "encoding", describe(decoded.rejection));
+  const receipt = decoded.value;
+  const { header, leafIndex, leafCount, path, results } = receipt;
+
+  const bundleDecoded = membership.codec.decodeBundle(receipt.bundle);
+  if (!bundleDecoded.ok) throw invalid(SUBJECT, "encoding", `its bundle: ${describe(bundleDecoded.rejection)}`);
+  const bundle = bundleDecoded.value;
+  checkClientSignature(SUBJECT, membership, bundle);
+
+  const operation = bundle.operations[receipt.operation];
+  if (operation === undefined) {
+    throw invalid(SUBJECT, "operation-index", `it is about operation ${receipt.operation} of a bundle of ${bundle.operations.length}`, { operation: receipt.operation });
+  }
+  if (results.length !== bundle.operations.length) {
+    throw invalid(SUBJECT, "result-count", `${results.length} results for ${bundle.operations.length} operations`);
+  }
+  const leaf = resultLeaf(hasher, bundle.digest, results);
+  if (!merkleVerify(leaf, leafIndex, leafCount, path, fromHex(header.resultRoot))) {
+    throw invalid(SUBJECT, "result-path", `the results of bundle ${bundle.digest} do not lead to the result root of block ${header.seq}`);
+  }
+
+  const { weak } = membership.quorums;
+  if (receipt.outcomes.length !== weak) {
+    throw invalid(SUBJECT, "outcome-count", `it has ${receipt.outcomes.length} outcomes, the cluster's receipts have W = ${weak}`, { needed: weak });
+  }
+  const block = blockHash(hasher, header);
+  const signers = checkOutcomes(SUBJECT, membership, receipt.outcomes, { seq: header.seq, hash: block });
+
+  const payload = decodePayload(operation.payload);
+  if (!payload.ok) throw invalid(SUBJECT, "operation-encoding", describe(payload.rejection));
+  const result = decodeResult(results[receipt.operation] ?? new Uint8Array());
+  if (!result.ok) throw invalid(SUBJECT, "result-encoding", describe(result.rejection));
+  return {
+    seq: header.seq,
+    block,
+    client: bundle.client,
+    publicKey: bundle.publicKey,
+    rid: requestId(bundle.ridFirst + receipt.operation),
+    kind: operation.kind,
+    operation: payload.value,
+    result: result.value,
+    timestampMs: header.timestampMs,
+    signers,
+  };
+}
+
+/**
+ * Verifies a receipt's bytes against the cluster file, which must come from somewhere you trust.
+ * @throws NarsesError RECEIPT_INVALID, `data.check` names the check that failed; CONFIG_INVALID for a wrong cluster file.
+ */
+export const verifyReceiptBytes = (bytes: Uint8Array, cluster: ClusterConfig): VerifiedReceipt => checkReceiptBytes(bytes, createMembership(cluster));
+
+/** As verifyReceiptBytes. Only what the receipt's bytes would hold is looked at: decoded fields beside signed bytes are not believed. */
+export const verifyReceipt = (receipt: Receipt, cluster: ClusterConfig): VerifiedReceipt => checkReceipt(receipt, createMembership(cluster));
+
+export const checkReceipt = (receipt: Receipt, membership: Membership): VerifiedReceipt => checkReceiptBytes(receiptBytes(receipt, membership), membership);
+
+function receiptBytes(receipt: Receipt, { codec }: Membership): Uint8Array {
+  try {
+    return codec.encodeReceipt(receipt);
+  } catch (error) {
+    throw invalid(SUBJECT, "encoding", `it cannot be written as bytes: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** A receipt as bytes, to keep or to hand on. @throws NarsesError CONFIG_INVALID for a wrong cluster file. */
+export const encodeReceipt = (receipt: Receipt, cluster: ClusterConfig): Uint8Array => createMembership(cluster).codec.encodeReceipt(receipt);

@@ -1,0 +1,153 @@
+/**
+ * Deterministic execution: a pure function of state and batch. Every slot, a null batch too, becomes a block whose header
+ * chains to its parent and covers the state after it.
+ */
+import {
+  assert, bytesEqual, digest, fromHex, NULL_DIGEST, toHex,
+  type Batch, type Block, type BlockHeader, type Bundle, type ClientId, type CommitCertificate, type Digest, type Hasher, type Logger,
+  type Parameters, type SeqNum, type StateMachine, type StateStore,
+} from "@narses/core";
+import { merkleRoot, merkleTree, type MerkleTree } from "@narses/crypto";
+import { blockHash, resultLeaf } from "@narses/wire";
+import { BUNDLE_RESULT_BYTES_MAX, RESULT_BYTES_MAX } from "./limits.ts";
+import { NOT_EXECUTED, runOperation } from "./operation.ts";
+import { decodeReplyRecord, encodeReplyRecord, type ReplyRecord } from "./reply-record.ts";
+import { acknowledge, decodeSession, encodeSession, keepReply, markExecuted, newSession, ridState, type Session } from "./session.ts";
+import { replyKey, sessionKey } from "./state-keys.ts";
+
+export interface ExecutedBundle {
+  readonly bundle: Bundle;
+  readonly results: readonly Uint8Array[];
+  /** True when an earlier block holds these same results: that block is the answer, not this one. */
+  readonly repeated: boolean;
+}
+
+export interface ExecutedSlot {
+  readonly block: Block;
+  readonly hash: Digest;
+  readonly bundles: readonly ExecutedBundle[];
+  /** Over the result leaves, in order of the batch: where the audit paths of replies come from. */
+  readonly resultTree: MerkleTree;
+  readonly operations: number;
+}
+
+export interface Head {
+  readonly header: BlockHeader;
+  readonly hash: Digest;
+}
+
+export interface Executor {
+  /** The last block executed. */
+  readonly head: Head;
+  /** Executes the slot after `head`. @throws a failure of the state store, InvariantViolation for a gap: the replica must stop. */
+  execute(seq: SeqNum, batch: Batch | undefined, certificate: CommitCertificate): ExecutedSlot;
+}
+
+export interface ExecutorOptions {
+  readonly state: StateStore;
+  readonly app: StateMachine;
+  readonly hasher: Hasher;
+  readonly parameters: Parameters;
+  readonly logger: Logger;
+  readonly head: Head;
+}
+
+export function readSession(state: Pick<StateStore, "get">, client: ClientId, window: number): Session {
+  const bytes = state.get(sessionKey(client));
+  return bytes === undefined ? newSession(window) : decodeSession(bytes, window);
+}
+
+/** Results kept for exactly this bundle, if any. */
+export function readReply(state: Pick<StateStore, "get">, bundle: Bundle): ReplyRecord | undefined {
+  const bytes = state.get(replyKey(bundle.client, bundle.ridFirst));
+  if (bytes === undefined) return undefined;
+  const record = decodeReplyRecord(bytes);
+  return record.bundleDigest === bundle.digest ? record : undefined;
+}
+
+/** @throws RangeError unless 32 bytes. */
+export const digestOf = (bytes: Uint8Array): Digest => digest(toHex(bytes));
+
+export function createExecutor(options: ExecutorOptions): Executor {
+  const { state, hasher, logger } = options;
+  let head = options.head;
+  return {
+    get head() {
+      return head;
+    },
+    execute(seq, batch, certificate) {
+      const parent = head;
+      assert(seq === parent.header.seq + 1, `slot ${seq} would be executed after slot ${parent.header.seq}`);
+      // Agreed and monotonic: a primary whose clock runs behind cannot turn time back.
+      const time = Math.max(batch?.timestampMs ?? 0, parent.header.timestampMs);
+      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, { seq, time, bundle, leafIndex }));
+      const resultTree = merkleTree(bundles.map(({ bundle, results }) => resultLeaf(hasher, bundle.digest, results)));
+      const header: BlockHeader = {
+        seq,
+        parent: parent.hash,
+        timestampMs: time,
+        batchDigest: batch?.digest ?? NULL_DIGEST,
+        bundleRoot: digestOf(merkleRoot(bundles.map(({ bundle }) => fromHex(bundle.digest)))),
+        resultRoot: digestOf(resultTree.root),
+        stateRoot: state.root(),
+      };
+      head = { header, hash: blockHash(hasher, header) };
+      const operations = bundles.reduce((sum, { results }) => sum + results.length, 0);
+      logger.debug({ seq, operations, block: head.hash }, "slot executed");
+      return { block: { header, batch, results: bundles.map(({ results }) => results), certificate }, hash: head.hash, bundles, resultTree, operations };
+    },
+  };
+}
+
+interface Place {
+  readonly seq: SeqNum;
+  readonly time: number;
+  readonly bundle: Bundle;
+  readonly leafIndex: number;
+}
+
+/** At most three state writes of its own (session, reply, and the replies that fall out), whatever the number of operations. */
+function executeBundle(options: ExecutorOptions, place: Place): ExecutedBundle {
+  const { state, parameters } = options;
+  const { bundle } = place;
+  if (bundle.session !== 0) return { bundle, results: bundle.operations.map(() => NOT_EXECUTED.session), repeated: false };
+  const before = state.get(sessionKey(bundle.client));
+  const session = before === undefined ? newSession(parameters.sessionWindow) : decodeSession(before, parameters.sessionWindow);
+  const dropped = [...acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))];
+  const kept = readReply(state, bundle);
+  const { results, ran } = executeOperations(options, { place, session, kept });
+  if (ran) {
+    const record: ReplyRecord = { bundleDigest: bundle.digest, seq: place.seq, leafIndex: place.leafIndex, results };
+    state.put(replyKey(bundle.client, bundle.ridFirst), encodeReplyRecord(record));
+    const bytes = results.reduce((sum, result) => sum + result.length, 0);
+    dropped.push(...keepReply(session, { ridFirst: bundle.ridFirst, count: results.length, bytes }));
+  }
+  for (const { ridFirst } of dropped) state.delete(replyKey(bundle.client, ridFirst));
+  const after = encodeSession(session);
+  if (before === undefined || !bytesEqual(before, after)) state.put(sessionKey(bundle.client), after);
+  return { bundle, results, repeated: !ran && kept !== undefined };
+}
+
+interface BundleRun {
+  readonly place: Place;
+  readonly session: Session;
+  readonly kept: ReplyRecord | undefined;
+}
+
+function executeOperations({ state, app, logger }: ExecutorOptions, { place, session, kept }: BundleRun): { readonly results: readonly Uint8Array[]; readonly ran: boolean } {
+  const { bundle, time, seq } = place;
+  let budget = BUNDLE_RESULT_BYTES_MAX;
+  let ran = false;
+  const results = bundle.operations.map((operation, i) => {
+    const rid = bundle.ridFirst + i;
+    const status = ridState(session, rid);
+    if (status === "out-of-window") return NOT_EXECUTED.window;
+    if (status === "executed") return kept?.results[i] ?? NOT_EXECUTED.already;
+    const result = runOperation(operation, { state, app, logger, time, seq, bundle, rid, bytesMax: Math.min(RESULT_BYTES_MAX, budget) });
+    budget -= result.length;
+    markExecuted(session, rid);
+    ran = true;
+    return result;
+  });
+  return { results, ran };
+}

@@ -1,0 +1,81 @@
+/** Genesis: the first state and the first block. Run once per data directory; every replica must come to the same block 0. */
+import { fromHex, InvariantViolation, NarsesError, NULL_DIGEST, seqNum, toHex, type BlockHeader, type BlockStore, type ClusterConfig, type Digest, type Hasher, type Logger, type SeqNum, type StateMachine, type StateStore } from "@narses/core";
+import { merkleRoot } from "@narses/crypto";
+import { blockHash } from "@narses/wire";
+import { leaseStore } from "./app-store.ts";
+import { digestOf, type Head } from "./executor.ts";
+import { CONFIG_KEY } from "./state-keys.ts";
+
+export interface GenesisOptions {
+  readonly cluster: ClusterConfig;
+  readonly clusterId: Digest;
+  readonly app: StateMachine;
+  readonly state: StateStore;
+  readonly blocks: BlockStore;
+  readonly hasher: Hasher;
+  readonly logger: Logger;
+}
+
+export interface Heads {
+  /** Block 0: its hash is the root of the stable checkpoint at 0. */
+  readonly genesis: Head;
+  /** The block the durable state belongs to: where execution goes on. */
+  readonly durable: Head;
+}
+
+/**
+ * Makes the genesis state and block if the data directory has none, and reads back where execution stopped.
+ * A crash half-way is finished by the next start: state first, then block, each step the same every time.
+ * @throws NarsesError DATA_FOREIGN, DATA_CORRUPT; InvariantViolation when the application's genesis is not the one on disk.
+ */
+export async function openHeads(options: GenesisOptions): Promise<Heads> {
+  const { state, blocks, clusterId } = options;
+  const config = state.get(CONFIG_KEY);
+  if (config === undefined) await runGenesis(options);
+  else if (toHex(config) !== clusterId) {
+    throw new NarsesError("DATA_DIR_FOREIGN", `the state on disk belongs to cluster ${toHex(config)}, the cluster file is ${clusterId}; use another data directory or the right cluster file`);
+  }
+  if (blocks.head === undefined) await putGenesisBlock(options);
+  const genesis = await readHead(options, seqNum(0));
+  const durable = state.durableSeq === 0 ? genesis : await readHead(options, state.durableSeq);
+  const root = state.root();
+  if (durable.header.stateRoot !== root) {
+    throw new NarsesError("DATA_CORRUPT", `the state on disk has root ${root}, block ${durable.header.seq} says ${durable.header.stateRoot}; restore the data directory from another replica`, { seq: durable.header.seq });
+  }
+  return { genesis, durable };
+}
+
+async function runGenesis({ app, cluster, clusterId, state, logger }: GenesisOptions): Promise<void> {
+  if (state.durableSeq !== 0) {
+    throw new NarsesError("DATA_CORRUPT", `the state on disk is at slot ${state.durableSeq} but lacks ${CONFIG_KEY}; restore the data directory from another replica`);
+  }
+  state.put(CONFIG_KEY, fromHex(clusterId));
+  const lease = leaseStore(state);
+  app.genesis?.(structuredClone(cluster.genesis), lease.store);
+  lease.end();
+  await state.checkpoint(seqNum(0));
+  logger.info({ stateRoot: state.root(), cluster: cluster.name }, "genesis state made");
+}
+
+async function putGenesisBlock({ state, blocks }: GenesisOptions): Promise<void> {
+  if (state.durableSeq !== 0) {
+    throw new NarsesError("DATA_CORRUPT", `the state on disk is at slot ${state.durableSeq} but there are no blocks; restore the data directory from another replica`);
+  }
+  blocks.put({ header: genesisHeader(state.root()), batch: undefined, results: [], certificate: undefined });
+  await blocks.sync();
+}
+
+/** Block 0: no parent, no batch, the state that genesis made. */
+export function genesisHeader(stateRoot: Digest): BlockHeader {
+  const empty = digestOf(merkleRoot([]));
+  return { seq: seqNum(0), parent: NULL_DIGEST, timestampMs: 0, batchDigest: NULL_DIGEST, bundleRoot: empty, resultRoot: empty, stateRoot };
+}
+
+async function readHead({ blocks, hasher }: GenesisOptions, seq: SeqNum): Promise<Head> {
+  const block = await blocks.get(seq);
+  if (block === undefined) {
+    throw new NarsesError("DATA_CORRUPT", `block ${seq} is missing (the last one is ${String(blocks.head)}); restore the data directory from another replica`, { seq });
+  }
+  if (block.header.seq !== seq) throw new InvariantViolation(`the block store gave block ${block.header.seq} for ${seq}`);
+  return { header: block.header, hash: blockHash(hasher, block.header) };
+}

@@ -1,0 +1,67 @@
+/** Bounds of the shell, in one table. Reaching one has the outcome named beside it; the protocol's own are in `Parameters`. */
+
+/** Ticks fed at once after the loop was late (a long collection, a stopped process): the rest never happened. */
+export const CATCH_UP_TICKS_MAX = 3;
+
+/** Frames of one peer waiting to be read; the next one is dropped (peers retransmit on STATUS). */
+export const PEER_QUEUE_FRAMES_MAX = 4_096;
+/** Bytes of the same. One frame always fits an empty queue. */
+export const PEER_QUEUE_BYTES_MAX: number = 64 << 20;
+/** Frames of all clients together waiting to be read; the next one is dropped (clients retransmit). */
+export const CLIENT_QUEUE_FRAMES_MAX = 4_096;
+export const CLIENT_QUEUE_BYTES_MAX: number = 64 << 20;
+/** Frames read from one source in one turn: no peer, and not all clients together, can hold up another for longer. */
+export const TURN_FRAMES_PER_SOURCE_MAX = 64;
+/** Bytes read from one source in one turn, after its first frame: bounds the signatures a turn of large frames can cost. */
+export const TURN_BYTES_PER_SOURCE_MAX: number = 2 << 20;
+/** Operations executed in one turn, beyond its first slot; the rest waits for the next turn. */
+export const TURN_OPERATIONS_MAX = 2_000;
+
+/** Verified envelopes remembered (votes, proposals, view changes …), least recently used first out. */
+export const VERIFIED_ENVELOPES_MAX = 65_536;
+/** Verified client bundles remembered beyond those that wait, least recently used first out. */
+export const VERIFIED_BUNDLES_MAX = 16_384;
+
+/** Bundles of one client that wait to be executed; the next is refused with OVERLOADED. */
+export const PENDING_BUNDLES_PER_CLIENT_MAX = 64;
+/** Bytes of all bundles that wait; beyond it bundles are refused with OVERLOADED. */
+export const PENDING_BYTES_MAX: number = 256 << 20;
+/** Connections that get the replies of one client; the oldest unproven one makes place for the next. */
+export const CONNECTIONS_PER_CLIENT_MAX = 8;
+/** Clients served over one connection (a gateway); beyond it the oldest is forgotten. */
+export const CLIENTS_PER_CONNECTION_MAX = 1_024;
+/** Frames of a client connection that no correct client sends; after them the connection is not read any more. */
+export const CLIENT_OFFENCES_MAX = 16;
+
+/** Control calls of one connection without an answer; the next is refused with OVERLOADED. */
+export const CALLS_PER_CONNECTION_MAX = 64;
+/** Control calls of all connections without an answer. */
+export const CALLS_MAX = 1_024;
+/** Parameters of a control call; longer ones are refused with REQUEST_TOO_LARGE. */
+export const CALL_PARAMS_BYTES_MAX: number = 64 << 10;
+/** Answer to a control call; a longer one is replaced by REQUEST_TOO_LARGE. */
+export const CALL_RESULT_BYTES_MAX: number = 24 << 20;
+
+/** Result of one operation, encoded; a longer one is undone and becomes rejected RESULT_TOO_LARGE. Part of the agreed behaviour. */
+export const RESULT_BYTES_MAX: number = 256 << 10;
+/** Results of one bundle together; operations beyond it are undone likewise. Part of the agreed behaviour. */
+export const BUNDLE_RESULT_BYTES_MAX: number = 2 << 20;
+/** Cached results of one client; the oldest bundles make place. Part of the agreed behaviour. */
+export const SESSION_REPLY_BYTES_MAX: number = 4 << 20;
+/** Message of an application's rejection, in UTF-16 units; longer ones are cut. Part of the agreed behaviour. */
+export const REJECTION_MESSAGE_LENGTH_MAX = 1_024;
+/** Code of an application's rejection; a longer one makes the operation INTERNAL. Part of the agreed behaviour. */
+export const REJECTION_CODE_LENGTH_MAX = 64;
+
+/** Decided slots sent to one peer in one go, in bytes; its next STATUS asks for more. */
+export const DECISION_BYTES_MAX: number = 4 << 20;
+/** The same in slots. */
+export const DECISION_SLOTS_MAX = 1_024;
+
+/** Signed outcomes remembered, so that resent replies need no new signature. */
+export const OUTCOMES_CACHED_MAX = 1_024;
+/** Stored replies being read back from the block store at once; further requests for one are dropped (the client retries). */
+export const RESENDS_MAX = 256;
+
+/** A rejection or refusal code is logged at most once in this many milliseconds; the line tells how many were left out. */
+export const LOG_INTERVAL_MS = 5_000;

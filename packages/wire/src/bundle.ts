@@ -1,0 +1,132 @@
+/**
+ * The client's signed bundle, which is the request frame, what a backup forwards, and what a batch contains:
+ *
+ *   [version u8][tag u8][epoch u32][public key 32][session u64][ridFirst u64][ackLow u64]
+ *   [count u16] (kind u8, length u32) × count, the payloads one after the other, [signature 64]
+ *
+ * Payloads stay opaque views of these bytes. Whether they are sound msgpack is decided when they are executed.
+ */
+import { NarsesError, type Bundle, type ClientId, type Digest, type Hasher, type Operation, type RequestId, type SigningKey } from "@narses/core";
+import { concat, readHeader, writeHeader, type Context } from "./context.ts";
+import { clientSigningInput } from "./envelope.ts";
+import { hexOf } from "./host.ts";
+import { BUNDLE_BYTES_MIN, OPERATION_ENTRY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from "./limits.ts";
+import { Reader } from "./reader.ts";
+import { TAG } from "./tags.ts";
+
+const KIND_APPLY = 1;
+const KIND_QUERY = 2;
+
+export const hexDigest = (hash: Uint8Array): Digest => hexOf(hash)(0, hash.length) as Digest;
+
+/** SHA-256 of the public key: self-certifying. @throws RangeError unless the key has 32 bytes. */
+export function clientIdOf(hasher: Hasher, publicKey: Uint8Array): ClientId {
+  if (publicKey.length !== PUBLIC_KEY_BYTES) throw new RangeError(`a public key has ${PUBLIC_KEY_BYTES} bytes, got ${publicKey.length}`);
+  return hexDigest(hasher.sha256(publicKey)) as string as ClientId;
+}
+
+interface OperationTable {
+  readonly kinds: Uint8Array;
+  readonly lengths: readonly number[];
+}
+
+function readOperationTable(r: Reader, c: Context): OperationTable {
+  const count = r.count("bundle operations count", r.u16("bundle operations count"), c.parameters.bundleOperationsMax, OPERATION_ENTRY_BYTES);
+  if (count === 0) r.fail("bundle operations count", "0, at least 1");
+  const kinds = new Uint8Array(count);
+  const lengths: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const kind = r.u8("operation kind");
+    if (kind !== KIND_APPLY && kind !== KIND_QUERY) r.fail("operation kind", `${kind}, must be ${KIND_APPLY} or ${KIND_QUERY}`);
+    kinds[i] = kind;
+    lengths.push(r.u32("operation length"));
+  }
+  return { kinds, lengths };
+}
+
+function readOperations(r: Reader, { kinds, lengths }: OperationTable): Operation[] {
+  const operations: Operation[] = [];
+  for (let i = 0; i < lengths.length; i++) {
+    const payload = r.take("operation payload", lengths[i] ?? 0);
+    operations.push({ kind: kinds[i] === KIND_APPLY ? "apply" : "query", payload });
+  }
+  return operations;
+}
+
+/** Reads a bundle that fills all of `r`. */
+export function readBundle(r: Reader, c: Context): Bundle {
+  if (r.bytes.length > c.parameters.bundleBytesMax) r.fail("bundle", `${r.bytes.length} bytes, at most bundleBytesMax ${c.parameters.bundleBytesMax}`);
+  readHeader(r, c, TAG.BUNDLE, "bundle");
+  const publicKey = r.take("bundle public key", PUBLIC_KEY_BYTES);
+  const session = r.u64("bundle session");
+  const ridFirst = r.u64("bundle ridFirst");
+  if (ridFirst === 0) r.fail("bundle ridFirst", "0, at least 1");
+  const ackLow = r.u64("bundle ackLow");
+  if (ackLow >= ridFirst) r.fail("bundle ackLow", `${ackLow}, must be below ridFirst ${ridFirst}: a reply cannot be held before its request`);
+  const table = readOperationTable(r, c);
+  if (!Number.isSafeInteger(ridFirst + table.lengths.length - 1)) r.fail("bundle ridFirst", `${ridFirst}, the last id would exceed 2^53 − 1`);
+  const operations = readOperations(r, table);
+  r.take("bundle signature", SIGNATURE_BYTES);
+  r.finish("bundle");
+  return {
+    digest: hexDigest(c.hasher.sha256(r.bytes)),
+    client: clientIdOf(c.hasher, publicKey),
+    publicKey,
+    session,
+    ridFirst: ridFirst as RequestId,
+    ackLow,
+    operations,
+    bytes: r.bytes,
+  };
+}
+
+export interface BundleParts {
+  readonly key: SigningKey;
+  readonly session: number;
+  readonly ridFirst: RequestId;
+  readonly ackLow: number;
+  readonly operations: readonly Operation[];
+}
+
+function checkParts(c: Context, { session, ridFirst, ackLow, operations }: BundleParts): void {
+  const last = ridFirst + operations.length - 1;
+  if (!Number.isSafeInteger(session) || session < 0) throw new RangeError(`session must be an integer from 0 to 2^53 − 1, got ${session}`);
+  if (!Number.isSafeInteger(ridFirst) || ridFirst < 1 || !Number.isSafeInteger(last)) throw new RangeError(`request ids must be from 1 to 2^53 − 1, got ${ridFirst} … ${last}`);
+  if (!Number.isSafeInteger(ackLow) || ackLow < 0 || ackLow >= ridFirst) throw new RangeError(`ackLow must be from 0 to ridFirst − 1 = ${ridFirst - 1}, got ${ackLow}`);
+  const { bundleOperationsMax } = c.parameters;
+  if (operations.length < 1 || operations.length > bundleOperationsMax) {
+    throw new RangeError(`a bundle holds 1 to ${bundleOperationsMax} operations (parameters.bundleOperationsMax), got ${operations.length}`);
+  }
+}
+
+/**
+ * @throws RangeError for ids out of range or too many operations; NarsesError REQUEST_TOO_LARGE when the envelope
+ * would exceed `parameters.bundleBytesMax`.
+ */
+export function makeBundle(c: Context, parts: BundleParts): Bundle {
+  checkParts(c, parts);
+  const { key, operations } = parts;
+  const payloadBytes = operations.reduce((sum, operation) => sum + operation.payload.length, 0);
+  const bytes = BUNDLE_BYTES_MIN + (operations.length - 1) * OPERATION_ENTRY_BYTES + payloadBytes;
+  const bytesMax = c.parameters.bundleBytesMax;
+  if (bytes > bytesMax) {
+    throw new NarsesError("REQUEST_TOO_LARGE", `a bundle of ${operations.length} operations has ${bytes} bytes, the cluster accepts ${bytesMax} (parameters.bundleBytesMax): send fewer or smaller operations`, {
+      bytes,
+      bytesMax,
+    });
+  }
+  const w = c.writer.begin();
+  writeHeader(w, TAG.BUNDLE, c.epoch);
+  w.fixed("a public key", key.publicKey, PUBLIC_KEY_BYTES);
+  w.u64(parts.session);
+  w.u64(parts.ridFirst);
+  w.u64(parts.ackLow);
+  w.u16(operations.length);
+  for (const { kind, payload } of operations) {
+    w.u8(kind === "apply" ? KIND_APPLY : KIND_QUERY);
+    w.u32(payload.length);
+  }
+  const unsigned = concat([w.finish(), ...operations.map((operation) => operation.payload)]);
+  const signature = key.sign(clientSigningInput(c, unsigned));
+  return readBundle(new Reader(concat([unsigned, signature])), c);
+}

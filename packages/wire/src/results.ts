@@ -1,0 +1,45 @@
+/** The results of one bundle: count u16, (length u32) × count, the encoded results one after the other. */
+import { fromHex, NarsesError, type Digest, type Hasher } from "@narses/core";
+import { concat } from "./context.ts";
+import { RESULT_BYTES_MAX, RESULTS_BYTES_MAX } from "./limits.ts";
+import type { Reader } from "./reader.ts";
+import { Writer } from "./writer.ts";
+
+const sizeOf = (results: readonly Uint8Array[]): number => results.reduce((sum, result) => sum + result.length, 0);
+
+/** @throws NarsesError REQUEST_TOO_LARGE for what no reader would accept; execution must fail such an operation before. */
+export function writeResults(w: Writer, results: readonly Uint8Array[]): void {
+  const largest = results.reduce((max, result) => Math.max(max, result.length), 0);
+  const bytes = sizeOf(results);
+  if (largest > RESULT_BYTES_MAX || bytes > RESULTS_BYTES_MAX) {
+    throw new NarsesError(
+      "REQUEST_TOO_LARGE",
+      `results of one bundle have ${bytes} bytes, the largest ${largest}; at most RESULTS_BYTES_MAX ${RESULTS_BYTES_MAX} and RESULT_BYTES_MAX ${RESULT_BYTES_MAX}`,
+      { bytes, largest },
+    );
+  }
+  w.u16(results.length);
+  for (const result of results) w.u32(result.length);
+  for (const result of results) w.raw(result);
+}
+
+export function readResults(r: Reader, countMax: number): Uint8Array[] {
+  const count = r.count("results count", r.u16("results count"), countMax, 4);
+  const lengths: number[] = [];
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const length = r.u32("result length");
+    if (length > RESULT_BYTES_MAX) r.fail("result length", `${length}, at most ${RESULT_BYTES_MAX}`, r.tooLarge);
+    sum += length;
+    lengths.push(length);
+  }
+  if (sum > RESULTS_BYTES_MAX) r.fail("result lengths", `sum ${sum}, at most ${RESULTS_BYTES_MAX}`, r.tooLarge);
+  return lengths.map((length) => r.take("result", length));
+}
+
+/** Merkle leaf data of a bundle's results: bundle digest ‖ SHA-256 of the encoded results. 64 bytes. */
+export function resultLeaf(hasher: Hasher, bundleDigest: Digest, results: readonly Uint8Array[]): Uint8Array {
+  const w = new Writer(2 + 4 * results.length + sizeOf(results));
+  writeResults(w, results);
+  return concat([fromHex(bundleDigest), hasher.sha256(w.finish())]);
+}
