@@ -59,7 +59,7 @@ describe("any history", () => {
       { minLength: 1, maxLength: 25 },
     );
     fc.assert(
-      fc.property(payments, fc.infiniteStream(fc.nat()), (list, order) => {
+      fc.property(payments, fc.array(fc.nat(), { minLength: 1, maxLength: 50 }), (list, order) => {
         const ops = list.map((p, i) => ({ type: "transfer", from: p.from, to: p.from === "a" ? "b" : "a", asset: "EUR", amount: (p.cents / 100).toFixed(2), idempotencyKey: `p${i}` }));
         const owner = (from: string): string => (from === "a" ? "alice" : "bob");
         const fund = (ledger: LedgerOnABench): void => {
@@ -71,8 +71,10 @@ describe("any history", () => {
         const twice = new LedgerOnABench(GENESIS);
         fund(twice);
         for (const op of ops) twice.apply(owner(op.from), op);
-        const replays = [...ops, ...ops].sort(() => (order.next().value % 2 === 0 ? 1 : -1));
-        for (const op of replays) expect(twice.apply(owner(op.from), op)).toMatchObject({ ok: true, value: { replayed: true } });
+        for (const pick of order) {
+          const op = ops[pick % ops.length] as (typeof ops)[number];
+          expect(twice.apply(owner(op.from), op)).toMatchObject({ ok: true, value: { replayed: true } });
+        }
         expect(twice.state).toEqual(once.state);
       }),
       { numRuns: 40 },

@@ -1,6 +1,12 @@
-/** How many bytes operations need in a signed bundle, and how many fit one. */
+/** Operations as bytes: how many they need in a signed bundle, and how many fit one. */
 import { NarsesError, type Operation } from "@narses/core";
-import { BUNDLE_BYTES_MIN, OPERATION_ENTRY_BYTES } from "@narses/wire";
+import { BUNDLE_BYTES_MIN, OPERATION_ENTRY_BYTES, PAYLOAD_LIMITS, encodePayload } from "@narses/wire";
+
+/** The cluster's cap on bundles is what bounds an operation; see splitIntoUnits. */
+const OPERATION_LIMITS = { ...PAYLOAD_LIMITS, bytesMax: Number.MAX_SAFE_INTEGER };
+
+/** @throws TypeError or RangeError for a value that msgpack cannot carry, naming the place. */
+export const encodeOperation = (kind: Operation["kind"], value: unknown): Operation => ({ kind, payload: encodePayload(value, OPERATION_LIMITS) });
 
 /** Bytes of a bundle without its operations: header, key, ids, count, signature. */
 export const BUNDLE_OVERHEAD_BYTES: number = BUNDLE_BYTES_MIN - OPERATION_ENTRY_BYTES;

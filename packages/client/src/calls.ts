@@ -1,6 +1,6 @@
 /** Control calls: a question to one replica, answered by it alone. Its answer is worth what its word is worth. */
 import { NarsesError, type ReplicaId } from "@narses/core";
-import { decodePayload, encodePayload } from "@narses/wire";
+import { CALL_RESULT_BYTES_MAX, PAYLOAD_LIMITS, decodePayload, encodePayload } from "@narses/wire";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import { checkTimeoutMs } from "./options.ts";
@@ -13,6 +13,9 @@ export interface CallOptions {
   /** Milliseconds; default timeouts.callMs. Infinity: no limit. */
   readonly timeoutMs?: number;
 }
+
+/** Blocks come this way: the frame is what bounds them. */
+const ANSWER_LIMITS = { ...PAYLOAD_LIMITS, bytesMax: CALL_RESULT_BYTES_MAX };
 
 interface Call {
   readonly replica: ReplicaId;
@@ -32,6 +35,8 @@ export interface CallsOptions {
 export class Calls {
   readonly #options: CallsOptions;
   readonly #waiting = new Map<number, Call>();
+  /** Calls of the application without an answer. */
+  #open = 0;
   #lastId = 0;
 
   constructor(options: CallsOptions) {
@@ -42,13 +47,25 @@ export class Calls {
     return this.#waiting.size;
   }
 
+  /** A call of the application. @throws NarsesError OVERLOADED above the limit, and as `ask`. */
   async call(replica: ReplicaId, method: string, params: unknown, options: CallOptions): Promise<unknown> {
-    const { links, membership, timers, max } = this.#options;
-    const timeoutMs = checkTimeoutMs("timeoutMs", options.timeoutMs ?? this.#options.timeoutMs);
-    options.signal?.throwIfAborted();
-    if (this.#waiting.size >= max) {
+    const { max } = this.#options;
+    if (this.#open >= max) {
       throw new NarsesError("OVERLOADED", `${max} control calls are without an answer; wait for one before calling "${method}"`, { method, max });
     }
+    this.#open++;
+    try {
+      return await this.ask(replica, method, params, options);
+    } finally {
+      this.#open--;
+    }
+  }
+
+  /** A call of the client itself: at most one at a time for each connection, so not counted. @throws NarsesError TIMEOUT, NOT_CONNECTED, CALL_FAILED, CLOSED. */
+  async ask(replica: ReplicaId, method: string, params: unknown, options: CallOptions): Promise<unknown> {
+    const { links, membership, timers } = this.#options;
+    const timeoutMs = checkTimeoutMs("timeoutMs", options.timeoutMs ?? this.#options.timeoutMs);
+    options.signal?.throwIfAborted();
     const id = ++this.#lastId;
     const frame = membership.codec.encodeClient({ type: "call", id, method, params: encodePayload(params) });
     if (!links.send(replica, frame)) {
@@ -71,7 +88,7 @@ export class Calls {
     const call = this.#waiting.get(id);
     if (call?.replica !== from) return false;
     this.#waiting.delete(id);
-    const decoded = decodePayload(value);
+    const decoded = decodePayload(value, ANSWER_LIMITS);
     if (!decoded.ok) {
       const { detail } = decoded.rejection;
       call.pending.reject(new NarsesError("FRAME_INVALID", `replica ${from} answered "${call.method}" with bytes that are no value: ${detail}`, { replica: from }));

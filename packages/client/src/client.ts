@@ -11,8 +11,8 @@ import {
   type Reply,
 } from "@narses/core";
 import { hasher } from "@narses/crypto";
-import { clientIdOf, encodePayload } from "@narses/wire";
-import { splitIntoUnits } from "./bundle-size.ts";
+import { clientIdOf } from "@narses/wire";
+import { encodeOperation, splitIntoUnits } from "./bundle-size.ts";
 import { Calls, type CallOptions } from "./calls.ts";
 import { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
@@ -131,7 +131,7 @@ export class ConnectedClient implements Client {
   }
 
   async submitMany(operations: readonly unknown[], options: SubmitOptions = {}): Promise<readonly PromiseSettledResult<Submitted>[]> {
-    const encoded = operations.map((operation): Operation => ({ kind: "apply", payload: encodePayload(operation) }));
+    const encoded = operations.map((operation) => encodeOperation("apply", operation));
     const { parameters } = this.#membership.cluster;
     const operationsMax = Math.min(parameters.bundleOperationsMax, this.#options.limits.outstanding);
     const units = splitIntoUnits(encoded, { operationsMax, bundleBytesMax: parameters.bundleBytesMax });
@@ -172,7 +172,7 @@ export class ConnectedClient implements Client {
   }
 
   async #submitOne(kind: Operation["kind"], value: unknown, options: SubmitOptions): Promise<Submitted> {
-    const operation: Operation = { kind, payload: encodePayload(value) };
+    const operation = encodeOperation(kind, value);
     const { parameters } = this.#membership.cluster;
     const [unit] = splitIntoUnits([operation], { operationsMax: 1, bundleBytesMax: parameters.bundleBytesMax });
     const [answer] = this.#openSession().enqueue(unit ?? [], options);
@@ -186,7 +186,7 @@ export class ConnectedClient implements Client {
   }
 
   #askSession(replica: ReplicaId): Promise<unknown> {
-    return this.#calls.call(replica, "session", { client: this.id }, {});
+    return this.#calls.ask(replica, "session", { client: this.id }, {});
   }
 
   #onReplica(replica: ReplicaId, connected: boolean): void {

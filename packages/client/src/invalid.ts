@@ -1,5 +1,5 @@
 /** What offline verification says when it says no, and the checks that receipts and blocks share. */
-import { NarsesError, toHex, verdict, type Bundle, type Digest, type Outcome, type ReplicaId, type Signed } from "@narses/core";
+import { NarsesError, toHex, type Bundle, type Rejection } from "@narses/core";
 import { verifyingKey } from "@narses/crypto";
 import { isSignedBy, type Membership } from "./membership.ts";
 
@@ -9,7 +9,6 @@ export type FailedCheck =
   | "client-key" // the client's public key fails the once-per-key check
   | "client-listed" // the cluster admits listed clients only, and not this one
   | "client-signature"
-  | "operation-index"
   | "result-count"
   | "result-path" // the results do not lead to the header's result root
   | "result-root"
@@ -23,7 +22,6 @@ export type FailedCheck =
   | "parent" // the header's parent is another block
   | "sequence" // not the next slot
   | "timestamp"
-  | "batch-digest"
   | "bundle-root"
   | "commit-certificate" // not for this slot and batch
   | "commit-vote" // a vote of the certificate is for something else
@@ -53,27 +51,5 @@ export function checkClientSignature(subject: string, membership: Membership, bu
   if (!isSignedBy(codec, key, bundle.bytes)) throw invalid(subject, "client-signature", `bundle ${bundle.digest} is not signed by client ${bundle.client}`, { client: bundle.client });
 }
 
-/** Outcomes name this block, come from distinct replicas in ascending order, and are signed by them. */
-export function checkOutcomes(
-  subject: string,
-  membership: Membership,
-  outcomes: readonly Signed<Outcome>[],
-  block: { readonly seq: number; readonly hash: Digest },
-): readonly ReplicaId[] {
-  let last = -1;
-  for (const { body, bytes } of outcomes) {
-    const replica = body.sender;
-    if (replica <= last) throw invalid(subject, "outcome-replica", `the outcome of replica ${replica} comes after that of replica ${last}; senders must ascend`, { replica });
-    last = replica;
-    if (body.block !== block.hash || body.seq !== block.seq) {
-      throw invalid(subject, "outcome-block", `replica ${replica} vouches for block ${body.seq} ${body.block}, the header is ${block.seq} ${block.hash}`, { replica });
-    }
-    if (!isSignedBy(membership.codec, membership.keyOf(replica), bytes)) {
-      throw invalid(subject, "outcome-signature", `the outcome of replica ${replica} is not signed with its key in the cluster file`, { replica });
-    }
-  }
-  return outcomes.map(({ body }) => body.sender);
-}
-
 /** Rejections of the codec say whether the bytes are malformed or of another epoch. */
-export const describe = (rejection: Parameters<typeof verdict>[0]): string => `${rejection.code}: ${rejection.detail}`;
+export const describe = (rejection: Rejection): string => `${rejection.code}: ${rejection.detail}`;

@@ -1,9 +1,22 @@
 /** Offline verification of receipts: from the bytes and the genesis cluster file alone, in Node and in a browser. */
-import { fromHex, requestId, type ClientId, type ClusterConfig, type Digest, type Receipt, type ReplicaId, type RequestId, type SeqNum } from "@narses/core";
+import {
+  assert,
+  fromHex,
+  requestId,
+  type ClientId,
+  type ClusterConfig,
+  type Digest,
+  type Outcome,
+  type Receipt,
+  type ReplicaId,
+  type RequestId,
+  type SeqNum,
+  type Signed,
+} from "@narses/core";
 import { hasher, merkleVerify } from "@narses/crypto";
 import { blockHash, decodePayload, decodeResult, resultLeaf, type OperationResult } from "@narses/wire";
-import { checkClientSignature, checkOutcomes, describe, invalid } from "./invalid.ts";
-import { createMembership, type Membership } from "./membership.ts";
+import { checkClientSignature, describe, invalid } from "./invalid.ts";
+import { createMembership, isSignedBy, type Membership } from "./membership.ts";
 
 /** What a valid receipt proves: W replicas, so at least one correct one, say that the operation was ordered and gave this. */
 export interface VerifiedReceipt {
@@ -33,17 +46,13 @@ export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): Ve
   const { header, leafIndex, leafCount, path, results } = receipt;
 
   const bundleDecoded = membership.codec.decodeBundle(receipt.bundle);
-  if (!bundleDecoded.ok) throw invalid(SUBJECT, "encoding", `its bundle: ${describe(bundleDecoded.rejection)}`);
+  assert(bundleDecoded.ok, "a decoded receipt holds a decoded bundle");
   const bundle = bundleDecoded.value;
   checkClientSignature(SUBJECT, membership, bundle);
 
   const operation = bundle.operations[receipt.operation];
-  if (operation === undefined) {
-    throw invalid(SUBJECT, "operation-index", `it is about operation ${receipt.operation} of a bundle of ${bundle.operations.length}`, { operation: receipt.operation });
-  }
-  if (results.length !== bundle.operations.length) {
-    throw invalid(SUBJECT, "result-count", `${results.length} results for ${bundle.operations.length} operations`);
-  }
+  const resultBytes = results[receipt.operation];
+  assert(operation !== undefined && resultBytes !== undefined, "a decoded receipt has one result for each operation, and is about one of them");
   const leaf = resultLeaf(hasher, bundle.digest, results);
   if (!merkleVerify(leaf, leafIndex, leafCount, path, fromHex(header.resultRoot))) {
     throw invalid(SUBJECT, "result-path", `the results of bundle ${bundle.digest} do not lead to the result root of block ${header.seq}`);
@@ -54,11 +63,11 @@ export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): Ve
     throw invalid(SUBJECT, "outcome-count", `it has ${receipt.outcomes.length} outcomes, the cluster's receipts have W = ${weak}`, { needed: weak });
   }
   const block = blockHash(hasher, header);
-  const signers = checkOutcomes(SUBJECT, membership, receipt.outcomes, { seq: header.seq, hash: block });
+  const signers = checkOutcomes(receipt.outcomes, { seq: header.seq, hash: block }, membership);
 
   const payload = decodePayload(operation.payload);
   if (!payload.ok) throw invalid(SUBJECT, "operation-encoding", describe(payload.rejection));
-  const result = decodeResult(results[receipt.operation] ?? new Uint8Array());
+  const result = decodeResult(resultBytes);
   if (!result.ok) throw invalid(SUBJECT, "result-encoding", describe(result.rejection));
   return {
     seq: header.seq,
@@ -74,6 +83,23 @@ export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): Ve
   };
 }
 
+/** Outcomes name this block, come from distinct replicas in ascending order, and are signed by them. */
+function checkOutcomes(outcomes: readonly Signed<Outcome>[], block: { readonly seq: SeqNum; readonly hash: Digest }, membership: Membership): readonly ReplicaId[] {
+  let last = -1;
+  for (const { body, bytes } of outcomes) {
+    const replica = body.sender;
+    if (replica <= last) throw invalid(SUBJECT, "outcome-replica", `the outcome of replica ${replica} comes after that of replica ${last}; senders must ascend`, { replica });
+    last = replica;
+    if (body.block !== block.hash || body.seq !== block.seq) {
+      throw invalid(SUBJECT, "outcome-block", `replica ${replica} vouches for block ${body.seq} ${body.block}, the header is ${block.seq} ${block.hash}`, { replica });
+    }
+    if (!isSignedBy(membership.codec, membership.keyOf(replica), bytes)) {
+      throw invalid(SUBJECT, "outcome-signature", `the outcome of replica ${replica} is not signed with its key in the cluster file`, { replica });
+    }
+  }
+  return outcomes.map(({ body }) => body.sender);
+}
+
 /**
  * Verifies a receipt's bytes against the cluster file, which must come from somewhere you trust.
  * @throws NarsesError RECEIPT_INVALID, `data.check` names the check that failed; CONFIG_INVALID for a wrong cluster file.
@@ -86,6 +112,8 @@ export const verifyReceipt = (receipt: Receipt, cluster: ClusterConfig): Verifie
 export const checkReceipt = (receipt: Receipt, membership: Membership): VerifiedReceipt => checkReceiptBytes(receiptBytes(receipt, membership), membership);
 
 function receiptBytes(receipt: Receipt, { codec }: Membership): Uint8Array {
+  const { version } = receipt as { readonly version: number };
+  if (version !== 1) throw invalid(SUBJECT, "encoding", `it has version ${version}, this program knows version 1`);
   try {
     return codec.encodeReceipt(receipt);
   } catch (error) {

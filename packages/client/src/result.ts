@@ -33,7 +33,7 @@ export function settleWithResult(pending: Pending<Submitted>, { bytes, header, b
     }
     case "not-executed": {
       const { code, message } = result;
-      const text = `the operation was ordered in block ${header.seq} but not executed: ${code}: ${message}; submit it again if it is still wanted`;
+      const text = `the operation was ordered in block ${header.seq} but not executed there: ${code}: ${message}`;
       pending.reject(new NarsesError("NOT_EXECUTED", text, { code, message, ...certified }));
       return;
     }

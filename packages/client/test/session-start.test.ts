@@ -58,19 +58,20 @@ describe("parseSessionAnswer", () => {
     expect(parseSessionAnswer({ low: 3, highest: 3 + WINDOW }, WINDOW)).toEqual({ low: 3, highest: 3 + WINDOW });
   });
 
-  it.each([
-    [undefined],
-    [null],
-    ["1"],
-    [{}],
-    [{ low: 0 }],
-    [{ low: -1, highest: 0 }],
-    [{ low: 0.5, highest: 1 }],
-    [{ low: 5, highest: 4 }],
-    [{ low: 0, highest: WINDOW + 1 }],
-    [{ low: 0n, highest: 1 }],
-    [{ low: Number.MAX_SAFE_INTEGER, highest: Number.MAX_SAFE_INTEGER + 1 }],
-  ])("refuses %j", (value) => {
-    expect(typeof parseSessionAnswer(typeof value === "object" && value !== null ? { ...value } : value, WINDOW)).toBe("string");
+  const refused: Readonly<Record<string, unknown>> = {
+    nothing: undefined,
+    null: null,
+    text: "1",
+    "no fields": {},
+    "no highest": { low: 0 },
+    "a negative number": { low: -1, highest: 0 },
+    "a fraction": { low: 0.5, highest: 1 },
+    "highest below low": { low: 5, highest: 4 },
+    "highest above the window": { low: 0, highest: WINDOW + 1 },
+    "a bigint": { low: 0n, highest: 1 },
+    "an inexact number": { low: Number.MAX_SAFE_INTEGER, highest: Number.MAX_SAFE_INTEGER + 1 },
+  };
+  it.each(Object.keys(refused))("refuses %s", (name) => {
+    expect(parseSessionAnswer(refused[name], WINDOW)).toBeTypeOf("string");
   });
 });

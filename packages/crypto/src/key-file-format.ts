@@ -109,7 +109,7 @@ function parseEncrypted(path: string, value: unknown): EncryptedSeed {
   const [N, r, p] = [integerOf(path, fields, "N"), integerOf(path, fields, "r"), integerOf(path, fields, "p")];
   if (N < 2 || Math.log2(N) % 1 !== 0) throw keyInvalid(path, `scrypt N must be a power of two above 1, got ${N}; ${DAMAGED}`);
   if (128 * N * r > SCRYPT_MEMORY_MAX) {
-    throw keyInvalid(path, `scrypt N = ${N}, r = ${r} would take ${(128 * N * r) >> 20} MiB, more than the ${SCRYPT_MEMORY_MAX >> 20} MiB allowed; ${DAMAGED}`);
+    throw keyInvalid(path, `scrypt N = ${N}, r = ${r} would take ${(128 * N * r) / 2 ** 20} MiB, more than the ${SCRYPT_MEMORY_MAX / 2 ** 20} MiB allowed; ${DAMAGED}`);
   }
   return {
     kdf,

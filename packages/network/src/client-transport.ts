@@ -2,7 +2,7 @@
 import "./polyfill.ts";
 import type { Libp2p } from "@libp2p/interface";
 import { checkCluster, type ClientTransport, type ClusterConfig, type Digest, type Logger, type ReplicaId } from "@narses/core";
-import { ignore } from "./describe.ts";
+import { ignore, shielded } from "./describe.ts";
 import { CLIENT_PROTOCOL, type Hello } from "./hello.ts";
 import { resolveLimits, type NetworkLimits } from "./limits.ts";
 import { Link } from "./link.ts";
@@ -136,8 +136,8 @@ class Libp2pClientTransport implements NetworkClientTransport {
       sendBytesMax: limits.clientFrameBytesMax,
       receiveBytesMax: limits.replicaFrameBytesMax,
       logger: this.#logger,
-      onUp: () => this.#handlers?.onReplica(replica, true),
-      onDown: () => this.#handlers?.onReplica(replica, false),
+      onUp: () => shielded(() => this.#handlers?.onReplica(replica, true)),
+      onDown: () => shielded(() => this.#handlers?.onReplica(replica, false)),
       onFrame: (frame) => this.#handlers?.onFrame(replica, frame),
     });
   }

@@ -24,9 +24,13 @@ export async function settledWithin(ms: number, work: Promise<unknown>): Promise
 
 export const ignore = (): void => undefined;
 
-/** A handler given to us failed: surfaces as uncaught, without unwinding through libp2p or losing the frames behind. */
-export function rethrow(problem: unknown): void {
-  queueMicrotask(() => {
-    throw problem;
-  });
+/** Runs a handler given to us; what it throws surfaces as uncaught, without unwinding through libp2p or losing what is behind. */
+export function shielded(handler: () => void): void {
+  try {
+    handler();
+  } catch (problem) {
+    queueMicrotask(() => {
+      throw problem;
+    });
+  }
 }

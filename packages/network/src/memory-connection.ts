@@ -1,5 +1,5 @@
 /** A connection of the in-memory network: two pipes made of the same queue and reader that sockets use. */
-import { rethrow } from "./describe.ts";
+import { shielded } from "./describe.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { Task, Turn } from "./turn.ts";
 import { TURN_BYTES_MAX, type Counters } from "./wire.ts";
@@ -97,14 +97,14 @@ export class Connection implements Task {
   run(): void {
     if (this.#state !== "opening") return;
     this.#state = "open";
-    this.#ends.forEach((end, i) => end.onUp((frame) => this.#state === "open" && this.#pipes[i === 0 ? 0 : 1].send(frame)));
+    this.#ends.forEach((end, i) => shielded(() => end.onUp((frame) => this.#state === "open" && this.#pipes[i === 0 ? 0 : 1].send(frame))));
   }
 
   close(): void {
     const wasOpen = this.#state === "open";
     this.#state = "closed";
     for (const pipe of this.#pipes) pipe.close();
-    if (wasOpen) this.#turn.add({ run: () => this.#ends.forEach((end) => end.onDown()) });
+    if (wasOpen) this.#turn.add({ run: () => this.#ends.forEach((end) => shielded(() => end.onDown())) });
   }
 
   /** Continues a pipe that was held. */
@@ -116,11 +116,7 @@ export class Connection implements Task {
     return new Pipe(this.#turn, from.bounds, from.counters, to.held, (frame) => {
       to.counters.framesReceived += 1;
       to.counters.bytesReceived += 4 + frame.length;
-      try {
-        to.onFrame(frame);
-      } catch (problem) {
-        rethrow(problem);
-      }
+      shielded(() => to.onFrame(frame));
     });
   }
 }

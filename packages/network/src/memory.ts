@@ -87,6 +87,11 @@ class Memory implements MemoryNetwork {
     for (const client of this.#clients) client.connections.get(to)?.resume();
   }
 
+  /** What was sent so far has been delivered, as far as bounds and holds allow. */
+  endOfTurn(): Promise<void> {
+    return new Promise((resolve) => this.#turn.add({ run: resolve }));
+  }
+
   enter(seat: MemoryTransport): void {
     if (this.#seats.has(seat.self)) throw new TypeError(`replica ${seat.self} is already on this network: stop it first`);
     this.#seats.set(seat.self, seat);
@@ -183,6 +188,8 @@ class MemoryTransport implements NetworkTransport {
 
   async stop(): Promise<void> {
     this.#handlers = undefined;
+    for (const seat of this.#peers.values()) seat.send = undefined;
+    await this.#network.endOfTurn();
     this.#network.leave(this);
   }
 
@@ -267,6 +274,8 @@ class MemoryClient implements NetworkClientTransport {
 
   async stop(): Promise<void> {
     this.#handlers = undefined;
+    for (const seat of this.#replicas.values()) seat.send = undefined;
+    await this.#network.endOfTurn();
     this.#network.part(this);
   }
 

@@ -2,7 +2,7 @@
 import "./polyfill.ts";
 import type { Libp2p } from "@libp2p/interface";
 import { checkCluster, digest, NarsesError, toHex, type ClusterConfig, type Digest, type Logger, type ReplicaId, type Transport, type TransportHandlers } from "@narses/core";
-import { ignore } from "./describe.ts";
+import { ignore, shielded } from "./describe.ts";
 import { INSTANCE_BYTES, PROTOCOL_VERSION, REPLICA_PROTOCOL, type Hello, type Role } from "./hello.ts";
 import { Inbound, type ClientTotals } from "./inbound.ts";
 import { resolveLimits, type NetworkLimits } from "./limits.ts";
@@ -255,7 +255,7 @@ class Libp2pTransport implements NetworkTransport {
         this.#update(peer);
       },
       onClientFrame: (client, frame) => this.#handlers?.onClientFrame(client, frame),
-      onClientGone: (client) => this.#handlers?.onClientGone(client),
+      onClientGone: (client) => shielded(() => this.#handlers?.onClientGone(client)),
     });
   }
 
@@ -273,6 +273,6 @@ class Libp2pTransport implements NetworkTransport {
     const { replica } = peer.member;
     if (connected) this.#logger.info({ replica }, `connected to replica ${replica}`);
     else if (this.#handlers !== undefined) this.#logger.warn({ replica, reason: peer.link?.problem }, `lost replica ${replica}`);
-    this.#handlers?.onPeer(replica, connected);
+    shielded(() => this.#handlers?.onPeer(replica, connected));
   }
 }

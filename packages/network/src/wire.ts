@@ -3,7 +3,7 @@
  * deadlines. It knows nothing about who the peer is.
  */
 import type { Connection, Stream, StreamMessageEvent } from "@libp2p/interface";
-import { describe, ignore, rethrow } from "./describe.ts";
+import { describe, ignore, shielded } from "./describe.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { Budget, NetworkLimits } from "./limits.ts";
 import { deferWindowUpdates } from "./window.ts";
@@ -16,7 +16,7 @@ export const TURN_BYTES_MAX: number = 256 << 10;
 const FINISH_MS = 300;
 const PING: Uint8Array = new Uint8Array(0);
 
-/** Counted over all wires to one peer. Frames exclude pings; bytes include the 4-byte lengths. */
+/** Counted over all wires to one peer. Frames exclude handshakes and pings; bytes include them, and the 4-byte lengths. */
 export interface Counters {
   framesSent: number;
   framesReceived: number;
@@ -63,11 +63,12 @@ export class Wire {
   readonly #queue: WriteQueue;
   readonly #reader: FrameReader;
   readonly #accept: (frame: Uint8Array) => void;
+  #open = false;
   #writable = true;
   #closed = false;
   #heardMs: number;
   #wroteMs: number;
-  #handshakeDeadlineMs: number;
+  readonly #handshakeDeadlineMs: number;
 
   /** A wire begins in its handshake: frames are capped at `helloBytesMax` until {@link open} is called. */
   constructor(context: WireContext, options: WireOptions, helloBytesMax: number) {
@@ -95,7 +96,7 @@ export class Wire {
 
   /** The handshake is over: frames up to `frameBytesMax` from here on. */
   open(frameBytesMax: number): void {
-    this.#handshakeDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#open = true;
     this.#reader.frameBytesMax = frameBytesMax;
     deferWindowUpdates(this.#stream);
   }
@@ -107,7 +108,7 @@ export class Wire {
       this.counters.dropped += 1;
       return false;
     }
-    if (frame.length > 0) this.counters.framesSent += 1;
+    if (this.#open && frame.length > 0) this.counters.framesSent += 1;
     this.#context.turn.add(this);
     return true;
   }
@@ -135,11 +136,11 @@ export class Wire {
   tick(): void {
     const { clock, limits } = this.#context;
     const now = clock.ms;
-    if (now >= this.#handshakeDeadlineMs) return this.close(`no complete handshake within ${limits.handshakeMs} ms`);
+    if (!this.#open && now >= this.#handshakeDeadlineMs) return this.close(`no complete handshake within ${limits.handshakeMs} ms`);
     if (now >= this.#reader.deadlineMs(limits.frameMs)) return this.close(`a frame was still incomplete after ${limits.frameMs} ms`);
     if (now - this.#heardMs >= limits.silenceMs) return this.close(`silent for ${limits.silenceMs} ms`);
     if (!this.#writable && now - this.#wroteMs >= limits.silenceMs) return this.close(`took no data for ${limits.silenceMs} ms`);
-    if (this.#handshakeDeadlineMs === Number.POSITIVE_INFINITY && this.#queue.bytes === 0 && now - this.#wroteMs >= limits.pingMs) this.send(PING);
+    if (this.#open && this.#queue.bytes === 0 && now - this.#wroteMs >= limits.pingMs) this.send(PING);
   }
 
   /** Drops the connection at once. */
@@ -200,11 +201,7 @@ export class Wire {
 
   #deliver(frame: Uint8Array): void {
     if (frame.length === 0) return;
-    this.counters.framesReceived += 1;
-    try {
-      this.onFrame(frame);
-    } catch (problem) {
-      rethrow(problem);
-    }
+    if (this.#open) this.counters.framesReceived += 1;
+    shielded(() => this.onFrame(frame));
   }
 }

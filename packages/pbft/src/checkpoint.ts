@@ -10,9 +10,9 @@ const perSenderMax = (r: Replica): number => (2 * r.config.parameters.logWindow)
 
 /** The state as of `seq` is durable here. */
 export function onCheckpointed(r: Replica, seq: SeqNum, root: Digest): void {
-  if (seq <= r.stable.seq) return;
+  if (seq <= r.stable.seq || seq < r.stableKnown.seq) return; // overtaken by a certified checkpoint
   r.ownRoots.set(seq, root);
-  if (seq >= r.stableKnown.seq) emit(r, { type: "checkpoint", seq, root });
+  emit(r, { type: "checkpoint", seq, root });
   adoptKnown(r);
 }
 

@@ -6,8 +6,17 @@
  *
  * Payloads stay opaque views of these bytes. Whether they are sound msgpack is decided when they are executed.
  */
-import { NarsesError, type Bundle, type ClientId, type Digest, type Hasher, type Operation, type RequestId, type SigningKey } from "@narses/core";
-import { concat, readHeader, writeHeader, type Context } from "./context.ts";
+import {
+  NarsesError,
+  type Bundle,
+  type ClientId,
+  type Digest,
+  type Hasher,
+  type Operation,
+  type RequestId,
+  type SigningKey,
+} from "@narses/core";
+import { checkSize, concat, readHeader, writeHeader, type Context } from "./context.ts";
 import { clientSigningInput } from "./envelope.ts";
 import { hexOf } from "./host.ts";
 import { BUNDLE_BYTES_MIN, OPERATION_ENTRY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from "./limits.ts";
@@ -31,7 +40,8 @@ interface OperationTable {
 }
 
 function readOperationTable(r: Reader, c: Context): OperationTable {
-  const count = r.count("bundle operations count", r.u16("bundle operations count"), c.parameters.bundleOperationsMax, OPERATION_ENTRY_BYTES);
+  const { bundleOperationsMax } = c.parameters;
+  const count = r.count("bundle operations count", r.u16("bundle operations count"), bundleOperationsMax, OPERATION_ENTRY_BYTES);
   if (count === 0) r.fail("bundle operations count", "0, at least 1");
   const kinds = new Uint8Array(count);
   const lengths: number[] = [];
@@ -55,14 +65,14 @@ function readOperations(r: Reader, { kinds, lengths }: OperationTable): Operatio
 
 /** Reads a bundle that fills all of `r`. */
 export function readBundle(r: Reader, c: Context): Bundle {
-  if (r.bytes.length > c.parameters.bundleBytesMax) r.fail("bundle", `${r.bytes.length} bytes, at most bundleBytesMax ${c.parameters.bundleBytesMax}`);
+  checkSize(r, "bundle", c.parameters.bundleBytesMax);
   readHeader(r, c, TAG.BUNDLE, "bundle");
   const publicKey = r.take("bundle public key", PUBLIC_KEY_BYTES);
   const session = r.u64("bundle session");
   const ridFirst = r.u64("bundle ridFirst");
   if (ridFirst === 0) r.fail("bundle ridFirst", "0, at least 1");
   const ackLow = r.u64("bundle ackLow");
-  if (ackLow >= ridFirst) r.fail("bundle ackLow", `${ackLow}, must be below ridFirst ${ridFirst}: a reply cannot be held before its request`);
+  if (ackLow >= ridFirst) r.fail("bundle ackLow", `${ackLow}, must be below ridFirst ${ridFirst}: no reply comes before its request`);
   const table = readOperationTable(r, c);
   if (!Number.isSafeInteger(ridFirst + table.lengths.length - 1)) r.fail("bundle ridFirst", `${ridFirst}, the last id would exceed 2^53 − 1`);
   const operations = readOperations(r, table);
@@ -90,9 +100,11 @@ export interface BundleParts {
 
 function checkParts(c: Context, { session, ridFirst, ackLow, operations }: BundleParts): void {
   const last = ridFirst + operations.length - 1;
-  if (!Number.isSafeInteger(session) || session < 0) throw new RangeError(`session must be an integer from 0 to 2^53 − 1, got ${session}`);
-  if (!Number.isSafeInteger(ridFirst) || ridFirst < 1 || !Number.isSafeInteger(last)) throw new RangeError(`request ids must be from 1 to 2^53 − 1, got ${ridFirst} … ${last}`);
-  if (!Number.isSafeInteger(ackLow) || ackLow < 0 || ackLow >= ridFirst) throw new RangeError(`ackLow must be from 0 to ridFirst − 1 = ${ridFirst - 1}, got ${ackLow}`);
+  const wrong = (what: string, value: number, allowed: string): RangeError => new RangeError(`${what} must be an integer ${allowed}, got ${value}`);
+  if (!Number.isSafeInteger(session) || session < 0) throw wrong("session", session, "from 0 to 2^53 − 1");
+  if (!Number.isSafeInteger(ridFirst) || ridFirst < 1) throw wrong("ridFirst", ridFirst, "from 1 to 2^53 − 1");
+  if (!Number.isSafeInteger(last)) throw wrong("the last request id", last, "up to 2^53 − 1");
+  if (!Number.isSafeInteger(ackLow) || ackLow < 0 || ackLow >= ridFirst) throw wrong("ackLow", ackLow, `from 0 to ridFirst − 1 = ${ridFirst - 1}`);
   const { bundleOperationsMax } = c.parameters;
   if (operations.length < 1 || operations.length > bundleOperationsMax) {
     throw new RangeError(`a bundle holds 1 to ${bundleOperationsMax} operations (parameters.bundleOperationsMax), got ${operations.length}`);
@@ -110,10 +122,8 @@ export function makeBundle(c: Context, parts: BundleParts): Bundle {
   const bytes = BUNDLE_BYTES_MIN + (operations.length - 1) * OPERATION_ENTRY_BYTES + payloadBytes;
   const bytesMax = c.parameters.bundleBytesMax;
   if (bytes > bytesMax) {
-    throw new NarsesError("REQUEST_TOO_LARGE", `a bundle of ${operations.length} operations has ${bytes} bytes, the cluster accepts ${bytesMax} (parameters.bundleBytesMax): send fewer or smaller operations`, {
-      bytes,
-      bytesMax,
-    });
+    const problem = `a bundle of ${operations.length} operations has ${bytes} bytes, the cluster accepts ${bytesMax} (parameters.bundleBytesMax)`;
+    throw new NarsesError("REQUEST_TOO_LARGE", `${problem}: send fewer or smaller operations`, { bytes, bytesMax });
   }
   const w = c.writer.begin();
   writeHeader(w, TAG.BUNDLE, c.epoch);

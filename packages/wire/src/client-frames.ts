@@ -159,7 +159,7 @@ const REPLICA_FRAMES: ReadonlyMap<number, { readonly what: string; readonly read
 
 export function decodeToClient(c: Context, frame: Uint8Array): Decoded<ReplicaToClientMessage> {
   return decoding(() => {
-    const r = new Reader(frame);
+    const r: Reader = new Reader(frame);
     const tag = frame[1] ?? 0;
     const kind = REPLICA_FRAMES.get(tag);
     if (kind === undefined) r.fail("replica frame", `type tag ${tag} of ${frame.length} bytes is not one for a client`);

@@ -1,5 +1,16 @@
 /** What every layout needs to know of its cluster, made once by `createCodec`. */
-import { checkParameters, digest, epoch as epochOf, fromHex, REPLICAS_MAX, type Digest, type Epoch, type Hasher, type Parameters, type RejectionCode } from "@narses/core";
+import {
+  checkParameters,
+  digest,
+  epoch as epochOf,
+  fromHex,
+  REPLICAS_MAX,
+  type Digest,
+  type Epoch,
+  type Hasher,
+  type Parameters,
+  type RejectionCode,
+} from "@narses/core";
 import { DOMAIN } from "./domains.ts";
 import { frameLimits, type FrameLimits } from "./limits.ts";
 import type { Reader } from "./reader.ts";

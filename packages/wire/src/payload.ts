@@ -40,6 +40,11 @@ function isPlainObject(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
+function className(value: object): string {
+  const { constructor } = value as { constructor?: unknown };
+  return typeof constructor === "function" ? constructor.name : "class instance";
+}
+
 interface Check {
   readonly limits: PayloadLimits;
   readonly path: Path;
@@ -63,7 +68,7 @@ function checkArray(value: readonly unknown[], check: Check): void {
 }
 
 function checkObject(value: object, check: Check): void {
-  if (!isPlainObject(value)) throw refuse(check.path, `is a ${value.constructor.name}: only plain objects, arrays and Uint8Array have an encoding`);
+  if (!isPlainObject(value)) throw refuse(check.path, `is a ${className(value)}: only plain objects, arrays and Uint8Array have an encoding`);
   const entries = Object.entries(value);
   enter(check, 2 * entries.length);
   for (const [key, member] of entries) {

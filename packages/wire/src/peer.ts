@@ -4,10 +4,10 @@
  *   PROPOSAL     header, PRE-PREPARE envelope, batch        (batch digest = signed digest)
  *   STATUS       header, view u64, active u8, stableSeq u64, executedSeq u64, count u16, slots, count u8, view changes
  *   FETCH_BATCH  header, digest 32
- *   DECISION     header, commit certificate, batch          (batch digest = certified digest)
+ *   DECISION     header, commit certificate, batch          (batch digest = certified digest; none for NULL_DIGEST)
  *   STABLE       header, stable checkpoint
  */
-import { assertNever, STATUS_SLOTS_MAX, type CommitCertificate, type PeerMessage, type PrePrepare, type Signed, type Status } from "@narses/core";
+import { assertNever, NULL_DIGEST, STATUS_SLOTS_MAX, type PeerMessage, type PrePrepare, type Signed, type Status } from "@narses/core";
 import { readBatch, readBatchOf } from "./batch.ts";
 import { readBundle } from "./bundle.ts";
 import { readCommitCertificate, readStable, writeCommitCertificate, writeStable } from "./certificate.ts";
@@ -55,6 +55,8 @@ function readStatus(r: Reader, c: Context): Status {
   return { view, active, stableSeq, executedSeq, slots, viewChanges: readViewChangeBits(r, c) };
 }
 
+const readFetchBatch = (r: Reader): PeerMessage => ({ type: "fetch-batch", digest: r.digest("fetch-batch digest") });
+
 function readProposal(r: Reader, c: Context): PeerMessage {
   const { body, bytes } = readPrePrepare(r, c);
   // a copy: certificates keep the envelope long after the batch around it is gone
@@ -63,8 +65,9 @@ function readProposal(r: Reader, c: Context): PeerMessage {
 }
 
 function readDecision(r: Reader, c: Context): PeerMessage {
-  const certificate: CommitCertificate = readCommitCertificate(r, c);
-  return { type: "decision", certificate, batch: readBatchOf(r, c, certificate.digest) };
+  const certificate = readCommitCertificate(r, c);
+  const { digest } = certificate;
+  return { type: "decision", certificate, batch: digest === NULL_DIGEST ? undefined : readBatchOf(r, c, digest) };
 }
 
 // ── encoding ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -84,7 +87,8 @@ function writeWrapped(w: Writer, c: Context, m: PeerMessage & { type: "pre-prepa
     case "decision":
       writeHeader(w, TAG.DECISION, c.epoch);
       writeCommitCertificate(w, m.certificate);
-      return w.raw(m.batch.bytes);
+      if (m.batch !== undefined) w.raw(m.batch.bytes);
+      return;
     case "stable":
       writeHeader(w, TAG.STABLE, c.epoch);
       return writeStable(w, m.stable);
@@ -141,7 +145,7 @@ export function peerFrames({ limits }: Context): PeerFrames {
     [TAG.NEW_VIEW, "new-view", limits.newView, (r, c) => ({ type: "new-view", signed: readNewView(r, c) })],
     [TAG.STATUS, "status", limits.status, wrapped(TAG.STATUS, "status", (r, c) => ({ type: "status", status: readStatus(r, c) }))],
     [TAG.BUNDLE, "forward", limits.bundle, (r, c) => ({ type: "forward", bundle: readBundle(r, c) })],
-    [TAG.FETCH_BATCH, "fetch-batch", limits.fetchBatch, wrapped(TAG.FETCH_BATCH, "fetch-batch", (r) => ({ type: "fetch-batch", digest: r.digest("fetch-batch digest") }))],
+    [TAG.FETCH_BATCH, "fetch-batch", limits.fetchBatch, wrapped(TAG.FETCH_BATCH, "fetch-batch", readFetchBatch)],
     [TAG.BATCH, "batch", limits.batch, (r, c) => ({ type: "batch", batch: readBatch(r, c) })],
     [TAG.DECISION, "decision", limits.decision, wrapped(TAG.DECISION, "decision", readDecision)],
     [TAG.STABLE, "stable", limits.stable, wrapped(TAG.STABLE, "stable", (r, c) => ({ type: "stable", stable: readStable(r, c) }))],
@@ -155,7 +159,7 @@ const frameCode = { [TAG.BUNDLE]: "REQUEST_INVALID", [TAG.BATCH]: "BATCH_INVALID
 export function decodePeer(c: Context, frames: PeerFrames, frame: Uint8Array): Decoded<PeerMessage> {
   return decoding(() => {
     const tag = frame[1] ?? 0;
-    const r = new Reader(frame, frameCode[tag as keyof typeof frameCode]);
+    const r: Reader = new Reader(frame, frameCode[tag as keyof typeof frameCode]);
     const kind = frames.get(tag);
     if (kind === undefined) r.fail("peer frame", `type tag ${tag} of ${frame.length} bytes is not one between replicas`);
     checkSize(r, kind.what, kind.bytesMax, "FRAME_TOO_LARGE");

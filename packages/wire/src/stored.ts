@@ -8,7 +8,8 @@ import { Reader } from "./reader.ts";
 function readStoredHeader(r: Reader, c: Context, what: string, version: number): number {
   const found = r.u8(what);
   if (found !== version) {
-    throw new NarsesError("DATA_VERSION", `${what} was written in format version ${found}, this program reads ${version}: run the version that wrote it`, { found, version });
+    const problem = `${what} was written in format version ${found}, this program reads ${version}`;
+    throw new NarsesError("DATA_VERSION", `${problem}: run the version that wrote it`, { found, version });
   }
   const tag = r.u8(what);
   readEpoch(r, c, what);
@@ -24,7 +25,7 @@ export function readStored<T>(c: Context, what: string, version: number, bytes: 
     return value;
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
-    const { offset } = error;
-    throw new NarsesError("DATA_CORRUPT", `${what} of ${bytes.length} bytes does not decode: ${error.message}; restore the data directory from its peers`, { what, offset }, { cause: error });
+    const problem = `${what} of ${bytes.length} bytes does not decode: ${error.message}`;
+    throw new NarsesError("DATA_CORRUPT", `${problem}; set the data directory aside and let the replica fetch its state`, { what, offset: error.offset }, { cause: error });
   }
 }

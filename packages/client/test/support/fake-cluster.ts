@@ -98,6 +98,8 @@ export class FakeCluster {
   calls: (replica: ReplicaId, method: string, params: unknown) => { ok: boolean; value: unknown } | undefined = () => undefined;
   /** What executing an operation gives; may throw `{ code, message }`. */
   apply: (operation: unknown, kind: string) => unknown = (operation) => operation;
+  /** Id of the last control call each replica received. */
+  readonly lastCall = new Map<number, number>();
   readonly #ordered = new Map<Digest, Ordered>();
   readonly #held: Bundle[] = [];
 
@@ -232,6 +234,12 @@ export class FakeCluster {
     this.transport.receive(replicaId(replica), this.codec.encodeToClient({ type: "refused", bundleDigest, code, detail }));
   }
 
+  /** Answers the last control call of a replica. */
+  answerCall(replica: number, value: unknown): void {
+    const id = this.lastCall.get(replica) ?? 0;
+    this.transport.receive(replicaId(replica), this.codec.encodeToClient({ type: "call-result", id, ok: true, value: encodePayload(value) }));
+  }
+
   get primary(): ReplicaId {
     return primaryOf(view(this.view), this.quorums.n);
   }
@@ -251,6 +259,7 @@ export class FakeCluster {
     const decoded = this.codec.decodeClient(frame);
     if (!decoded.ok) throw new Error(`the client sent ${decoded.rejection.detail}`);
     const message = decoded.value;
+    if (message.type === "call") this.lastCall.set(to, message.id);
     if (this.silent.has(to)) return;
     if (message.type === "call") {
       const params = decodePayload(message.params);

@@ -1,18 +1,20 @@
 /**
  * Layout of the vote log's records. A record is 8-aligned in its segment:
  *
- *     0  u32  CRC-32 over bytes 4 … end, seeded with the segment's id and this offset
- *     4  u32  length of the payload
+ *     0  u32  CRC-32 over bytes 4 … 31, seeded with the segment and this offset
+ *     4  u32  CRC-32 of the payload
  *     8  u64  LSN: 1, 2, 3, … over the life of the log
- *    16  u64  the highest LSN known durable when this record was written
+ *    16  u32  LSN − the highest LSN known durable when this record was written, at least 1
+ *    20  u32  length of the payload
  *    24  u8   kind
  *    25  u56  slot (kind `slot`), else 0
  *    32       payload
  *
- * Because segment and offset seed the checksum, a record read anywhere but where it was written (misdirected write, old
- * content of a recycled segment) does not validate. The durable LSN tells damage from a torn tail: a record that a later
- * one calls durable was promised, so its loss is corruption; one that nobody called durable was never acknowledged, or
- * only by the very last sync.
+ * Segment and offset seed the checksum, so a record read anywhere but where it was written (misdirected write, old content
+ * of a recycled segment) does not validate. The seed holds a random salt of the segment, so no client can submit bytes
+ * that validate as a record. The header has a checksum of its own, so that scanning a tail hashes no payload in vain.
+ * The durable LSN tells damage from a torn tail: what a later record calls durable was promised, so its loss is
+ * corruption; what no record calls durable was never acknowledged, or only by the very last sync.
  */
 import { crc32 } from "node:zlib";
 import { getU32, getU64, putU32, putU64 } from "../bytes.ts";
@@ -45,11 +47,11 @@ export interface RecordHeader {
 export const recordBytes = (payloadBytes: number): number => RECORD_HEADER_BYTES + align8(payloadBytes);
 export const align8 = (bytes: number): number => (bytes + 7) & ~7;
 
-/** Distinct per segment: a record copied to another segment does not validate. */
-export function segmentSeed(segment: number): number {
+/** Distinct per segment and salt: a record copied to another segment does not validate. */
+export function segmentSeed(segment: number, salt: number): number {
   const id = new Uint8Array(8);
   putU64(id, 0, segment);
-  return crc32(id, 0x4e61_7273);
+  return crc32(id, salt);
 }
 
 /** CRC-32 is injective in its seed, so equal content at two offsets never has the same checksum. */
@@ -57,30 +59,28 @@ const seedAt = (seed: number, offset: number): number => (seed ^ offset) >>> 0;
 
 /** Writes the header of `payload` at `target[at]`, for a record that will lie at `offset` of the segment. */
 export function putRecordHeader(target: Uint8Array, at: number, header: RecordHeader, payload: Uint8Array, place: { readonly seed: number; readonly offset: number }): void {
-  putU32(target, at + 4, header.length);
+  putU32(target, at + 4, crc32(payload));
   putU64(target, at + 8, header.lsn);
-  putU64(target, at + 16, header.durableLsn);
+  putU32(target, at + 16, header.lsn - header.durableLsn);
+  putU32(target, at + 20, header.length);
   putU64(target, at + 24, header.slot);
   target[at + 24] = header.kind;
-  const crc = crc32(target.subarray(at + 4, at + RECORD_HEADER_BYTES), seedAt(place.seed, place.offset));
-  putU32(target, at, crc32(payload, crc));
+  putU32(target, at, crc32(target.subarray(at + 4, at + RECORD_HEADER_BYTES), seedAt(place.seed, place.offset)));
 }
 
-/** The record at `offset` of `segment`'s bytes, or undefined when no valid one lies there. */
+/** The record at `offset` of a segment's bytes, or undefined when no valid one lies there. */
 export function readRecord(bytes: Uint8Array, offset: number, seed: number): RecordHeader | undefined {
   const room = bytes.length - offset - RECORD_HEADER_BYTES;
   const kind = bytes[offset + 24] ?? 0;
   if (room < 0 || kind === 0 || kind > KIND_MAX) return undefined;
-  const length = getU32(bytes, offset + 4);
+  const length = getU32(bytes, offset + 20);
   if (length > room) return undefined;
-  const crc = crc32(bytes.subarray(offset + 4, offset + RECORD_HEADER_BYTES + length), seedAt(seed, offset));
-  if (crc !== getU32(bytes, offset)) return undefined;
+  const start = offset + RECORD_HEADER_BYTES;
+  if (crc32(bytes.subarray(offset + 4, start), seedAt(seed, offset)) !== getU32(bytes, offset)) return undefined;
+  if (crc32(bytes.subarray(start, start + length)) !== getU32(bytes, offset + 4)) return undefined;
   const lsn = getU64(bytes, offset + 8);
-  const durableLsn = getU64(bytes, offset + 16);
   const slot = (getU32(bytes, offset + 24) & 0xff_ffff) * 2 ** 32 + getU32(bytes, offset + 28);
-  // A writer of ours counts from 1 and never calls a record durable before it is written.
-  if (!(lsn >= 1 && durableLsn < lsn) || !Number.isSafeInteger(slot)) return undefined;
-  return { kind: kind as RecordKind, lsn, durableLsn, slot, length };
+  return { kind: kind as RecordKind, lsn, durableLsn: lsn - getU32(bytes, offset + 16), slot, length };
 }
 
 // ── cuts ─────────────────────────────────────────────────────────────────────────────────────────────────────────

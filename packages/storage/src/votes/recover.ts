@@ -9,8 +9,8 @@
  */
 import { NarsesError } from "@narses/core";
 import { isZero } from "../bytes.ts";
-import type { File, FileSystem } from "../files/file-system.ts";
-import { RECORD_HEADER_BYTES, RECORD_KIND, decodeCut, readRecord, recordBytes, segmentSeed, type Cut, type RecordHeader } from "./record.ts";
+import type { FileSystem } from "../files/file-system.ts";
+import { RECORD_HEADER_BYTES, RECORD_KIND, decodeCut, readRecord, recordBytes, type Cut, type RecordHeader } from "./record.ts";
 import { SEGMENT_HEADER_BYTES, decodeHeader, listSegmentIds, segmentPath, type Segment } from "./segment.ts";
 
 export interface RecoveredLog {
@@ -51,7 +51,7 @@ interface Walk {
 const NO_CUT = { truncatedSlot: -1, baseLsn: 0, firstSegment: 1, lsn: 0 };
 
 function corrupt(file: string, offset: number, lsn: number, why: string): NarsesError {
-  return new NarsesError("DATA_CORRUPT", `vote log ${file} is damaged at byte ${offset} (record ${lsn}): ${why}. Votes may be lost, so this replica must not vote from this log`, { file, offset, lsn });
+  return new NarsesError("DATA_CORRUPT", `vote log ${file} is damaged at byte ${offset}, from record ${lsn} on: ${why}. Votes may be lost, so this replica must not vote from this log`, { file, offset, lsn });
 }
 
 /** @throws NarsesError DATA_CORRUPT naming file and offset, DATA_VERSION. */
@@ -59,15 +59,18 @@ export function recoverLog(files: FileSystem, directory: string): RecoveredLog {
   const ids = listSegmentIds(files.list(directory));
   const walk: Walk = { nextLsn: 1, stop: SEGMENT_HEADER_BYTES, durableLsn: 0, clean: false, cut: NO_CUT, entries: [], damage: [] };
   const segments: Segment[] = [];
-  ids.forEach((id, i) => {
-    const before = ids[i - 1];
-    if (before !== undefined && before !== id - 1) noteMissing(walk, directory, id - 1);
-    readSegment(files, directory, id, { walk, segments, last: i === ids.length - 1 });
-  });
+  let tail: Tail | undefined;
+  for (const id of ids) {
+    const before = segments.at(-1);
+    if (before !== undefined && before.id !== id - 1) noteMissing(walk, directory, id - 1);
+    tail = readSegment(files, segmentPath(directory, id), id, walk, segments);
+  }
   const first = ids[0] ?? 1;
   if (first > walk.cut.firstSegment) noteMissing(walk, directory, walk.cut.firstSegment);
+  if (tail !== undefined) checkTail(walk, tail);
   const fatal = walk.damage.find(({ segment }) => segment >= walk.cut.firstSegment);
   if (fatal !== undefined) throw fatal.error;
+  if (tail !== undefined) settleTail(files, walk, tail);
 
   const live = walk.entries.filter(({ kind, lsn }) => kind !== RECORD_KIND.base || lsn < walk.cut.lsn);
   const isBase = ({ kind }: Entry): boolean => kind === RECORD_KIND.base;
@@ -87,30 +90,30 @@ function noteMissing(walk: Walk, directory: string, segment: number): void {
   walk.damage.push({ segment, error: new NarsesError("DATA_CORRUPT", `vote log segment ${file} is missing: votes may be lost, so this replica must not vote from this log`, { file, offset: 0 }) });
 }
 
-interface SegmentRead {
-  readonly walk: Walk;
-  readonly segments: Segment[];
-  readonly last: boolean;
+/** What lies behind the records of the last segment is judged once every cut is known. */
+interface Tail {
+  readonly segment: Segment;
+  readonly bytes: Uint8Array;
+  readonly offsets: ReadonlyMap<number, number>;
 }
 
-function readSegment(files: FileSystem, directory: string, id: number, { walk, segments, last }: SegmentRead): void {
-  const path = segmentPath(directory, id);
+function readSegment(files: FileSystem, path: string, id: number, walk: Walk, segments: Segment[]): Tail {
   const file = files.open(path, "existing");
   try {
     const bytes = new Uint8Array(file.size());
     file.read(bytes, 0);
     const segment = decodeHeader(bytes, id, path);
     const before = segments.at(-1);
-    if (before !== undefined && walk.nextLsn < segment.firstLsn) {
+    if (before !== undefined && walk.nextLsn !== segment.firstLsn) {
       walk.damage.push({ segment: before.id, error: corrupt(before.path, walk.stop, walk.nextLsn, `it does not validate, but segment ${id} begins with record ${segment.firstLsn}`) });
+    }
+    if (bytes.length !== segment.capacity) {
+      walk.damage.push({ segment: id, error: corrupt(path, bytes.length, segment.firstLsn, `the file has ${bytes.length} bytes, but was made with ${segment.capacity}`) });
     }
     segments.push(segment);
     walk.nextLsn = segment.firstLsn;
     walk.durableLsn = Math.max(walk.durableLsn, segment.firstLsn - 1);
-    const offsets = readRecords(walk, segment, bytes);
-    if (!last) return;
-    checkTail(walk, segment, bytes);
-    settleTail(file, bytes, { from: offsets.get(walk.durableLsn + 1) ?? walk.stop, stop: walk.stop });
+    return { segment, bytes, offsets: readRecords(walk, segment, bytes) };
   } finally {
     file.close();
   }
@@ -118,11 +121,10 @@ function readSegment(files: FileSystem, directory: string, id: number, { walk, s
 
 /** Takes in the records of a segment up to the first that does not validate; returns where each LSN lies. */
 function readRecords(walk: Walk, segment: Segment, bytes: Uint8Array): ReadonlyMap<number, number> {
-  const seed = segmentSeed(segment.id);
   const offsets = new Map<number, number>();
   walk.stop = SEGMENT_HEADER_BYTES;
   for (;;) {
-    const header = readRecord(bytes, walk.stop, seed);
+    const header = readRecord(bytes, walk.stop, segment.seed);
     if (header === undefined || header.lsn !== walk.nextLsn) return offsets;
     const start = walk.stop + RECORD_HEADER_BYTES;
     takeIn(walk, segment, header, bytes.slice(start, start + header.length));
@@ -159,16 +161,12 @@ function takeIn(walk: Walk, segment: Segment, header: RecordHeader, payload: Uin
 }
 
 /** Behind the last valid record: is it only a torn tail, or does a later record promise what does not validate? */
-function checkTail(walk: Walk, segment: Segment, bytes: Uint8Array): void {
-  const seed = segmentSeed(segment.id);
+function checkTail(walk: Walk, { segment, bytes }: Tail): void {
   for (let at = walk.stop + 8; at + RECORD_HEADER_BYTES <= bytes.length; at += 8) {
-    const later = readRecord(bytes, at, seed);
+    const later = readRecord(bytes, at, segment.seed);
     if (later === undefined || later.durableLsn < walk.nextLsn) continue;
     walk.damage.push({ segment: segment.id, error: corrupt(segment.path, walk.stop, walk.nextLsn, `it does not validate, but record ${later.lsn} at byte ${at} was written after it was durable`) });
     return;
-  }
-  if (walk.durableLsn >= walk.nextLsn) {
-    walk.damage.push({ segment: segment.id, error: corrupt(segment.path, walk.stop, walk.nextLsn, "it does not validate, but an earlier header calls it durable") });
   }
 }
 
@@ -177,11 +175,17 @@ function checkTail(walk: Walk, segment: Segment, bytes: Uint8Array): void {
  * not on disk, so what recovery accepts must be made durable before anything builds on it; and nothing that recovery
  * dropped may ever validate again.
  */
-function settleTail(file: File, bytes: Uint8Array, tail: { readonly from: number; readonly stop: number }): void {
-  const rest = bytes.subarray(tail.stop);
+function settleTail(files: FileSystem, walk: Walk, { segment, bytes, offsets }: Tail): void {
+  const from = offsets.get(walk.durableLsn + 1) ?? walk.stop;
+  const rest = bytes.subarray(walk.stop);
   const dirty = !isZero(rest);
-  if (tail.from === tail.stop && !dirty) return;
+  if (from === walk.stop && !dirty) return;
   if (dirty) rest.fill(0);
-  file.write([bytes.subarray(tail.from, dirty ? bytes.length : tail.stop)], tail.from);
-  file.sync();
+  const file = files.open(segment.path, "existing");
+  try {
+    file.write([bytes.subarray(from, dirty ? bytes.length : walk.stop)], from);
+    file.sync();
+  } finally {
+    file.close();
+  }
 }

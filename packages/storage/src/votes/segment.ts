@@ -3,10 +3,12 @@
  * to journal) and recycled. A segment's header is durable before the file gets its name, so a named segment without a
  * valid header is damage, never a crash.
  */
-import { NarsesError } from "@narses/core";
+import { randomInt } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { NarsesError } from "@narses/core";
 import { getU32, getU64, putU32, putU64 } from "../bytes.ts";
 import { joinPath, type File, type FileSystem } from "../files/file-system.ts";
+import { segmentSeed } from "./record.ts";
 
 /** A sector of its own: appending never rewrites it. */
 export const SEGMENT_HEADER_BYTES = 4_096;
@@ -26,6 +28,8 @@ export interface Segment {
   readonly capacity: number;
   /** LSN of its first record; everything below is durable. */
   readonly firstLsn: number;
+  /** Seed of its records' checksums. */
+  readonly seed: number;
   /** Highest slot of its records, −1 without any. */
   slotMax: number;
   /** LSN of its last pinned or base record, 0 without any. */
@@ -45,13 +49,14 @@ export function listSegmentIds(names: readonly string[]): number[] {
   }).sort((a, b) => a - b);
 }
 
-function encodeHeader(segment: Segment): Uint8Array {
+function encodeHeader(segment: Segment, salt: number): Uint8Array {
   const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
   putU32(bytes, 0, MAGIC);
   putU32(bytes, 4, VOTE_LOG_VERSION);
   putU64(bytes, 8, segment.id);
   putU64(bytes, 16, segment.firstLsn);
   putU64(bytes, 24, segment.capacity);
+  putU32(bytes, 32, salt);
   putU32(bytes, HEADER_FIELDS_BYTES - 4, crc32(bytes.subarray(0, HEADER_FIELDS_BYTES - 4)));
   return bytes;
 }
@@ -69,7 +74,7 @@ export function decodeHeader(bytes: Uint8Array, id: number, path: string): Segme
   if (getU64(bytes, 8) !== id) {
     throw new NarsesError("DATA_CORRUPT", `vote log segment ${path} says it is segment ${getU64(bytes, 8)}: files were swapped or renamed`, { file: path, offset: 8 });
   }
-  return { id, path, capacity: getU64(bytes, 24), firstLsn: getU64(bytes, 16), slotMax: -1, pinnedLsnMax: 0 };
+  return { id, path, capacity: getU64(bytes, 24), firstLsn: getU64(bytes, 16), seed: segmentSeed(id, getU32(bytes, 32)), slotMax: -1, pinnedLsnMax: 0 };
 }
 
 /** Makes, recycles and removes segment files. Throws what the file system throws. */
@@ -115,10 +120,11 @@ export class SegmentPool {
   take(id: number, firstLsn: number, recordBytes: number): { readonly segment: Segment; readonly file: File } {
     const own = SEGMENT_HEADER_BYTES + recordBytes;
     const capacity = own > this.#segmentBytes ? own : this.#segmentBytes;
-    const segment: Segment = { id, path: segmentPath(this.#directory, id), capacity, firstLsn, slotMax: -1, pinnedLsnMax: 0 };
+    const salt = randomInt(2 ** 32);
+    const segment: Segment = { id, path: segmentPath(this.#directory, id), capacity, firstLsn, seed: segmentSeed(id, salt), slotMax: -1, pinnedLsnMax: 0 };
     const spare = capacity === this.#segmentBytes ? this.#spares.pop() : undefined;
     const file = spare === undefined ? this.#create(capacity) : this.#files.open(spare, "existing");
-    file.write([encodeHeader(segment)], 0);
+    file.write([encodeHeader(segment, salt)], 0);
     file.sync();
     this.#files.rename(spare ?? joinPath(this.#directory, TEMPORARY), segment.path);
     this.#files.syncDirectory(this.#directory);

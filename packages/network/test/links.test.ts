@@ -1,0 +1,183 @@
+/** Connections come, go and come back: refusals, kill -9, restarts, a larger mesh. */
+import { fork, type ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { digest, epoch, NarsesError, type ClusterConfig } from "@narses/core";
+import { afterEach, describe, expect, it } from "vitest";
+import { createTransport, peerIdOf, REPLICA_PROTOCOL } from "../src/index.ts";
+import { clusterOf, CLUSTER_ID, freePorts, seedOf } from "./cluster.ts";
+import { id, numbered, numberOf } from "./frames.ts";
+import { Probe } from "./probe.ts";
+import { closed, fixture, strangerSeed } from "./real.ts";
+
+const net = fixture();
+
+describe("who may speak", () => {
+  it("refuses a stranger on the replica protocol, by name, on the refusing side", async () => {
+    const cluster = await clusterOf(await freePorts(4));
+    const { log, probe } = await net.replica(cluster, 0);
+    const { connection, stream } = await net.raw(cluster, 0, strangerSeed(1), REPLICA_PROTOCOL).catch((problem: unknown) => {
+      throw new Error(`the refusal came too early to be ours: ${String(problem)}`);
+    });
+    expect(stream).toBeDefined();
+    await closed(connection);
+    await log.untilLine(/refused .*: its key is not in the cluster file, so it cannot be a replica/);
+    expect(probe.transitions).toEqual([]);
+  });
+
+  it("refuses another cluster id and another epoch, naming the field on both sides, and keeps trying", async () => {
+    const cluster = await clusterOf(await freePorts(4));
+    const one = await net.replica(cluster, 0);
+    const other = await net.replica(cluster, 1, { clusterId: digest("cd".repeat(32)) });
+    const field = new RegExp(`handshake: cluster id is ${"cd".repeat(32)}, here ${CLUSTER_ID}`);
+    await one.log.untilLine(field);
+    await other.log.untilLine(new RegExp(`handshake: cluster id is ${CLUSTER_ID}, here ${"cd".repeat(32)}`));
+    const later = await net.replica({ ...cluster, epoch: epoch(1) }, 2);
+    await one.log.untilLine(/handshake: epoch is 1, here 0/);
+    await later.log.untilLine(/handshake: epoch is 0, here 1/);
+    const client = await net.client(cluster, { clusterId: digest("ef".repeat(32)) });
+    await client.log.untilLine(/refused replica 0: handshake: cluster id is/);
+    expect([one, other, later, client].map(({ probe }) => probe.transitions)).toEqual([[], [], [], []]);
+
+    await other.transport.stop();
+    await net.replica(cluster, 1);
+    await one.probe.untilConnected(id(1));
+  });
+
+  it("does not start under a key that is not its own", async () => {
+    const cluster = await clusterOf(await freePorts(4));
+    const start = (seed: Uint8Array): Promise<unknown> => net.replica(cluster, 0, { networkSeed: seed });
+    await expect(start(strangerSeed(1))).rejects.toMatchObject({ code: "KEY_INVALID", message: expect.stringMatching(/is not in the cluster file; replica 0 needs/) as string });
+    await expect(start(seedOf(3))).rejects.toMatchObject({ code: "KEY_INVALID", message: expect.stringMatching(/belongs to replica 3/) as string });
+    await expect(start(new Uint8Array(31))).rejects.toMatchObject({ code: "KEY_INVALID" });
+  });
+
+  it("a replica that answers under another key is not taken for the one that was dialled", async () => {
+    const ports = await freePorts(4);
+    const cluster = await clusterOf(ports);
+    // replica 1 listens where replica 2 is expected
+    const [r0, r1, r2, r3] = cluster.replicas;
+    if (r0 === undefined || r1 === undefined || r2 === undefined || r3 === undefined) throw new Error("four replicas");
+    const swapped: ClusterConfig = { ...cluster, replicas: [r0, { ...r1, addresses: r2.addresses }, { ...r2, addresses: r1.addresses }, r3] };
+    await net.replica(cluster, 1);
+    const client = await net.client(swapped);
+    await client.log.untilLine(/cannot reach replica 2: .*(match|expected)/i);
+    expect(client.probe.transitions).toEqual([]);
+  });
+
+  it("names what is wrong with listen addresses and the cluster file", async () => {
+    const [port = 0] = await freePorts(1);
+    const cluster = await clusterOf([port]);
+    await net.replica(cluster, 0);
+    for (const address of [`/ip4/127.0.0.1/tcp/${port}`, `/ip4/127.0.0.1/tcp/${port}/ws`]) {
+      const second = net.replica(cluster, 0, { listen: [address] });
+      await expect(second).rejects.toMatchObject({ code: "PORT_IN_USE", data: { address, port } });
+    }
+    await expect(net.replica(cluster, 0, { listen: ["/ip4/192.0.2.1/tcp/7100"] })).rejects.toMatchObject({
+      code: "CONFIG_INVALID", message: expect.stringMatching(/cannot listen on \/ip4\/192.0.2.1\/tcp\/7100: EADDRNOTAVAIL/) as string,
+    });
+    const options = { cluster, clusterId: CLUSTER_ID, self: id(0), networkSeed: seedOf(0), listen: [] };
+    for (const [changes, field] of [
+      [{ listen: ["127.0.0.1:7100"] }, "listen[0]"],
+      [{ listen: ["/ip4/127.0.0.1/udp/7100"] }, "listen[0]"],
+      [{ limits: { pingMs: 0 } }, "limits.pingMs"],
+      [{ limits: { silenceMs: 5_001 } }, "limits.silenceMs"],
+      [{ limits: { replicaQueueBytesMax: 1_000 } }, "limits.replicaQueueBytesMax"],
+      [{ cluster: { ...cluster, replicas: cluster.replicas.map((r) => ({ ...r, addresses: ["here"] })) } }, "replicas[0].addresses[0]"],
+      [{ cluster: { ...cluster, replicas: cluster.replicas.map((r) => ({ ...r, addresses: [`/ip4/127.0.0.1/tcp/1/p2p/${peerIdOf("00".repeat(32))}`] })) } }, "replicas[0].addresses[0]"],
+    ] as const) {
+      let problem: unknown;
+      try {
+        createTransport({ ...options, ...changes });
+      } catch (caught) {
+        problem = caught;
+      }
+      expect(problem).toBeInstanceOf(NarsesError);
+      expect(problem).toMatchObject({ code: "CONFIG_INVALID", data: { field } });
+    }
+    expect(() => createTransport({ ...options, self: id(1) })).toThrow(RangeError);
+  });
+});
+
+describe("a replica that dies", () => {
+  const children = new Set<ChildProcess>();
+  afterEach(() => {
+    for (const child of children) child.kill("SIGKILL");
+    children.clear();
+  });
+
+  async function spawned(cluster: ClusterConfig, i: number): Promise<ChildProcess> {
+    const child = fork(fileURLToPath(new URL("./peer-process.ts", import.meta.url)), [JSON.stringify(cluster), String(i)], {
+      execArgv: ["--import", "tsx", "--conditions=@narses/source"],
+    });
+    children.add(child);
+    await new Promise((resolve, reject) => {
+      child.once("message", resolve);
+      child.once("exit", (code) => reject(new Error(`peer process ended with ${String(code)}`)));
+    });
+    return child;
+  }
+
+  it("by kill -9 is missed at once, frames to it are refused, and it is back soon after its restart", async () => {
+    const cluster = await clusterOf(await freePorts(2));
+    const { transport, probe } = await net.replica(cluster, 0);
+    const first = await spawned(cluster, 1);
+    await probe.untilConnected(id(1));
+    const client = await net.client(cluster);
+    await client.probe.untilConnected(id(0), id(1));
+    transport.send(id(1), numbered(1));
+    await probe.until("the echo", () => probe.frames.length === 1);
+
+    const killed = performance.now();
+    first.kill("SIGKILL");
+    await probe.until("the loss", () => !probe.connected.has(id(1)));
+    await client.probe.until("the loss", () => !client.probe.connected.has(id(1)));
+    expect(performance.now() - killed).toBeLessThan(1_000);
+    expect(transport.send(id(1), numbered(2))).toBe(false);
+
+    await spawned(cluster, 1);
+    const listening = performance.now();
+    await probe.untilConnected(id(1));
+    expect(performance.now() - listening).toBeLessThan(3_000);
+    transport.send(id(1), numbered(3));
+    await probe.until("the echo", () => probe.frames.length === 2);
+    expect(probe.frames.map(({ frame }) => numberOf(frame))).toEqual([1, 3]);
+    expect(probe.transitions).toEqual(["+1", "-1", "+1"]);
+  });
+
+  it("by suspension is missed after the silence, and stop does not wait for it", async () => {
+    const cluster = await clusterOf(await freePorts(2));
+    const { transport, probe } = await net.replica(cluster, 0, { limits: { pingMs: 250, silenceMs: 1_000 } });
+    const child = await spawned(cluster, 1);
+    const client = await net.client(cluster);
+    await probe.untilConnected(id(1));
+    await client.probe.untilConnected(id(1));
+    child.kill("SIGSTOP");
+    await probe.until("the loss", () => !probe.connected.has(id(1)));
+    const before = performance.now();
+    await Promise.all([transport.stop(), client.transport.stop()]);
+    expect(performance.now() - before).toBeLessThan(2_500);
+  });
+});
+
+describe("a mesh", () => {
+  it("of 7 replicas connects, all started at once, and answers", async () => {
+    const cluster = await clusterOf(await freePorts(7));
+    const nodes = await Promise.all(cluster.replicas.map((replica) => net.replica(cluster, replica.id)));
+    await Promise.all(nodes.map(({ probe }, i) => probe.until("six peers", () => probe.connected.size === 6 && !probe.connected.has(id(i)))));
+    nodes.forEach(({ transport }, i) => nodes.forEach((_, j) => i !== j && transport.send(id(j), numbered(10 * i + j))));
+    await Promise.all(nodes.map(({ probe }) => probe.until("six frames", () => probe.frames.length === 6)));
+    nodes.forEach(({ probe }, j) => expect(probe.frames.map(({ from, frame }) => numberOf(frame) === 10 * from + j)).toEqual(Array(6).fill(true)));
+    expect(nodes.every(({ probe }) => probe.transitions.length === 6)).toBe(true);
+  });
+
+  it("ends when asked while it is still dialling", async () => {
+    const cluster = await clusterOf(await freePorts(4));
+    const transport = createTransport({ cluster, clusterId: CLUSTER_ID, self: id(0), networkSeed: seedOf(0), listen: cluster.replicas[0]?.addresses ?? [] });
+    const starting = transport.start(new Probe());
+    const before = performance.now();
+    await transport.stop();
+    await starting;
+    expect(performance.now() - before).toBeLessThan(2_500);
+    expect(transport.peers().every(({ connected }) => !connected)).toBe(true);
+  });
+});

@@ -1,0 +1,116 @@
+/**
+ * Who may ask for an order: cheap checks first, the signature last. Local and lenient: whatever is decided here, execution
+ * decides again by the agreed state. Keeps out what is executed already, so that nobody can have it ordered twice.
+ */
+import type { Bundle, ClientConnection, ClientId, Parameters, Rejection, StateStore, Verified } from "@narses/core";
+import { rejection } from "@narses/core";
+import type { ClientConnections } from "./client-connections.ts";
+import { count, type Counters } from "./counters.ts";
+import { readReply, readSession } from "./executor.ts";
+import type { PendingBundles } from "./pending.ts";
+import type { ReplyRecord } from "./reply-record.ts";
+import { allExecuted, type Session } from "./session.ts";
+import type { Verifier } from "./verify.ts";
+
+export type Admission =
+  /** For the engine. */
+  | { readonly type: "order"; readonly bundle: Verified<Bundle> }
+  /** Waits already: its connection will get the reply. */
+  | { readonly type: "waiting" }
+  /** Executed: the reply is in the block store. */
+  | { readonly type: "reply"; readonly record: ReplyRecord }
+  | { readonly type: "refused"; readonly code: string; readonly detail: string };
+
+export interface AdmissionOptions {
+  readonly state: Pick<StateStore, "get">;
+  readonly parameters: Parameters;
+  readonly verifier: Pick<Verifier, "bundle">;
+  readonly pending: PendingBundles;
+  readonly connections: ClientConnections;
+  readonly counters: Counters;
+  /** Why nothing is executed here any more, if so. */
+  readonly halted: () => string | undefined;
+}
+
+export interface AdmissionControl {
+  /** A bundle from a client's connection. */
+  request(connection: ClientConnection, bundle: Bundle): Admission;
+  /** Whether a bundle relayed by a peer is worth its verification; undefined when it is. */
+  relayed(bundle: Bundle): Rejection | undefined;
+  /** A relayed bundle was verified and goes to the engine. */
+  admit(bundle: Bundle): void;
+  /** Whether every request id of the bundle is done. */
+  isDone(bundle: Bundle): boolean;
+  /** low and highest as the control call `session` tells them: waiting bundles count as used. */
+  ids(client: ClientId): { readonly low: number; readonly highest: number };
+}
+
+const refused = (code: string, detail: string): Admission => ({ type: "refused", code, detail });
+
+export function createAdmission(options: AdmissionOptions): AdmissionControl {
+  const { state, parameters, verifier, pending, connections, counters } = options;
+  const sessionOf = (client: ClientId): Session => readSession(state, client, parameters.sessionWindow);
+  const isDone = (bundle: Bundle): boolean => allExecuted(sessionOf(bundle.client), bundle.ridFirst, bundle.operations.length);
+
+  /** Reasons that need no signature: undefined when there is none. */
+  function judge(bundle: Bundle): Admission | undefined {
+    const halted = options.halted();
+    if (halted !== undefined) return refused("DIVERGED", halted);
+    if (bundle.session !== 0) return refused("SESSION_UNKNOWN", `session ${bundle.session} was never opened; use session 0`);
+    if (pending.has(bundle.digest)) return { type: "waiting" };
+    const session = sessionOf(bundle.client);
+    if (allExecuted(session, bundle.ridFirst, bundle.operations.length)) {
+      const record = readReply(state, bundle);
+      return record === undefined ? refused("ALREADY_EXECUTED", "its request ids are executed, and no result is kept for this bundle") : { type: "reply", record };
+    }
+    const low = Math.max(session.low, Math.min(bundle.ackLow, bundle.ridFirst - 1));
+    const last = bundle.ridFirst + bundle.operations.length - 1;
+    if (last > low + session.window) return refused("OUT_OF_WINDOW", `request id ${last} is above ${low} + ${session.window}: wait for the replies to lower ones`);
+    const full = pending.full(bundle);
+    return full === undefined ? undefined : refused("OVERLOADED", full);
+  }
+
+  function request(connection: ClientConnection, bundle: Bundle): Admission {
+    const judged = judge(bundle);
+    if (judged !== undefined) {
+      // The same bytes were verified when they were admitted or executed.
+      if (judged.type !== "refused") connections.attach(connection, bundle.client, true);
+      return judged;
+    }
+    const verified = verifier.bundle(bundle);
+    if (!verified.ok) {
+      connections.offence(connection);
+      return refused(verified.rejection.code, verified.rejection.detail);
+    }
+    connections.attach(connection, bundle.client, true);
+    admit(bundle);
+    return { type: "order", bundle: verified.bundle };
+  }
+
+  function admit(bundle: Bundle): void {
+    counters.bundlesAdmitted++;
+    pending.add(bundle);
+  }
+
+  return {
+    request(connection, bundle) {
+      const admission = request(connection, bundle);
+      if (admission.type === "refused") count(counters.refused, admission.code);
+      return admission;
+    },
+    relayed(bundle) {
+      const judged = judge(bundle);
+      if (judged === undefined) return undefined;
+      if (judged.type === "refused") return rejection(judged.code === "OVERLOADED" ? "QUEUE_FULL" : "DUPLICATE", `relayed bundle ${bundle.digest}: ${judged.detail}`);
+      return rejection("DUPLICATE", `relayed bundle ${bundle.digest} ${judged.type === "waiting" ? "waits already" : "is executed already"}`);
+    },
+    admit,
+    isDone,
+    ids(client) {
+      const { low, highest, window } = sessionOf(client);
+      let last: number = highest;
+      for (const bundle of pending.of(client)) last = Math.max(last, bundle.ridFirst + bundle.operations.length - 1);
+      return { low, highest: Math.min(last, low + window) };
+    },
+  };
+}

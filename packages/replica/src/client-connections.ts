@@ -1,0 +1,75 @@
+/**
+ * Which connections get a client's replies. A client sends a bundle to the primary alone, but needs the answers of W
+ * replicas: so every replica remembers over which connections a client spoke. A connection that brought a bundle signed by
+ * the client is proven; one that only named it (control call `session`) is not, and gives way first.
+ */
+import type { ClientConnection, ClientId } from "@narses/core";
+import { CLIENT_OFFENCES_MAX, CLIENTS_PER_CONNECTION_MAX, CONNECTIONS_PER_CLIENT_MAX } from "./limits.ts";
+
+interface State {
+  readonly clients: Set<ClientId>;
+  offences: number;
+}
+
+export class ClientConnections {
+  readonly #byClient = new Map<ClientId, Map<ClientConnection, { proven: boolean }>>();
+  readonly #byConnection = new Map<ClientConnection, State>();
+
+  get size(): number {
+    return this.#byConnection.size;
+  }
+
+  of(client: ClientId): readonly ClientConnection[] {
+    return [...(this.#byClient.get(client)?.keys() ?? [])];
+  }
+
+  attach(connection: ClientConnection, client: ClientId, proven: boolean): void {
+    let connections = this.#byClient.get(client);
+    const known = connections?.get(connection);
+    if (known !== undefined) {
+      known.proven ||= proven;
+      return;
+    }
+    if (connections !== undefined && connections.size >= CONNECTIONS_PER_CLIENT_MAX) {
+      const unproven = [...connections].find(([, state]) => !state.proven)?.[0];
+      const oldest = unproven ?? (proven ? [...connections.keys()][0] : undefined);
+      if (oldest === undefined) return;
+      this.#detach(oldest, client);
+      connections = this.#byClient.get(client);
+    }
+    if (connections === undefined) this.#byClient.set(client, (connections = new Map()));
+    connections.set(connection, { proven });
+    const { clients } = this.#state(connection);
+    clients.add(client);
+    if (clients.size > CLIENTS_PER_CONNECTION_MAX) for (const first of clients) return this.#detach(connection, first);
+  }
+
+  /** The connection is closed. */
+  forget(connection: ClientConnection): void {
+    for (const client of this.#byConnection.get(connection)?.clients ?? []) this.#detach(connection, client);
+    this.#byConnection.delete(connection);
+  }
+
+  /** It sent what no correct client sends. */
+  offence(connection: ClientConnection): void {
+    this.#state(connection).offences++;
+  }
+
+  /** Too many offences: not worth reading. */
+  isMuted(connection: ClientConnection): boolean {
+    return (this.#byConnection.get(connection)?.offences ?? 0) >= CLIENT_OFFENCES_MAX;
+  }
+
+  #state(connection: ClientConnection): State {
+    let state = this.#byConnection.get(connection);
+    if (state === undefined) this.#byConnection.set(connection, (state = { clients: new Set(), offences: 0 }));
+    return state;
+  }
+
+  #detach(connection: ClientConnection, client: ClientId): void {
+    const connections = this.#byClient.get(client);
+    connections?.delete(connection);
+    if (connections?.size === 0) this.#byClient.delete(client);
+    this.#byConnection.get(connection)?.clients.delete(client);
+  }
+}

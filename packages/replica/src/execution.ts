@@ -1,0 +1,167 @@
+/**
+ * Runs decided slots through the executor, in order: stores the block, answers clients, tells the engine; at a checkpoint
+ * makes the state durable. A bounded share per turn; waits only for the disk, and only at checkpoints and replays.
+ */
+import { InvariantViolation, type BlockStore, type Digest, type Effect, type Hasher, type Input, type Logger, type SeqNum, type StateStore } from "@narses/core";
+import { blockHash } from "@narses/wire";
+import type { AdmissionControl } from "./admission.ts";
+import type { Counters } from "./counters.ts";
+import type { ExecutedSlot, Executor } from "./executor.ts";
+import { TURN_OPERATIONS_MAX } from "./limits.ts";
+import type { PendingBundles } from "./pending.ts";
+import type { Replies } from "./replies.ts";
+
+export type ExecuteEffect = Extract<Effect, { type: "execute" }>;
+
+export interface ExecutionOptions {
+  readonly executor: Executor;
+  readonly state: StateStore;
+  readonly blocks: BlockStore;
+  readonly hasher: Hasher;
+  readonly pending: PendingBundles;
+  readonly admission: Pick<AdmissionControl, "isDone">;
+  readonly replies: Pick<Replies, "executed">;
+  readonly counters: Counters;
+  readonly logger: Logger;
+  /** Tells the engine, in the next turn. */
+  readonly input: (input: Input) => void;
+  /** Execution waited and can go on: a turn is wanted. */
+  readonly wake: () => void;
+  /** The replica cannot go on. */
+  readonly fatal: (error: unknown) => void;
+}
+
+export interface Execution {
+  /** Slots waiting that could run in this turn. */
+  readonly ready: boolean;
+  push(effect: ExecuteEffect): void;
+  /** Executes this turn's share. */
+  run(): void;
+  /** The state differs from a certified one: nothing is executed any more. */
+  halt(reason: string): void;
+  readonly halted: string | undefined;
+  /** Resolves when no checkpoint and no read of a block is under way. */
+  idle(): Promise<void>;
+}
+
+export function createExecution(options: ExecutionOptions): Execution {
+  return new ExecutionQueue(options);
+}
+
+class ExecutionQueue implements Execution {
+  readonly #options: ExecutionOptions;
+  /** Blocks up to this one are on disk from before a restart: executing them again must give the same. */
+  readonly #storedSeq: number;
+  #queue: ExecuteEffect[] = [];
+  #halted: string | undefined;
+  /** Executing waits for this. */
+  #blocked: Promise<void> | undefined;
+  #checkpoint: Promise<void> = Promise.resolve();
+
+  constructor(options: ExecutionOptions) {
+    this.#options = options;
+    this.#storedSeq = options.blocks.head ?? 0;
+  }
+
+  get ready(): boolean {
+    return this.#queue.length > 0 && this.#blocked === undefined && this.#halted === undefined;
+  }
+
+  get halted(): string | undefined {
+    return this.#halted;
+  }
+
+  push(effect: ExecuteEffect): void {
+    this.#queue.push(effect);
+  }
+
+  halt(reason: string): void {
+    this.#halted ??= reason;
+    this.#queue = [];
+  }
+
+  run(): void {
+    let operations = 0;
+    while (this.ready && operations < TURN_OPERATIONS_MAX) {
+      const effect = this.#queue.shift();
+      if (effect === undefined) return;
+      if (effect.seq <= this.#storedSeq) {
+        this.#block(this.#replay(effect));
+        return;
+      }
+      operations += 1 + this.#execute(effect).operations;
+    }
+  }
+
+  async idle(): Promise<void> {
+    await this.#blocked;
+    await this.#checkpoint;
+  }
+
+  #execute({ seq, batch, certificate, checkpoint }: ExecuteEffect): ExecutedSlot {
+    const { executor, blocks } = this.#options;
+    const slot = executor.execute(seq, batch, certificate);
+    blocks.put(slot.block);
+    this.#finish(slot, checkpoint);
+    return slot;
+  }
+
+  /** After a restart: the same decisions must lead to the block that this replica may already have vouched for. */
+  async #replay({ seq, batch, certificate, checkpoint }: ExecuteEffect): Promise<void> {
+    const { executor, blocks, hasher, logger } = this.#options;
+    const stored = await blocks.get(seq);
+    const slot = executor.execute(seq, batch, certificate);
+    if (stored === undefined) blocks.put(slot.block);
+    else if (blockHash(hasher, stored.header) !== slot.hash) {
+      logger.error({ seq, stored: JSON.stringify(stored.header), executed: JSON.stringify(slot.block.header) }, "executing a slot again gave another block");
+      throw new InvariantViolation(
+        `slot ${seq} executed again gives block ${slot.hash}, the block store holds ${blockHash(hasher, stored.header)}: the application is not deterministic or was changed, or the data directory is damaged`,
+      );
+    }
+    this.#finish(slot, checkpoint);
+  }
+
+  #finish(slot: ExecutedSlot, checkpoint: boolean): void {
+    const { pending, admission, replies, counters, input } = this.#options;
+    const { seq } = slot.block.header;
+    counters.slotsExecuted++;
+    counters.operationsExecuted += slot.operations;
+    const obsolete = pending.executed(slot.bundles.map(({ bundle }) => bundle), (bundle) => admission.isDone(bundle));
+    replies.executed(slot);
+    input({ type: "executed", seq, obsolete });
+    if (checkpoint) this.#block(this.#startCheckpoint(seq, slot.hash));
+  }
+
+  /**
+   * Blocks first: a durable state whose block is lost could not go on. Execution waits for them, and for the checkpoint
+   * before; then the state is frozen as of now, and later slots run while it is written.
+   */
+  async #startCheckpoint(seq: SeqNum, root: Digest): Promise<void> {
+    const { blocks, state, counters, input, fatal } = this.#options;
+    await blocks.sync();
+    await this.#checkpoint;
+    const durable = state.checkpoint(seq);
+    this.#checkpoint = durable.then(
+      () => {
+        counters.checkpoints++;
+        input({ type: "checkpointed", seq, root });
+      },
+      (error: unknown) => fatal(error),
+    );
+  }
+
+  #block(work: Promise<void>): void {
+    // A replay that ends in a checkpoint waits for both.
+    const previous = this.#blocked;
+    const blocked: Promise<void> = Promise.all([previous, work]).then(
+      () => {
+        if (this.#blocked === blocked) {
+          this.#blocked = undefined;
+          this.#options.wake();
+        }
+      },
+      (error: unknown) => this.#options.fatal(error),
+    );
+    this.#blocked = blocked;
+  }
+}

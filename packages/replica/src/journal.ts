@@ -1,0 +1,81 @@
+/**
+ * What must be durable before anything is said: the records of a turn, written together, with one fdatasync if any of them
+ * needs it. The log pins the records about views and checkpoints; truncation replaces them by the latest of each kind.
+ */
+import { recordSeq, type Effect, type LogRecord, type SeqNum, type VoteLog } from "@narses/core";
+import type { Codec } from "@narses/wire";
+import type { Counters } from "./counters.ts";
+
+export interface Journal {
+  /** Writes every record among the effects; when it returns, everything not lazy is durable. @throws NarsesError DISK_FAILED */
+  persist(effects: readonly Effect[]): void;
+  /** Slots ≤ `seq` are not needed any more. Durable when it returns. */
+  truncate(seq: SeqNum): void;
+}
+
+type PinnedType = "stable" | "view-left" | "new-view";
+
+interface Pinned {
+  readonly rank: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The records that replace all pinned ones. In each kind the one of the highest view or slot counts; later ones of the same
+ * rank replace earlier ones (a new-view gains its signature).
+ */
+class PinnedRecords {
+  readonly #latest = new Map<PinnedType, Pinned>();
+
+  note(record: LogRecord, bytes: Uint8Array): void {
+    if (record.type !== "stable" && record.type !== "view-left" && record.type !== "new-view") return;
+    const rank = record.type === "stable" ? record.stable.seq : record.view;
+    const held = this.#latest.get(record.type);
+    if (held !== undefined && held.rank > rank) return;
+    this.#latest.delete(record.type);
+    this.#latest.set(record.type, { rank, bytes });
+  }
+
+  /** In the order in which they were written. */
+  base(): readonly Uint8Array[] {
+    return [...this.#latest.values()].map(({ bytes }) => bytes);
+  }
+}
+
+export interface JournalOptions {
+  readonly log: VoteLog;
+  readonly codec: Pick<Codec, "encodeRecord">;
+  readonly counters: Counters;
+  /** The records the log gave back at open, decoded. */
+  readonly recovered: readonly LogRecord[];
+}
+
+export function createJournal({ log, codec, counters, recovered }: JournalOptions): Journal {
+  const pinned = new PinnedRecords();
+  recovered.forEach((record, i) => {
+    const bytes = log.recovered[i];
+    if (bytes !== undefined) pinned.note(record, bytes);
+  });
+  return {
+    persist(effects) {
+      let written = false;
+      let urgent = false;
+      for (const effect of effects) {
+        if (effect.type !== "persist") continue;
+        const bytes = codec.encodeRecord(effect.record);
+        log.append(bytes, recordSeq(effect.record));
+        pinned.note(effect.record, bytes);
+        counters.records++;
+        written = true;
+        urgent ||= !effect.lazy;
+      }
+      if (urgent) {
+        log.sync();
+        counters.fsyncs++;
+      } else if (written) {
+        log.flush();
+      }
+    },
+    truncate: (seq) => log.truncate(seq, pinned.base()),
+  };
+}

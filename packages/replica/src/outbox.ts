@@ -1,0 +1,161 @@
+/**
+ * Saying things: signs what the engine wants said, encodes it once, and sends the same bytes to every receiver. Runs after
+ * the journal, so that everything said is durable. Own messages go back to the engine, which counts them from then on.
+ */
+import {
+  NarsesError, replicaId, VOTES_PER_FRAME_MAX,
+  type Effect, type EngineConfig, type Input, type Logger, type OwnMessage, type PeerMessage, type ReplicaId, type Signed, type Signer, type SignedBody,
+  type Transport, type Vote,
+} from "@narses/core";
+import type { Codec } from "@narses/wire";
+import { count, type Counters } from "./counters.ts";
+
+/** The effects that say something. */
+export type Utterance = Extract<Effect, { type: "pre-prepare" | "vote" | "checkpoint" | "view-change" | "new-view" | "send" }>;
+
+export function isUtterance(effect: Effect): effect is Utterance {
+  switch (effect.type) {
+    case "pre-prepare":
+    case "vote":
+    case "checkpoint":
+    case "view-change":
+    case "new-view":
+    case "send":
+      return true;
+    default:
+      return false;
+  }
+}
+
+export interface Outbox {
+  /** Says everything, in order; votes are merged. Returns the own messages for the engine. */
+  say(utterances: readonly Utterance[]): readonly Input[];
+  /** Sends one message that needs no signature; false when the transport does not take it. */
+  send(to: ReplicaId, message: PeerMessage): boolean;
+}
+
+export interface OutboxOptions {
+  readonly config: Pick<EngineConfig, "self" | "epoch" | "quorums">;
+  readonly signer: Signer;
+  readonly codec: Pick<Codec, "encodePeer">;
+  readonly transport: Pick<Transport, "send">;
+  readonly counters: Counters;
+  readonly logger: Logger;
+}
+
+export function createOutbox(options: OutboxOptions): Outbox {
+  const speaker = new Speaker(options);
+  return {
+    say(utterances) {
+      const own: Input[] = [];
+      let votes: Vote[] = [];
+      const castVotes = (): void => {
+        for (let i = 0; i < votes.length; i += VOTES_PER_FRAME_MAX) own.push(...speaker.votes(votes.slice(i, i + VOTES_PER_FRAME_MAX)));
+        votes = [];
+      };
+      for (const effect of utterances) {
+        if (effect.type === "vote") {
+          votes.push(effect.vote);
+          continue;
+        }
+        // Nothing of an old view may follow the message that leaves it.
+        if (effect.type === "view-change" || effect.type === "new-view") castVotes();
+        own.push(...speaker.say(effect));
+      }
+      castVotes();
+      return own;
+    },
+    send: (to, message) => speaker.send([to], message),
+  };
+}
+
+class Speaker {
+  readonly #options: OutboxOptions;
+  readonly #others: readonly ReplicaId[];
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    const { self, quorums } = options.config;
+    this.#others = Array.from({ length: quorums.n }, (_, id) => replicaId(id)).filter((id) => id !== self);
+  }
+
+  votes(votes: readonly Vote[]): readonly Input[] {
+    return this.#signAndSend(() => {
+      const signed = this.#sign({ type: "votes", ...this.#author(), votes });
+      return { own: signed, message: { type: "votes", signed } };
+    });
+  }
+
+  say(effect: Exclude<Utterance, { type: "vote" }>): readonly Input[] {
+    switch (effect.type) {
+      case "send":
+        this.send(effect.to === "all" ? this.#others : [effect.to], effect.message);
+        return [];
+      case "pre-prepare": {
+        const { view, seq, digest, batch } = effect;
+        return this.#signAndSend(() => {
+          const signed = this.#sign({ type: "pre-prepare", ...this.#author(), view, seq, digest });
+          return { own: signed, message: batch === undefined ? undefined : { type: "pre-prepare", signed, batch } };
+        });
+      }
+      case "checkpoint":
+        return this.#signAndSend(() => {
+          const signed = this.#sign({ type: "checkpoint", ...this.#author(), seq: effect.seq, root: effect.root });
+          return { own: signed, message: { type: "checkpoint", signed } };
+        });
+      case "view-change":
+        return this.#signAndSend(() => {
+          const signed = this.#sign({ type: "view-change", ...this.#author(), view: effect.view, stable: effect.stable, prepared: effect.prepared });
+          return { own: signed, message: { type: "view-change", signed } };
+        });
+      case "new-view":
+        return this.#signAndSend(() => {
+          const { view, viewChanges } = effect;
+          const prePrepares = effect.proposals.map(({ seq, digest }) => this.#sign({ type: "pre-prepare", ...this.#author(), view, seq, digest }));
+          const signed = this.#sign({ type: "new-view", ...this.#author(), view, viewChanges, prePrepares });
+          return { own: signed, message: { type: "new-view", signed } };
+        });
+    }
+  }
+
+  /** Encodes once. False when a receiver's queue did not take it. */
+  send(to: readonly ReplicaId[], message: PeerMessage): boolean {
+    const { transport, codec, counters, config } = this.#options;
+    const receivers = to.filter((replica) => replica !== config.self);
+    if (receivers.length === 0) return true;
+    const frame = codec.encodePeer(message);
+    let taken = true;
+    for (const replica of receivers) {
+      if (transport.send(replica, frame)) {
+        count(counters.sent, message.type);
+        counters.bytesSent += frame.length;
+      } else {
+        counters.sendsDropped++;
+        taken = false;
+      }
+    }
+    return taken;
+  }
+
+  #author(): { readonly epoch: EngineConfig["epoch"]; readonly sender: ReplicaId } {
+    const { epoch, self } = this.#options.config;
+    return { epoch, sender: self };
+  }
+
+  #sign<B extends SignedBody>(body: B): Signed<B> {
+    return this.#options.signer.sign(body);
+  }
+
+  /** A message that outgrew the largest frame is not said: it would be the same after a restart, and stopping helps nobody. */
+  #signAndSend(make: () => { readonly own: OwnMessage; readonly message: PeerMessage | undefined }): readonly Input[] {
+    try {
+      const { own, message } = make();
+      if (message !== undefined) this.send(this.#others, message);
+      return [{ type: "own", signed: own }];
+    } catch (error) {
+      if (!(error instanceof NarsesError) || error.code !== "FRAME_INVALID") throw error;
+      this.#options.logger.error({ code: error.code }, error.message);
+      return [];
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Bundles given to the engine and not executed yet. The engine holds them too (its timers run on them) and forgets them
+ * when told to: every bundle that leaves this table was executed, or is reported as obsolete.
+ */
+import type { Bundle, ClientId, Digest, Parameters } from "@narses/core";
+import { PENDING_BUNDLES_PER_CLIENT_MAX, PENDING_BYTES_MAX } from "./limits.ts";
+
+export class PendingBundles {
+  readonly #bundlesMax: number;
+  readonly #byDigest = new Map<Digest, Bundle>();
+  readonly #byClient = new Map<ClientId, Map<Digest, Bundle>>();
+  #bytes = 0;
+
+  constructor(parameters: Pick<Parameters, "pendingBundlesMax">) {
+    this.#bundlesMax = parameters.pendingBundlesMax;
+  }
+
+  get size(): number {
+    return this.#byDigest.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  has(digest: Digest): boolean {
+    return this.#byDigest.has(digest);
+  }
+
+  /** Bundles of one client, oldest first. */
+  of(client: ClientId): Iterable<Bundle> {
+    return this.#byClient.get(client)?.values() ?? [];
+  }
+
+  /** Why there is no room for one more of this size, if there is none. */
+  full(bundle: Bundle): string | undefined {
+    const own = this.#byClient.get(bundle.client)?.size ?? 0;
+    if (own >= PENDING_BUNDLES_PER_CLIENT_MAX) return `${own} bundles of this client wait already, at most ${PENDING_BUNDLES_PER_CLIENT_MAX}`;
+    if (this.size >= this.#bundlesMax) return `${this.size} bundles wait already, at most ${this.#bundlesMax}`;
+    if (this.#bytes + bundle.bytes.length > PENDING_BYTES_MAX) return `bundles of ${this.#bytes} bytes wait already, at most ${PENDING_BYTES_MAX}`;
+    return undefined;
+  }
+
+  add(bundle: Bundle): void {
+    if (this.has(bundle.digest)) return;
+    this.#byDigest.set(bundle.digest, bundle);
+    let own = this.#byClient.get(bundle.client);
+    if (own === undefined) this.#byClient.set(bundle.client, (own = new Map()));
+    own.set(bundle.digest, bundle);
+    this.#bytes += bundle.bytes.length;
+  }
+
+  delete(digest: Digest): void {
+    const bundle = this.#byDigest.get(digest);
+    if (bundle === undefined) return;
+    this.#byDigest.delete(digest);
+    const own = this.#byClient.get(bundle.client);
+    own?.delete(digest);
+    if (own?.size === 0) this.#byClient.delete(bundle.client);
+    this.#bytes -= bundle.bytes.length;
+  }
+
+  /**
+   * A slot with these bundles was executed. Returns the digests of other waiting bundles of the same clients that have
+   * nothing left to execute, as `isDone` tells.
+   */
+  executed(bundles: readonly Bundle[], isDone: (bundle: Bundle) => boolean): readonly Digest[] {
+    const clients = new Set<ClientId>();
+    for (const bundle of bundles) {
+      this.delete(bundle.digest);
+      clients.add(bundle.client);
+    }
+    const obsolete: Digest[] = [];
+    for (const client of clients) {
+      for (const bundle of [...this.of(client)]) {
+        if (!isDone(bundle)) continue;
+        this.delete(bundle.digest);
+        obsolete.push(bundle.digest);
+      }
+    }
+    return obsolete;
+  }
+}

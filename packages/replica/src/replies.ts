@@ -1,0 +1,112 @@
+/**
+ * Answers to clients: one signature per block and replica, a Merkle path per bundle. A reply goes to every connection of
+ * its client; one that was missed is rebuilt from the block store.
+ */
+import type {
+  BlockStore, Bundle, ClientConnection, Digest, Epoch, Hasher, Logger, Outcome, ReplicaId, Reply, SeqNum, Signed, Signer, View,
+} from "@narses/core";
+import { merkleTree, type MerkleTree } from "@narses/crypto";
+import { blockHash, resultLeaf, type Codec } from "@narses/wire";
+import type { ClientConnections } from "./client-connections.ts";
+import type { Counters } from "./counters.ts";
+import type { ExecutedSlot } from "./executor.ts";
+import { OUTCOMES_CACHED_MAX, RESENDS_MAX } from "./limits.ts";
+import { describeError } from "./log.ts";
+import type { ReplyRecord } from "./reply-record.ts";
+
+export interface RepliesOptions {
+  readonly self: ReplicaId;
+  readonly epoch: Epoch;
+  readonly signer: Signer;
+  readonly codec: Pick<Codec, "encodeToClient">;
+  readonly hasher: Hasher;
+  readonly blocks: Pick<BlockStore, "get">;
+  readonly connections: ClientConnections;
+  readonly view: () => View;
+  readonly counters: Counters;
+  readonly logger: Logger;
+}
+
+export interface Replies {
+  /** A slot was executed: answers its bundles wherever their clients are connected. */
+  executed(slot: ExecutedSlot): void;
+  /** A bundle executed before came again: answers its sender out of the block store, some time later. */
+  resend(connection: ClientConnection, bundle: Bundle, record: ReplyRecord): void;
+  refuse(connection: ClientConnection, bundleDigest: Digest, code: string, detail: string): void;
+}
+
+interface Place {
+  readonly header: ExecutedSlot["block"]["header"];
+  readonly hash: Digest;
+  readonly tree: MerkleTree;
+  readonly leafIndex: number;
+  readonly leafCount: number;
+}
+
+export function createReplies(options: RepliesOptions): Replies {
+  const { codec, connections, counters, logger } = options;
+  const outcomes = createOutcomes(options);
+  let resends = 0;
+
+  function encodeReply(bundle: Bundle, results: readonly Uint8Array[], { header, hash, tree, leafIndex, leafCount }: Place): Uint8Array {
+    const reply: Reply = {
+      client: bundle.client, bundleDigest: bundle.digest, view: options.view(), header, outcome: outcomes(header.seq, hash),
+      leafIndex, leafCount, path: tree.path(leafIndex), results,
+    };
+    return codec.encodeToClient({ type: "reply", reply });
+  }
+
+  async function rebuild(connection: ClientConnection, bundle: Bundle, record: ReplyRecord): Promise<void> {
+    const block = await options.blocks.get(record.seq);
+    const stored = block?.batch?.bundles[record.leafIndex];
+    const results = block?.results[record.leafIndex];
+    if (block?.batch === undefined || stored?.digest !== bundle.digest || results === undefined) {
+      logger.warn({ seq: record.seq, client: bundle.client }, "the block of a kept reply cannot be read back; the client is not answered");
+      return;
+    }
+    const tree = merkleTree(block.batch.bundles.map((other, i) => resultLeaf(options.hasher, other.digest, block.results[i] ?? [])));
+    const place: Place = { header: block.header, hash: blockHash(options.hasher, block.header), tree, leafIndex: record.leafIndex, leafCount: block.batch.bundles.length };
+    if (connection.send(encodeReply(bundle, results, place))) counters.repliesResent++;
+  }
+
+  return {
+    executed(slot) {
+      slot.bundles.forEach(({ bundle, results, repeated }, leafIndex) => {
+        // Answered by the block that executed it: two blocks vouching for one bundle would split the client's count.
+        if (repeated) return;
+        const receivers = connections.of(bundle.client);
+        if (receivers.length === 0) return;
+        const frame = encodeReply(bundle, results, { header: slot.block.header, hash: slot.hash, tree: slot.resultTree, leafIndex, leafCount: slot.bundles.length });
+        for (const connection of receivers) if (connection.send(frame)) counters.repliesSent++;
+      });
+    },
+    resend(connection, bundle, record) {
+      if (resends >= RESENDS_MAX) return;
+      resends++;
+      rebuild(connection, bundle, record)
+        .catch((error: unknown) => logger.error({ seq: record.seq, error: describeError(error) }, "a kept reply could not be sent again"))
+        .finally(() => resends--);
+    },
+    refuse(connection, bundleDigest, code, detail) {
+      connection.send(codec.encodeToClient({ type: "refused", bundleDigest, code, detail }));
+    },
+  };
+}
+
+/** One signature per block, made when the first client needs it. */
+function createOutcomes({ self, epoch, signer }: RepliesOptions): (seq: SeqNum, hash: Digest) => Signed<Outcome> {
+  const made = new Map<SeqNum, Signed<Outcome>>();
+  return (seq, block) => {
+    const known = made.get(seq);
+    if (known?.body.block === block) return known;
+    const signed = signer.sign<Outcome>({ type: "outcome", epoch, sender: self, seq, block });
+    made.set(seq, signed);
+    if (made.size > OUTCOMES_CACHED_MAX) {
+      for (const oldest of made.keys()) {
+        made.delete(oldest);
+        break;
+      }
+    }
+    return signed;
+  };
+}

@@ -1,0 +1,37 @@
+/**
+ * The engine's clock: one tick per TICK_MS of monotonic time. After the loop was late (a long collection, a stopped
+ * process) only a few ticks are made up for and the rest never happened: else every timer would fire at once, on messages
+ * that wait unread.
+ */
+import { TICK_MS } from "@narses/core";
+import { CATCH_UP_TICKS_MAX } from "./limits.ts";
+
+export interface Clock {
+  /** Milliseconds from an arbitrary start, never backwards. */
+  monotonicMs(): number;
+  /** Unix milliseconds; may jump. */
+  wallMs(): number;
+}
+
+export const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
+
+/** How many ticks are due at `now`, and where the count goes on. Pure. */
+export function dueTicks(lastMs: number, nowMs: number): { readonly ticks: number; readonly lastMs: number } {
+  const due = Math.max(0, Math.floor((nowMs - lastMs) / TICK_MS));
+  if (due <= CATCH_UP_TICKS_MAX) return { ticks: due, lastMs: lastMs + due * TICK_MS };
+  return { ticks: CATCH_UP_TICKS_MAX, lastMs: nowMs };
+}
+
+export interface Ticker {
+  stop(): void;
+}
+
+export function startTicker(clock: Clock, onTicks: (ticks: number) => void): Ticker {
+  let lastMs = clock.monotonicMs();
+  const timer = setInterval(() => {
+    const due = dueTicks(lastMs, clock.monotonicMs());
+    lastMs = due.lastMs;
+    if (due.ticks > 0) onTicks(due.ticks);
+  }, TICK_MS);
+  return { stop: () => clearInterval(timer) };
+}

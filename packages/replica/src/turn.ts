@@ -1,0 +1,155 @@
+/**
+ * The loop of a replica. One turn: read a bounded share of what waits, step the engine through it, make its records
+ * durable with one fsync, then say what it wants said, then execute.
+ *
+ * Invariant: nothing leaves this process before every record of its turn is on disk. Any error stops the loop for good, and
+ * nothing is said after it: a replica that cannot keep its word must be silent.
+ */
+import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type SeqNum, type View } from "@narses/core";
+import { count, type Counters } from "./counters.ts";
+import type { Decisions } from "./decisions.ts";
+import type { Execution } from "./execution.ts";
+import type { Inbox, Item } from "./inbox.ts";
+import type { Journal } from "./journal.ts";
+import type { LogLimiter } from "./log.ts";
+import { isUtterance, type Outbox, type Utterance } from "./outbox.ts";
+
+export interface TurnOptions {
+  readonly engine: OrderingEngine;
+  readonly inbox: Inbox;
+  /** Turns what came into facts for the engine: decodes, verifies, admits. Must not throw on any bytes. */
+  readonly read: (item: Item) => readonly Input[];
+  readonly journal: Journal;
+  readonly outbox: Pick<Outbox, "say">;
+  readonly execution: Execution;
+  readonly decisions: Pick<Decisions, "send">;
+  readonly counters: Counters;
+  readonly logger: Logger;
+  readonly limiter: LogLimiter;
+  readonly onView: (view: View) => void;
+  readonly onStable: (seq: SeqNum) => void;
+  /** Called once, with what broke. */
+  readonly onFatal: (error: unknown) => void;
+  /** setImmediate, unless a test takes its place. */
+  readonly schedule?: (turn: () => void) => void;
+}
+
+export interface Loop {
+  /** Something waits: a turn will come. */
+  wake(): void;
+  /** A fact for the engine; a turn will come. */
+  input(input: Input): void;
+  /** Ends the loop: no step, no write and no word from now on. */
+  stop(): void;
+  readonly stopped: boolean;
+  /** Stops because of an error, once. */
+  fatal(error: unknown): void;
+}
+
+export function createLoop(options: TurnOptions): Loop {
+  const { engine, inbox, journal, outbox, execution, counters, onFatal } = options;
+  const schedule = options.schedule ?? ((turn: () => void): void => void setImmediate(turn));
+  let stopped = false;
+  let scheduled = false;
+
+  const loop: Loop = {
+    get stopped() {
+      return stopped;
+    },
+    wake() {
+      if (scheduled || stopped) return;
+      scheduled = true;
+      schedule(() => {
+        scheduled = false;
+        turn();
+      });
+    },
+    input(input) {
+      if (stopped) return;
+      inbox.input(input);
+      loop.wake();
+    },
+    stop() {
+      stopped = true;
+    },
+    fatal(error) {
+      if (stopped) return;
+      stopped = true;
+      onFatal(error);
+    },
+  };
+
+  function turn(): void {
+    if (stopped) return;
+    counters.turns++;
+    try {
+      const effects: Effect[] = [];
+      for (const item of inbox.take()) for (const input of options.read(item)) effects.push(...engine.step(input));
+      journal.persist(effects);
+      for (const own of outbox.say(perform(options, effects))) inbox.input(own);
+      execution.run();
+    } catch (error) {
+      loop.fatal(error);
+      return;
+    }
+    if (!inbox.empty || execution.ready) loop.wake();
+  }
+
+  return loop;
+}
+
+/** Runs the effects that say nothing; returns those that do, in order. Every record is durable. */
+function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utterance[] {
+  const { journal, execution, decisions, logger } = options;
+  const utterances: Utterance[] = [];
+  for (const effect of effects) {
+    if (isUtterance(effect)) {
+      utterances.push(effect);
+      continue;
+    }
+    switch (effect.type) {
+      case "persist":
+        break;
+      case "execute":
+        execution.push(effect);
+        break;
+      case "truncate":
+        journal.truncate(effect.seq);
+        options.onStable(effect.seq);
+        break;
+      case "send-decisions":
+        decisions.send(effect.to, effect.first, effect.last);
+        break;
+      case "diverged":
+        onDiverged(options, effect);
+        break;
+      case "rejected":
+        onRejected(options, effect);
+        break;
+      case "view-entered":
+        options.onView(effect.view);
+        logger.info({ view: effect.view, primary: effect.primary }, `entered view ${effect.view}, primary is replica ${effect.primary}`);
+        break;
+      case "view-left":
+        logger.warn({ view: effect.view, reason: effect.reason }, `left for view ${effect.view}: ${effect.reason}`);
+        break;
+      default:
+        assertNever(effect);
+    }
+  }
+  return utterances;
+}
+
+function onDiverged({ execution, logger }: TurnOptions, { seq, own, stable }: Extract<Effect, { type: "diverged" }>): void {
+  const reason = `the state after slot ${seq} is ${own}, a quorum vouches for ${stable}`;
+  execution.halt(reason);
+  logger.error(
+    { seq, own, stable },
+    `DIVERGED: ${reason}. This replica executes nothing and answers no requests any more; its application is not deterministic or its disk is damaged. Keep the data directory for the comparison, and rebuild the replica from another one`,
+  );
+}
+
+function onRejected({ counters, limiter, logger }: TurnOptions, { from, message, rejection }: Extract<Effect, { type: "rejected" }>): void {
+  count(counters.rejected, rejection.code);
+  limiter.line(rejection.code, (leftOut) => logger.debug({ from, code: rejection.code, leftOut }, `rejected ${message} from replica ${from}: ${rejection.detail}`));
+}

@@ -1,0 +1,31 @@
+/** Everything bounded: queues, open slots, the vote log, and what one input may set off. */
+import type { Parameters } from "@narses/core";
+import { fail, type Oracle } from "./oracle.ts";
+
+/** Records a slot leaves in one view (pre-prepared, prepared), plus one commit per slot. */
+const RECORDS_PER_SLOT_AND_VIEW = 2;
+
+export function boundsOracle(parameters: Parameters): Oracle {
+  const { logWindow, pendingBundlesMax } = parameters;
+  /** Slots a replica may hold records of: its window, and as much again while it catches up. */
+  const slotsMax = 3 * logWindow;
+  const recordsOf = new Map<string, { views: Set<number> }>();
+  return {
+    name: "bounds",
+    onEffect: (replica, effect) => {
+      if (effect.type !== "persist" || (effect.record.type !== "view-left" && effect.record.type !== "new-view")) return;
+      let held = recordsOf.get(replica.name);
+      if (held === undefined) recordsOf.set(replica.name, (held = { views: new Set() }));
+      held.views.add(effect.record.view);
+    },
+    onTurn: (replica, status, disk) => {
+      if (status.pendingBundles > pendingBundlesMax) fail("bounds", `${replica.name} holds ${status.pendingBundles} waiting bundles of ${pendingBundlesMax}`);
+      if (status.openSlots > slotsMax) fail("bounds", `${replica.name} has ${status.openSlots} open slots of ${slotsMax}`);
+      if (status.highWatermark - status.stableSeq !== logWindow) fail("bounds", `${replica.name} has a window of ${status.highWatermark - status.stableSeq}`);
+      const views = 1 + (recordsOf.get(replica.name)?.views.size ?? 0);
+      // view-left, and new-view unsigned and signed, per view; a stable record per checkpoint is replaced by the next truncation.
+      const recordsMax = slotsMax * (1 + RECORDS_PER_SLOT_AND_VIEW * views) + 3 * views + slotsMax;
+      if (disk.records.length > recordsMax) fail("bounds", `${replica.name} has ${disk.records.length} records in its log, at most ${recordsMax} expected`);
+    },
+  };
+}

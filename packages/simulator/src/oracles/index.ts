@@ -1,0 +1,34 @@
+/** The oracles of a run, by property. Liveness is judged by the run itself (`liveness.ts`), for it needs the clock. */
+import type { Parameters } from "@narses/core";
+import type { Toolkit } from "../keyring.ts";
+import { accusationOracle } from "./accusation.ts";
+import { agreementOracle } from "./agreement.ts";
+import { boundsOracle } from "./bounds.ts";
+import { certificateOracle } from "./certificate.ts";
+import { durabilityOracle } from "./durability.ts";
+import { executionOracle } from "./execution.ts";
+import { nonEquivocationOracle } from "./non-equivocation.ts";
+import type { Oracle } from "./oracle.ts";
+import { stateOracle } from "./state.ts";
+import { validityOracle } from "./validity.ts";
+
+export interface OracleOptions {
+  readonly n: number;
+  readonly f: number;
+  readonly parameters: Parameters;
+  readonly toolkit: Toolkit;
+  /** Nobody is Byzantine, nor are clients: then nobody may be accused. */
+  readonly allCorrect: boolean;
+}
+
+export const createOracles = (o: OracleOptions): readonly Oracle[] => [
+  agreementOracle(),
+  validityOracle(),
+  nonEquivocationOracle(),
+  durabilityOracle(),
+  executionOracle(),
+  certificateOracle(o.n, o.f, o.toolkit),
+  stateOracle(),
+  boundsOracle(o.parameters),
+  ...(o.allCorrect ? [accusationOracle()] : []),
+];

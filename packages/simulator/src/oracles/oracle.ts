@@ -1,0 +1,28 @@
+/** What an oracle may watch. Only correct replicas are shown to it; it keeps its own books and throws a Violation. */
+import type { Bundle, Effect, EngineStatus, ReplicaId, Signed, SignedBody } from "@narses/core";
+import type { Answer, SimBlock, State } from "../app.ts";
+import type { Disk } from "../disk.ts";
+import { Violation } from "../violation.ts";
+
+export interface Watched {
+  readonly id: ReplicaId;
+  readonly name: string;
+}
+
+export interface Oracle {
+  readonly name: string;
+  /** Before the effect happens, in the order of the effect list. */
+  onEffect?(replica: Watched, effect: Effect): void;
+  onSigned?(replica: Watched, signed: Signed<SignedBody>): void;
+  onExecuted?(replica: Watched, block: SimBlock, state: State): void;
+  /** A replica comes up, with what its disk still holds. */
+  onStart?(replica: Watched, disk: Disk): void;
+  /** After every turn. */
+  onTurn?(replica: Watched, status: EngineStatus, disk: Disk): void;
+  onSubmitted?(bundle: Bundle): void;
+  onAccepted?(bundle: Bundle, answer: Answer): void;
+}
+
+export const fail = (oracle: string, message: string): never => {
+  throw new Violation("safety", oracle, message);
+};

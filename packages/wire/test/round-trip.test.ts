@@ -1,0 +1,111 @@
+/** What is encoded comes back, and has one encoding only. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { codec } from "./support/cluster.ts";
+import { rebuildClient, rebuildPeer } from "./support/rebuild.ts";
+import { arbBatch, arbBlock, arbBundle, arbClient, arbPeer, arbReceipt, arbRecord, arbToClient } from "./support/values.ts";
+import type { ClientMessage, LogRecord, PeerMessage, ReplicaToClientMessage } from "@narses/core";
+import type { Decoded } from "../src/index.ts";
+
+const RUNS = { numRuns: 60 };
+
+function accepted<T>(decoded: Decoded<T>): T {
+  if (!decoded.ok) throw new TypeError(`refused: ${decoded.rejection.code} ${decoded.rejection.detail}`);
+  return decoded.value;
+}
+
+describe("peer messages", () => {
+  test.each(Object.entries(arbPeer))("%s round trips", (_type, arb) => {
+    fc.assert(
+      fc.property(arb as fc.Arbitrary<PeerMessage>, (message) => {
+        const frame = codec.encodePeer(message).slice();
+        const decoded = accepted(codec.decodePeer(frame));
+        expect(decoded).toStrictEqual(message);
+        expect(codec.encodePeer(rebuildPeer(decoded))).toStrictEqual(frame);
+      }),
+      RUNS,
+    );
+  });
+});
+
+describe("client messages", () => {
+  test.each(Object.entries(arbClient))("%s round trips", (_type, arb) => {
+    fc.assert(
+      fc.property(arb as fc.Arbitrary<ClientMessage>, (message) => {
+        const frame = codec.encodeClient(message).slice();
+        const decoded = accepted(codec.decodeClient(frame));
+        expect(decoded).toStrictEqual(message);
+        expect(codec.encodeClient(rebuildClient(decoded))).toStrictEqual(frame);
+      }),
+      RUNS,
+    );
+  });
+
+  test.each(Object.entries(arbToClient))("%s round trips", (_type, arb) => {
+    fc.assert(
+      fc.property(arb as fc.Arbitrary<ReplicaToClientMessage>, (message) => {
+        const frame = codec.encodeToClient(message);
+        const decoded = accepted(codec.decodeToClient(frame));
+        expect(decoded).toStrictEqual(message);
+        expect(codec.encodeToClient(decoded)).toStrictEqual(frame);
+      }),
+      RUNS,
+    );
+  });
+});
+
+describe("stored values", () => {
+  test.each(Object.entries(arbRecord))("record %s round trips", (_type, arb) => {
+    fc.assert(
+      fc.property(arb as fc.Arbitrary<LogRecord>, (record) => {
+        const bytes = codec.encodeRecord(record);
+        const decoded = codec.decodeRecord(bytes);
+        expect(decoded).toStrictEqual(record);
+        expect(codec.encodeRecord(decoded)).toStrictEqual(bytes);
+      }),
+      RUNS,
+    );
+  });
+
+  test("blocks round trip", () => {
+    fc.assert(
+      fc.property(arbBlock, (block) => {
+        const bytes = codec.encodeBlock(block);
+        const decoded = codec.decodeBlock(bytes);
+        expect(decoded).toStrictEqual(block);
+        expect(codec.encodeBlock(decoded)).toStrictEqual(bytes);
+      }),
+      RUNS,
+    );
+  });
+
+  test("receipts round trip", () => {
+    fc.assert(
+      fc.property(arbReceipt, (receipt) => {
+        const bytes = codec.encodeReceipt(receipt);
+        const decoded = accepted(codec.decodeReceipt(bytes));
+        expect(decoded).toStrictEqual(receipt);
+        expect(codec.encodeReceipt(decoded)).toStrictEqual(bytes);
+      }),
+      RUNS,
+    );
+  });
+});
+
+describe("bundles and batches", () => {
+  test("round trip by themselves", () => {
+    fc.assert(fc.property(arbBundle, (bundle) => void expect(accepted(codec.decodeBundle(bundle.bytes))).toStrictEqual(bundle)), RUNS);
+    fc.assert(fc.property(arbBatch, (batch) => void expect(accepted(codec.decodeBatch(batch.bytes))).toStrictEqual(batch)), RUNS);
+  });
+
+  test("decoded payloads are views of the frame, in plain Uint8Arrays even when the frame is a Buffer", () => {
+    const [bundle] = fc.sample(arbBundle, { numRuns: 1, seed: 1 });
+    const frame = Buffer.from(bundle?.bytes ?? []);
+    const decoded = accepted(codec.decodeBundle(frame));
+    expect(decoded.bytes.constructor).toBe(Uint8Array);
+    for (const { payload } of decoded.operations) {
+      expect(payload.constructor).toBe(Uint8Array);
+      expect(payload.buffer).toBe(frame.buffer);
+    }
+  });
+});
