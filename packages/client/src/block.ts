@@ -56,6 +56,7 @@ export function checkBlockBytes(bytes: Uint8Array, parent: ParentBlock | undefin
     return { header, hash: blockHash(hasher, header), signers: [] };
   }
   if (header.seq === 0) throw invalid(name(header), "genesis", "slot 0 is genesis, which nobody decides, yet it has a commit certificate");
+  checkTime(header, block.batch, parent?.header);
   checkContent(block, membership);
   const signers = checkCertificate(header, block.certificate, membership);
   return { header, hash: blockHash(hasher, header), signers };
@@ -79,23 +80,20 @@ function checkParent(header: BlockHeader, parent: ParentBlock | undefined): void
     const after = before === undefined ? (parent === undefined ? "no block" : "another block") : name(before);
     throw invalid(name(header), "sequence", `it cannot follow ${after}`);
   }
-  if (before !== undefined && header.timestampMs < before.timestampMs) {
-    throw invalid(name(header), "timestamp", `time ${header.timestampMs} is before its parent's ${before.timestampMs}`);
-  }
 }
 
 function checkGenesis({ header, batch, results }: Block): void {
   if (header.seq !== 0) throw invalid(name(header), "commit-certificate", "it has no commit certificate");
   const empty = digest(toHex(merkleRoot([])));
-  if (batch !== undefined || results.length > 0 || header.batchDigest !== NULL_DIGEST || header.bundleRoot !== empty || header.resultRoot !== empty) {
-    throw invalid(name(header), "genesis", "the genesis block orders and executes nothing, this one does");
+  if (header.timestampMs !== 0 || batch !== undefined || results.length > 0 || header.batchDigest !== NULL_DIGEST || header.bundleRoot !== empty || header.resultRoot !== empty) {
+    throw invalid(name(header), "genesis", "the genesis block has time 0, orders nothing and executes nothing");
   }
 }
 
 function checkContent({ header, batch, results }: Block, membership: Membership): void {
   assert((batch?.digest ?? NULL_DIGEST) === header.batchDigest, "a decoded block holds the batch its header names");
   const bundles = batch?.bundles ?? [];
-  if (batch !== undefined) checkBatch(header, batch, membership);
+  for (const bundle of bundles) checkClientSignature(name(header), membership, bundle);
   if (results.length !== bundles.length) throw invalid(name(header), "result-count", `results of ${results.length} bundles for ${bundles.length} bundles`);
   const bundleRoot = toHex(merkleRoot(bundles.map((bundle) => fromHex(bundle.digest))));
   if (bundleRoot !== header.bundleRoot) throw invalid(name(header), "bundle-root", `its bundles hash to ${bundleRoot}, the header says ${header.bundleRoot}`);
@@ -110,11 +108,13 @@ function checkContent({ header, batch, results }: Block, membership: Membership)
   if (resultRoot !== header.resultRoot) throw invalid(name(header), "result-root", `its results hash to ${resultRoot}, the header says ${header.resultRoot}`);
 }
 
-function checkBatch(header: BlockHeader, batch: Batch, membership: Membership): void {
-  if (header.timestampMs < batch.timestampMs) {
-    throw invalid(name(header), "timestamp", `time ${header.timestampMs} is before its batch's ${batch.timestampMs}`);
-  }
-  for (const bundle of batch.bundles) checkClientSignature(name(header), membership, bundle);
+/** The execution time is the batch's timestamp, raised to the parent's if that is later. */
+function checkTime(header: BlockHeader, batch: Batch | undefined, before: BlockHeader | undefined): void {
+  const proposed = batch?.timestampMs ?? 0;
+  const earliest = Math.max(proposed, before?.timestampMs ?? 0);
+  if (header.timestampMs === earliest || (before === undefined && header.timestampMs > earliest)) return;
+  const known = before === undefined ? "" : `, its parent ${before.timestampMs}`;
+  throw invalid(name(header), "timestamp", `its time is ${header.timestampMs}, its batch says ${proposed}${known}`);
 }
 
 function checkCertificate(header: BlockHeader, certificate: CommitCertificate, membership: Membership): readonly ReplicaId[] {

@@ -37,16 +37,17 @@ export interface Client {
   readonly id: ClientId;
   /**
    * Has `operation` (any msgpack value) ordered and executed, exactly once.
-   * @throws NarsesError APP_REJECTED or NOT_EXECUTED (both certified: `data` has code, message, receipt, seq, block),
-   * REQUEST_TOO_LARGE, OVERLOADED, TIMEOUT, CLOSED; `signal.reason` when aborted.
+   * @throws NarsesError APP_REJECTED or NOT_EXECUTED when it was ordered in vain (certified: `data` has code, message, receipt,
+   * seq, block), NOT_EXECUTED when W replicas refuse to order it (`data` has code, refusals), REQUEST_TOO_LARGE, OVERLOADED,
+   * TIMEOUT, CLOSED; `signal.reason` when aborted; TypeError or RangeError for a value that msgpack cannot carry.
    */
   submit(operation: unknown, options?: SubmitOptions): Promise<Submitted>;
   /** An ordered, hence linearizable, read: as `submit`, but the state machine's `query` answers. */
   query(question: unknown, options?: SubmitOptions): Promise<Submitted>;
   /**
    * Submits operations that execute in the order given, in as few bundles as they fit, one bundle after the other. The
-   * answers are in that order; each is judged alone. When the fate of one is unknown (TIMEOUT, abort, CLOSED) the bundles
-   * after it are not sent.
+   * answers are in that order; each is judged alone. When one may still execute (TIMEOUT, abort, CLOSED) the bundles after
+   * it are not sent, and share its reason.
    * @throws NarsesError REQUEST_TOO_LARGE before anything is sent.
    */
   submitMany(operations: readonly unknown[], options?: SubmitOptions): Promise<readonly PromiseSettledResult<Submitted>[]>;
@@ -61,8 +62,8 @@ export interface Client {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Did the operation certainly not come to nothing by accident: is there an agreed answer? */
-const isCertified = (reason: unknown): boolean => reason instanceof NarsesError && (reason.code === "APP_REJECTED" || reason.code === "NOT_EXECUTED");
+/** Is the fate of the operation settled, so that it cannot execute later? */
+const isFinal = (reason: unknown): boolean => reason instanceof NarsesError && (reason.code === "APP_REJECTED" || reason.code === "NOT_EXECUTED");
 
 export class ConnectedClient implements Client {
   readonly id: ClientId;
@@ -137,8 +138,8 @@ export class ConnectedClient implements Client {
     const units = splitIntoUnits(encoded, { operationsMax, bundleBytesMax: parameters.bundleBytesMax });
     const answers: PromiseSettledResult<Submitted>[] = [];
     for (const unit of units) {
-      const unknown = answers.find((answer) => answer.status === "rejected" && !isCertified(answer.reason));
-      answers.push(...(unknown === undefined ? await Promise.allSettled(this.#openSession().enqueue(unit, options)) : unit.map(() => unknown)));
+      const open = answers.find((answer) => answer.status === "rejected" && !isFinal(answer.reason));
+      answers.push(...(open === undefined ? await Promise.allSettled(this.#openSession().enqueue(unit, options)) : unit.map(() => open)));
     }
     return answers;
   }

@@ -24,6 +24,41 @@ export interface InFlight {
   timer: unknown;
 }
 
+/**
+ * Refusals that a correct replica never takes back: they follow from the bundle's bytes, or from ids that stay executed.
+ * When W replicas say so, one of them is correct and the bundle will not be executed from now on. (OVERLOADED and all
+ * others are worth another try.)
+ */
+const FINAL_REFUSALS: ReadonlySet<string> = new Set(["ALREADY_EXECUTED", "SESSION_UNKNOWN", "SIGNATURE_INVALID", "REQUEST_INVALID"]);
+
+/** The code of a final refusal that W replicas agree on. */
+export function finalRefusal({ refusals }: InFlight, weak: number): string | undefined {
+  const counts = new Map<string, number>();
+  for (const { code } of refusals.values()) counts.set(code, (counts.get(code) ?? 0) + 1);
+  return [...counts].find(([code, count]) => count >= weak && FINAL_REFUSALS.has(code))?.[0];
+}
+
+export interface RefusalBy extends Refusal {
+  readonly replica: ReplicaId;
+}
+
+/** Ascending by replica. */
+const refusalsOf = (flight: InFlight): readonly RefusalBy[] => [...flight.refusals].sort(([a], [b]) => a - b).map(([replica, refusal]) => ({ replica, ...refusal }));
+
+const describeRefusals = (refusals: readonly RefusalBy[]): string => refusals.map(({ replica, code, detail }) => `; replica ${replica} refused it: ${code}: ${detail}`).join("");
+
+/** W replicas refused the bundle for good. */
+export function refusedForGood(flight: InFlight, code: string): NarsesError {
+  const refusals = refusalsOf(flight);
+  const first = flight.bundle.ridFirst;
+  const advice =
+    code === "ALREADY_EXECUTED"
+      ? "Another process uses this key, or it was executed and its result is not kept any more: look before submitting it again"
+      : "It was not executed, and will not be";
+  const text = `the bundle with requests ${first} to ${first + flight.submissions.length - 1} will not be ordered${describeRefusals(refusals)}. ${advice}.`;
+  return new NarsesError("NOT_EXECUTED", text, { code, refusals });
+}
+
 export interface Waiting {
   readonly timeoutMs: number;
   /** W. */
@@ -34,11 +69,10 @@ export interface Waiting {
 /** Why one operation of the bundle has no answer in time: who replied, who refused, who is there. */
 export function answerMissing(flight: InFlight, submission: Submission, { timeoutMs, weak, connected }: Waiting): NarsesError {
   const rid = flight.bundle.ridFirst + flight.submissions.indexOf(submission);
-  const refusals = [...flight.refusals].sort(([a], [b]) => a - b).map(([replica, refusal]) => ({ replica, ...refusal }));
-  const refused = refusals.map(({ replica, code, detail }) => `; replica ${replica} refused it: ${code}: ${detail}`).join("");
+  const refusals = refusalsOf(flight);
   const replied = [...flight.tally.votes.keys()].sort((a, b) => a - b);
   const text =
     `request ${rid} has no ${weak} matching replies after ${timeoutMs} ms and ${flight.attempt} retransmissions; replies from replicas: ` +
-    `${listed(replied)}; connected replicas: ${listed(connected)}${refused}. It may still execute: look before submitting it again.`;
+    `${listed(replied)}; connected replicas: ${listed(connected)}${describeRefusals(refusals)}. It may still execute: look before submitting it again.`;
   return new NarsesError("TIMEOUT", text, { timeoutMs, sent: true, rid, replied, refusals, connected });
 }

@@ -79,7 +79,7 @@ export class Opening {
     this.#failures.set(replica, clip(reason));
     log(this.#options.logger, replica, reason);
     this.#after(this.#options.timeouts.retransmitMs, () => {
-      if (this.#links.isConnected(replica)) this.onConnected(replica);
+      if (this.#links.isConnected(replica) && !this.#answers.has(replica)) this.onConnected(replica);
     });
     this.#check();
   }

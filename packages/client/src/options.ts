@@ -38,7 +38,7 @@ export const DEFAULT_TIMEOUTS: Timeouts = {
 
 /** Bounds of one client; reaching one has the outcome named. */
 export interface Limits {
-  /** Signed bundles without an answer; further operations wait in the queue and share bundles. Default 4. */
+  /** Signed bundles without an answer; further operations wait in the queue and share bundles. 1 … 64, default 4. */
   readonly bundlesInFlight: number;
   /** Operations sent and unanswered; further ones wait in the queue. At most, and by default, parameters.sessionWindow. */
   readonly outstanding: number;
@@ -46,7 +46,7 @@ export interface Limits {
   readonly queuedOperations: number;
   /** Payload bytes waiting; more is refused with OVERLOADED. Default 64 MiB. */
   readonly queuedBytes: number;
-  /** Control calls without an answer; one more is refused with OVERLOADED. Default 256. */
+  /** Control calls without an answer; one more is refused with OVERLOADED. Default 64. */
   readonly calls: number;
 }
 
@@ -111,11 +111,11 @@ function resolveTimeouts(given: Partial<Timeouts>): Timeouts {
 function resolveLimits(given: Partial<Limits>, sessionWindow: number): Limits {
   const outstanding = integer("limits.outstanding", given.outstanding ?? sessionWindow, 1, sessionWindow);
   return {
-    bundlesInFlight: integer("limits.bundlesInFlight", given.bundlesInFlight ?? 4, 1, 1_024),
+    bundlesInFlight: integer("limits.bundlesInFlight", given.bundlesInFlight ?? 4, 1, 64),
     outstanding,
     queuedOperations: integer("limits.queuedOperations", given.queuedOperations ?? 10 * outstanding, 1, 1 << 24),
     queuedBytes: integer("limits.queuedBytes", given.queuedBytes ?? 64 << 20, 1, Number.MAX_SAFE_INTEGER),
-    calls: integer("limits.calls", given.calls ?? 256, 1, 65_536),
+    calls: integer("limits.calls", given.calls ?? 64, 1, 65_536),
   };
 }
 

@@ -18,7 +18,10 @@ import { blockHash, decodePayload, decodeResult, resultLeaf, type OperationResul
 import { checkClientSignature, describe, invalid } from "./invalid.ts";
 import { createMembership, isSignedBy, type Membership } from "./membership.ts";
 
-/** What a valid receipt proves: W replicas, so at least one correct one, say that the operation was ordered and gave this. */
+/**
+ * What a valid receipt proves: W replicas, so at least one correct one, say that the operation was ordered and gave this.
+ * The bundle's place in the block is not among it: RFC 6962 roots do not fix the number of leaves, so neither does a path.
+ */
 export interface VerifiedReceipt {
   readonly seq: SeqNum;
   /** Hash of block `seq`. */

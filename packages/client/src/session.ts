@@ -1,29 +1,15 @@
-/**
- * One session: operations become signed bundles, bundles are sent and sent again until W replicas give the same answer.
- *
- * A bundle once sent is retransmitted, byte for byte the same, until it is answered or the client is closed, even when
- * every caller has given up: its request ids must be used up, or the session window of the replicas would have a hole.
- */
-import { NarsesError, rejection, verdict, type Digest, type Operation, type Receipt, type Rejection, type ReplicaId, type Reply } from "@narses/core";
-import { retransmitDelayMs, seededRandom } from "./backoff.ts";
-import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
-import { setBounded } from "./bounded.ts";
+/** One session: operations wait, become signed bundles with consecutive request ids, and are handed to the dispatcher. */
+import { NarsesError, type Bundle, type Digest, type Operation, type Rejection, type ReplicaId, type Reply } from "@narses/core";
 import { BUNDLE_OVERHEAD_BYTES, operationBytes } from "./bundle-size.ts";
-import { clip, listed } from "./text.ts";
-import { answerMissing, type InFlight } from "./flight.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { answerMissing } from "./flight.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import { checkTimeoutMs, type ResolvedOptions } from "./options.ts";
 import { Outbox, type Submission, type Submitted, type Unit } from "./outbox.ts";
 import { createPending } from "./pending.ts";
-import { checkReply } from "./reply.ts";
-import { settleWithResult } from "./result.ts";
 import { SessionIds } from "./session-ids.ts";
-import { createTally, findQuorum, type Quorum, type VerifiedOutcomes } from "./tally.ts";
-import { believedPrimary, believedView, createViewHint, reportView } from "./view-hint.ts";
-
-/** Answered bundles remembered, so that late replies are told from unsolicited ones. */
-export const ANSWERED_BUNDLES_MAX = 1_024;
+import { listed } from "./text.ts";
 
 export interface SubmitOptions {
   /** Stops waiting at once, rejecting with `signal.reason`. An operation already sent may still execute. */
@@ -41,15 +27,19 @@ export interface SessionOptions {
 }
 
 export interface SessionStatus {
+  /** The view that W replicas have reached, as their replies say: a hint. */
   readonly view: number;
   readonly primary: ReplicaId;
   readonly nextRid: number;
+  /** Every request id up to this one is answered. */
   readonly ackLow: number;
   readonly bundlesInFlight: number;
   readonly operationsInFlight: number;
+  /** 0 when nothing is in flight. */
   readonly oldestInFlightMs: number;
   readonly queuedOperations: number;
   readonly queuedBytes: number;
+  /** Bundles sent again, since the start. */
   readonly retransmissions: number;
 }
 
@@ -57,27 +47,27 @@ export class Session {
   readonly #membership: Membership;
   readonly #links: Links;
   readonly #options: ResolvedOptions;
-  readonly #onForged: SessionOptions["onForged"];
-  readonly #random: () => number;
   readonly #ids: SessionIds;
   readonly #outbox = new Outbox();
-  readonly #inFlight = new Map<Digest, InFlight>();
-  readonly #answered = new Map<Digest, true>();
-  readonly #verified: VerifiedOutcomes = new Map();
-  readonly #blocks = createBlockRegistry();
-  readonly #viewHint;
+  readonly #dispatcher: Dispatcher;
   #flushPlanned = false;
-  #retransmissions = 0;
   #closed: Error | undefined;
 
   constructor({ membership, links, options, ridStart, onForged }: SessionOptions) {
     this.#membership = membership;
     this.#links = links;
     this.#options = options;
-    this.#onForged = onForged;
-    this.#random = seededRandom(options.jitterSeed);
     this.#ids = new SessionIds(ridStart);
-    this.#viewHint = createViewHint(membership.quorums.n);
+    this.#dispatcher = new Dispatcher({
+      membership,
+      links,
+      options,
+      onForged,
+      onLanded: ({ ridFirst, operations }) => {
+        this.#ids.answered(ridFirst, operations.length);
+        this.#flushSoon();
+      },
+    });
   }
 
   /** Queues operations that travel in one bundle; a promise for each. They must fit one bundle (see splitIntoUnits). */
@@ -103,61 +93,35 @@ export class Session {
     return submissions.map((submission) => submission.pending.promise);
   }
 
-  /** @returns why the reply was not believed; undefined when it was, or came too late to matter. @throws InvariantViolation */
+  /** @returns why the reply was not believed, if so. @throws InvariantViolation when certified answers contradict each other. */
   onReply(from: ReplicaId, reply: Reply): Rejection | undefined {
-    const flight = this.#inFlight.get(reply.bundleDigest);
-    if (flight === undefined) {
-      if (!this.#answered.has(reply.bundleDigest)) return rejection("UNSOLICITED", `reply for bundle ${reply.bundleDigest}, which is not ours or long answered`);
-      reportView(this.#viewHint, from, reply.view);
-      return undefined;
-    }
-    const { tally, bundle } = flight;
-    if (tally.excluded.has(from)) return undefined;
-    const checked = checkReply(from, reply, bundle);
-    if (!checked.ok) {
-      if (verdict(checked.rejection) === "misbehaviour") tally.excluded.add(from);
-      return checked.rejection;
-    }
-    reportView(this.#viewHint, from, reply.view);
-    tally.votes.set(from, checked.value);
-    const quorum = findQuorum(tally, checked.value.claim, this.#membership, this.#verified, this.#onForged);
-    if (quorum !== undefined) this.#accept(flight, quorum);
-    return undefined;
+    return this.#dispatcher.onReply(from, reply);
   }
 
   onRefused(from: ReplicaId, bundleDigest: Digest, code: string, detail: string): void {
-    this.#inFlight.get(bundleDigest)?.refusals.set(from, { code: clip(code), detail: clip(detail) });
+    this.#dispatcher.onRefused(from, bundleDigest, code, detail);
   }
 
   onConnected(replica: ReplicaId): void {
-    const primary = believedPrimary(this.#viewHint, this.#membership.quorums);
-    for (const flight of this.#inFlight.values()) {
-      if (flight.broadcast || replica === primary) this.#links.send(replica, flight.frame);
-    }
+    this.#dispatcher.onConnected(replica);
   }
 
-  /** Without its primary a bundle may be lost: every other replica gets it at once, to relay it and to watch over it. */
   onDisconnected(replica: ReplicaId): void {
-    if (replica !== believedPrimary(this.#viewHint, this.#membership.quorums)) return;
-    for (const flight of this.#inFlight.values()) this.#retransmit(flight);
+    this.#dispatcher.onDisconnected(replica);
   }
 
   close(reason: Error): void {
     this.#closed ??= reason;
     for (const { pending } of this.#outbox.drain()) pending.reject(reason);
-    for (const flight of this.#inFlight.values()) {
-      this.#options.timers.clear(flight.timer);
-      for (const { pending } of flight.submissions) pending.reject(reason);
-    }
-    this.#inFlight.clear();
+    this.#dispatcher.close(reason);
   }
 
   status(): SessionStatus {
-    const flights = [...this.#inFlight.values()];
+    const { flights, view, primary, retransmissions } = this.#dispatcher;
     const now = this.#options.timers.now();
     return {
-      view: believedView(this.#viewHint, this.#membership.quorums),
-      primary: believedPrimary(this.#viewHint, this.#membership.quorums),
+      view,
+      primary,
       nextRid: this.#ids.next,
       ackLow: this.#ids.ackLow,
       bundlesInFlight: flights.length,
@@ -165,7 +129,7 @@ export class Session {
       oldestInFlightMs: flights.reduce((oldest, flight) => Math.max(oldest, now - flight.sentAtMs), 0),
       queuedOperations: this.#outbox.operations,
       queuedBytes: this.#outbox.bytes,
-      retransmissions: this.#retransmissions,
+      retransmissions,
     };
   }
 
@@ -193,93 +157,41 @@ export class Session {
   #flush(): void {
     const { parameters } = this.#membership.cluster;
     const { bundlesInFlight, outstanding } = this.#options.limits;
-    while (this.#inFlight.size < bundlesInFlight) {
+    while (this.#dispatcher.size < bundlesInFlight) {
       const submissions = this.#outbox.take({
         operationsMax: Math.min(parameters.bundleOperationsMax, outstanding - this.#ids.outstanding),
         bytesMax: parameters.bundleBytesMax - BUNDLE_OVERHEAD_BYTES,
         bytesOf: operationBytes,
       });
       if (submissions.length === 0) return;
-      try {
-        this.#sendBundle(submissions);
-      } catch (error) {
-        // Only the key can fail here (a signer outside the process, say); nothing was sent and no id is used up.
-        for (const { pending } of submissions) pending.reject(error);
-      }
+      const bundle = this.#sign(submissions);
+      if (bundle === undefined) continue;
+      this.#ids.take(submissions.length);
+      this.#dispatcher.send(bundle, submissions);
     }
   }
 
-  #sendBundle(submissions: readonly Submission[]): void {
-    const { codec, quorums } = this.#membership;
-    const bundle = codec.makeBundle({
-      key: this.#options.key,
-      session: this.#options.session,
-      ridFirst: this.#ids.next,
-      ackLow: this.#ids.ackLow,
-      operations: submissions.map((submission) => submission.operation),
-    });
-    this.#ids.take(submissions.length);
-    const flight: InFlight = {
-      bundle,
-      frame: codec.encodeClient({ type: "request", bundle }),
-      submissions,
-      tally: createTally(),
-      refusals: new Map(),
-      sentAtMs: this.#options.timers.now(),
-      broadcast: false,
-      attempt: 0,
-      timer: undefined,
-    };
-    this.#inFlight.set(bundle.digest, flight);
-    if (!this.#links.send(believedPrimary(this.#viewHint, quorums), flight.frame)) this.#broadcast(flight);
-    this.#arm(flight);
-  }
-
-  #broadcast(flight: InFlight): void {
-    flight.broadcast = true;
-    this.#links.sendToAll(flight.frame);
-  }
-
-  #retransmit(flight: InFlight): void {
-    this.#retransmissions++;
-    this.#broadcast(flight);
-    this.#arm(flight);
-  }
-
-  #arm(flight: InFlight): void {
-    const { timers, timeouts } = this.#options;
-    if (flight.timer !== undefined) timers.clear(flight.timer);
-    const delayMs = retransmitDelayMs(flight.attempt, { firstMs: timeouts.retransmitMs, maxMs: timeouts.retransmitMaxMs }, this.#random);
-    flight.timer = timers.set(delayMs, () => {
-      flight.attempt++;
-      this.#retransmit(flight);
-    });
-  }
-
-  #accept(flight: InFlight, { accepted, outcomes }: Quorum): void {
-    const { reply } = accepted;
-    const { header, leafIndex, leafCount, path, results } = reply;
-    const block = reply.outcome.body.block;
-    recordCertifiedBlock(this.#blocks, header, block);
-    const { bundle, submissions } = flight;
-    this.#options.timers.clear(flight.timer);
-    this.#inFlight.delete(bundle.digest);
-    setBounded(this.#answered, bundle.digest, true, ANSWERED_BUNDLES_MAX);
-    this.#ids.answered(bundle.ridFirst, submissions.length);
-    submissions.forEach(({ pending }, operation) => {
-      const bytes = results[operation];
-      if (bytes === undefined) return; // checkReply: one result for each operation
-      const receipt: Receipt = { version: 1, header, outcomes, leafIndex, leafCount, path, bundle: bundle.bytes, results, operation };
-      settleWithResult(pending, { bytes, header, block, receipt });
-    });
-    this.#flushSoon();
+  /** Rejects the submissions when the key cannot sign (it may live outside this process); no id is used up then. */
+  #sign(submissions: readonly Submission[]): Bundle | undefined {
+    try {
+      return this.#membership.codec.makeBundle({
+        key: this.#options.key,
+        session: this.#options.session,
+        ridFirst: this.#ids.next,
+        ackLow: this.#ids.ackLow,
+        operations: submissions.map((submission) => submission.operation),
+      });
+    } catch (error) {
+      for (const { pending } of submissions) pending.reject(error);
+      return undefined;
+    }
   }
 
   #timeoutError(submission: Submission, timeoutMs: number): NarsesError {
     const { connected } = this.#links;
-    const flight = [...this.#inFlight.values()].find((candidate) => candidate.submissions.includes(submission));
+    const flight = this.#dispatcher.flights.find((candidate) => candidate.submissions.includes(submission));
     if (flight !== undefined) return answerMissing(flight, submission, { timeoutMs, weak: this.#membership.quorums.weak, connected });
-    const text = `not sent within ${timeoutMs} ms: ${this.#inFlight.size} bundles are in flight and unanswered; connected replicas: ${listed(connected)}`;
+    const text = `not sent within ${timeoutMs} ms: ${this.#dispatcher.size} bundles are in flight and unanswered; connected replicas: ${listed(connected)}`;
     return new NarsesError("TIMEOUT", text, { timeoutMs, sent: false, connected });
   }
 }

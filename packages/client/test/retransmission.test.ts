@@ -174,3 +174,49 @@ describe("a time limit", () => {
     for (const timeoutMs of [-1, Number.NaN, 2 ** 31]) expect(await rejectionOf(client.submit(1, { timeoutMs }))).toBeInstanceOf(RangeError);
   });
 });
+
+describe("a refusal", () => {
+  it("for good by W replicas ends the bundle: its ids were used by another process", async () => {
+    const { cluster, timers, client } = await held();
+    const reasons = Promise.all([rejectionOf(client.submit("x", NEVER)), rejectionOf(client.submit("y", NEVER))]);
+    await turn();
+    const [bundle] = cluster.bundles();
+    if (bundle === undefined) throw new Error("nothing sent");
+    cluster.refuse(0, bundle.digest, "ALREADY_EXECUTED", "ids are executed");
+    cluster.refuse(0, bundle.digest, "ALREADY_EXECUTED", "ids are executed");
+    cluster.refuse(3, bundle.digest, "REQUEST_INVALID", "another reason");
+    await turn();
+    expect(client.status()).toMatchObject({ bundlesInFlight: 1, ackLow: 0 });
+    cluster.refuse(1, bundle.digest, "ALREADY_EXECUTED", "ids are executed");
+    for (const reason of await reasons) {
+      expect(reason).toMatchObject({ code: "NOT_EXECUTED", data: { code: "ALREADY_EXECUTED" } });
+      expect((reason as Error).message).toMatch(/requests 1 to 2 will not be ordered; replica 0 refused it: ALREADY_EXECUTED.*Another process uses this key/);
+    }
+    expect(client.status()).toMatchObject({ bundlesInFlight: 0, ackLow: 2 });
+    expect(timers.pending).toBe(0);
+    cluster.holding = false;
+    await client.submit("z");
+    expect(cluster.bundles().at(-1)).toMatchObject({ ridFirst: 3, ackLow: 2 });
+  });
+
+  it("for now by all replicas does not: the bundle is sent again", async () => {
+    const { cluster, timers, client } = await held();
+    const answer = client.submit("x", NEVER);
+    await turn();
+    const [bundle] = cluster.bundles();
+    if (bundle === undefined) throw new Error("nothing sent");
+    for (const replica of [0, 1, 2, 3]) cluster.refuse(replica, bundle.digest, "OVERLOADED", "4096 bundles wait");
+    cluster.holding = false;
+    await timers.advance(500);
+    expect((await answer).result).toBe("x");
+  });
+
+  it("of a bundle that is not in flight is ignored", async () => {
+    const { cluster, client } = await open();
+    await client.submit("x");
+    const [bundle] = cluster.bundles();
+    if (bundle === undefined) throw new Error("nothing sent");
+    for (const replica of [0, 1]) cluster.refuse(replica, bundle.digest, "ALREADY_EXECUTED", "late");
+    expect((await client.submit("y")).result).toBe("y");
+  });
+});

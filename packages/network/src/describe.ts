@@ -24,6 +24,15 @@ export async function settledWithin(ms: number, work: Promise<unknown>): Promise
 
 export const ignore = (): void => undefined;
 
+/** Ends a connection, whatever state it is in: libp2p's own abort throws when part of it is closed already. */
+export function reset(connection: { abort(reason: Error): void }, reason: string): void {
+  try {
+    connection.abort(new Error(reason));
+  } catch {
+    // What threw is that there was nobody left to say farewell to.
+  }
+}
+
 /** Runs a handler given to us; what it throws surfaces as uncaught, without unwinding through libp2p or losing what is behind. */
 export function shielded(handler: () => void): void {
   try {

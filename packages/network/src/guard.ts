@@ -9,6 +9,8 @@
  */
 import type { ConnectionEncrypter, MessageStream, StreamMuxer, StreamMuxerFactory } from "@libp2p/interface";
 
+import { reset } from "./describe.ts";
+
 /** Frames of our own peers carry at most WRITE_BYTES_MAX, or a few of them joined after a full window. */
 const MUX_FRAME_BYTES_MAX: number = 1 << 20;
 /** Replies (pongs, window updates, refusals) waiting for a peer that does not read. */
@@ -91,7 +93,7 @@ export function guarded<C>(muxer: (components: C) => StreamMuxerFactory, report:
         const inspector = new MuxInspector();
         const drop = (problem: string): void => {
           report(problem);
-          connection.abort(new Error(problem));
+          reset(connection, problem);
         };
         // Registered before the muxer's own listener, hence called before it.
         connection.addEventListener("message", ({ data }) => {

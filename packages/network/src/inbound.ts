@@ -4,7 +4,7 @@
  */
 import type { Connection, Libp2p, PeerId, Stream } from "@libp2p/interface";
 import type { ClientConnection, Logger, Rejection } from "@narses/core";
-import { ignore } from "./describe.ts";
+import { ignore, reset } from "./describe.ts";
 import {
   CLIENT_PROTOCOL, decodeHello, encodeHello, helloMismatch, HELLO_BYTES_MAX, REPLICA_PROTOCOL, type Hello, type Role,
 } from "./hello.ts";
@@ -147,7 +147,7 @@ export class Inbound {
   #drop(connection: Connection, reason: string): void {
     this.refuse(`${connection.remoteAddr.toString()}: ${reason}`);
     this.#entries.delete(connection.id);
-    connection.abort(new Error(reason));
+    reset(connection, reason);
   }
 
   #onStream(role: Role, stream: Stream, connection: Connection): void {

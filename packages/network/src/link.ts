@@ -4,7 +4,7 @@
  */
 import type { Libp2p } from "@libp2p/interface";
 import type { Logger } from "@narses/core";
-import { describe } from "./describe.ts";
+import { describe, reset } from "./describe.ts";
 import { decodeHello, encodeHello, helloMismatch, HELLO_BYTES_MAX, type Hello } from "./hello.ts";
 import type { Member } from "./members.ts";
 import { Wire, type Counters, type WireContext } from "./wire.ts";
@@ -138,7 +138,7 @@ export class Link {
           onClose: (reason) => this.#closed(reason),
         }, HELLO_BYTES_MAX));
       } catch (problem) {
-        connection.abort(new Error(describe(problem)));
+        reset(connection, describe(problem));
         throw problem;
       }
     } catch (problem) {

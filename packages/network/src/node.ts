@@ -8,7 +8,7 @@ import { tcp } from "@libp2p/tcp";
 import { webSockets } from "@libp2p/websockets";
 import { NarsesError, type Logger } from "@narses/core";
 import { createLibp2p } from "libp2p";
-import { describe, settledWithin } from "./describe.ts";
+import { describe, reset, settledWithin } from "./describe.ts";
 import { guarded, joined, STREAMS_PER_CONNECTION_MAX } from "./guard.ts";
 import type { NetworkLimits } from "./limits.ts";
 
@@ -96,7 +96,7 @@ function listenError(cause: unknown, listen: readonly string[]): NarsesError {
 export async function stopNode(node: Libp2p | undefined, flushed: Promise<unknown>, logger: Logger): Promise<void> {
   await settledWithin(FLUSH_MS, flushed);
   if (node === undefined) return;
-  for (const connection of node.getConnections()) connection.abort(new Error("stopped"));
+  for (const connection of node.getConnections()) reset(connection, "stopped");
   const stopped = async (): Promise<void> => {
     try {
       await node.stop();

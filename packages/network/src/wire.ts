@@ -3,7 +3,7 @@
  * deadlines. It knows nothing about who the peer is.
  */
 import type { Connection, Stream, StreamMessageEvent } from "@libp2p/interface";
-import { describe, ignore, shielded } from "./describe.ts";
+import { describe, ignore, reset, shielded } from "./describe.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { Budget, NetworkLimits } from "./limits.ts";
 import { deferWindowUpdates } from "./window.ts";
@@ -143,10 +143,11 @@ export class Wire {
     if (this.#open && this.#queue.bytes === 0 && now - this.#wroteMs >= limits.pingMs) this.send(PING);
   }
 
-  /** Drops the connection at once. */
+  /** Drops the connection. */
   close(reason: string): void {
     if (!this.#end()) return;
-    this.connection.abort(new Error(reason));
+    // Not from within libp2p's own events: its muxer still writes a farewell after it told us that the stream is gone.
+    queueMicrotask(() => reset(this.connection, reason));
     this.#options.onClose(reason);
   }
 
@@ -159,7 +160,7 @@ export class Wire {
     try {
       await this.connection.close({ signal: AbortSignal.timeout(FINISH_MS) });
     } catch (problem) {
-      this.connection.abort(new Error(describe(problem)));
+      reset(this.connection, describe(problem));
     }
   }
 

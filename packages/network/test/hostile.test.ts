@@ -1,7 +1,7 @@
 /** Peers that lie, stall or flood (fault catalogue 50, 70, 75–78): bounded, dropped, logged, and the others do not notice. */
 import { once } from "node:events";
 import { connect } from "node:net";
-import type { Connection } from "@libp2p/interface";
+import type { Connection, Stream } from "@libp2p/interface";
 import { encodeHello, decodeHello } from "../src/hello.ts";
 import { CLIENT_PROTOCOL, REPLICA_PROTOCOL } from "../src/index.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -109,6 +109,63 @@ describe("a hostile peer", () => {
     await hugeGone;
     await log.untilLine(/refused a connection that announced a muxer frame of 4294967280 bytes, the cap is 1048576/);
     expect(transport.clients().connections).toBe(0);
+  });
+
+  it("that breaks the muxer's rules on a connection in use ends that connection only", async () => {
+    const cluster = await clusterOf(await freePorts(1));
+    const { transport, probe } = await net.replica(cluster, 0);
+    const beyondWindow = new Uint8Array(12 + 300_000); // yamux grants 256 KiB
+    beyondWindow.set(muxHeader(0, 0, 1, 300_000));
+    for (const bytes of [muxHeader(9, 0, 1, 0), muxHeader(9, 0, 0, 0), new Uint8Array(12).fill(1), muxHeader(2, 2, 0, 77), muxHeader(3, 0, 0, 1), beyondWindow]) {
+      const peer = await net.raw(cluster, 0, strangerSeed(1), CLIENT_PROTOCOL);
+      const gone = closed(peer.connection);
+      peer.stream.send(framedHello("client"));
+      peer.stream.send(framed(numbered(1)));
+      await probe.until("a frame", () => probe.clientFrames.length > probe.gone.length);
+      muxSend(peer.connection, bytes);
+      await gone;
+      await probe.until("the client's end", () => probe.clientFrames.length === probe.gone.length);
+    }
+    expect(transport.clients().connections).toBe(0);
+  });
+
+  it("that is a member may hold a few connections: the newest replaces the one it sent on, the oldest gives way", async () => {
+    const cluster = await clusterOf(await freePorts(4));
+    const { probe, log } = await net.replica(cluster, 0);
+    const first = await net.raw(cluster, 0, seedOf(1), REPLICA_PROTOCOL);
+    first.stream.send(framedHello("replica", 1));
+    first.stream.send(framed(numbered(1)));
+    await probe.until("a frame", () => probe.frames.length === 1);
+    const second = await net.raw(cluster, 0, seedOf(1), REPLICA_PROTOCOL);
+    const replaced = closed(first.connection);
+    second.stream.send(framedHello("replica", 1, { instance: "22".repeat(16) }));
+    await replaced;
+    await log.untilLine(/replica 1 closed its connection: replaced by a newer connection/);
+    second.stream.send(framed(numbered(2)));
+    await probe.until("a frame", () => probe.frames.length === 2);
+
+    const evicted = closed(second.connection);
+    for (let i = 0; i < 4; i++) await net.dial(cluster, 0, seedOf(1));
+    await evicted;
+    await log.untilLine(/refused .*: replica 1 holds more than 4 connections/);
+    expect(probe.transitions).toEqual([]); // nobody listens at replica 1's address: it was never usable
+  });
+
+  it("that sends messages on the connection we send on is dropped", async () => {
+    const cluster = await clusterOf(await freePorts(2));
+    let stream: Stream | undefined;
+    await net.rawReplica(cluster, 1, REPLICA_PROTOCOL, (opened) => {
+      stream = opened;
+      opened.send(framedHello("replica", 1));
+    });
+    const { log, probe } = await net.replica(cluster, 0);
+    const peer = await net.raw(cluster, 0, seedOf(1), REPLICA_PROTOCOL);
+    peer.stream.send(framedHello("replica", 1));
+    await probe.untilConnected(id(1));
+    stream?.send(framed(numbered(1)));
+    await probe.until("the loss", () => !probe.connected.has(id(1)));
+    expect(probe.frames).toEqual([]);
+    await log.untilLine(/cannot reach replica 1: announced a frame of 8 bytes, the cap is 0/);
   });
 
   it("that floods muxer pings and reads no answer is dropped with a bounded backlog", async () => {

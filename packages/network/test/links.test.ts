@@ -170,6 +170,15 @@ describe("a mesh", () => {
     expect(nodes.every(({ probe }) => probe.transitions.length === 6)).toBe(true);
   });
 
+  it("does not sit out a delay when the peer calls", async () => {
+    const cluster = await clusterOf(await freePorts(2));
+    const patient = { redialMsMin: 60_000, redialMsMax: 60_000 };
+    const a = await net.replica(cluster, 0, { limits: patient });
+    await a.log.untilLine(/cannot reach replica 1: .*ECONNREFUSED.*; dialling again until it answers/);
+    const b = await net.replica(cluster, 1, { limits: patient });
+    await Promise.all([a.probe.untilConnected(id(1)), b.probe.untilConnected(id(0))]);
+  });
+
   it("ends when asked while it is still dialling", async () => {
     const cluster = await clusterOf(await freePorts(4));
     const transport = createTransport({ cluster, clusterId: CLUSTER_ID, self: id(0), networkSeed: seedOf(0), listen: cluster.replicas[0]?.addresses ?? [] });

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { createMemoryNetwork } from "../src/index.ts";
 import { complies, nextTurn } from "./compliance.ts";
 import { id, numbered, numberOf } from "./frames.ts";
@@ -47,6 +47,27 @@ describe("the network in memory", () => {
     await pb.until("what was queued", () => pb.frames.length === 2);
     expect(pb.frames.map(({ frame }) => numberOf(frame))).toEqual([1, 2]);
     expect(a.peers()[0]?.queuedBytes).toBe(0);
+  });
+
+  it("lets a handler's failure surface, and loses nothing that came with it", async () => {
+    const network = createMemoryNetwork({ replicas: 2 });
+    const { a, pb } = await pair(network);
+    const failures: unknown[] = [];
+    vi.stubGlobal("queueMicrotask", (run: () => void) => {
+      try {
+        run();
+      } catch (problem) {
+        failures.push(problem);
+      }
+    });
+    pb.onFrame = (_, frame) => {
+      if (numberOf(frame) === 1) throw new Error("handler failed");
+    };
+    for (const n of [0, 1, 2]) a.send(id(1), numbered(n));
+    await pb.until("the others", () => pb.frames.length === 2);
+    vi.unstubAllGlobals();
+    expect(failures).toEqual([new Error("handler failed")]);
+    expect(pb.frames.map(({ frame }) => numberOf(frame))).toEqual([0, 2]);
   });
 
   it("has room for each replica once", async () => {

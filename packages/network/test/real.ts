@@ -29,8 +29,9 @@ export interface Fixture {
   client(cluster: ClusterConfig, options?: Partial<ClientTransportOptions>): Promise<Running<NetworkClientTransport>>;
   /** A libp2p node of its own that dials replica `to` and opens a stream. */
   raw(cluster: ClusterConfig, to: number, seed: Uint8Array, protocol: string): Promise<RawPeer>;
+  /** A libp2p node of its own that takes replica i's place and waits for streams. */
+  rawReplica(cluster: ClusterConfig, i: number, protocol: string, onStream: (stream: Stream) => void): Promise<void>;
   dial(cluster: ClusterConfig, to: number, seed: Uint8Array): Promise<{ node: Libp2p; connection: Connection }>;
-  stopped(transport: { stop(): Promise<void> }): void;
 }
 
 export function fixture(): Fixture {
@@ -40,15 +41,14 @@ export function fixture(): Fixture {
     running.clear();
     await Promise.all(all.map((transport) => transport.stop()));
   });
-  const dial: Fixture["dial"] = async (cluster, to, seed) => {
-    const node = await createNode({
-      privateKey: await generateKeyPairFromSeed("Ed25519", seed),
-      listen: [],
-      limits: DEFAULT_LIMITS,
-      connectionsMax: 100,
-      onMisbehaviour: () => undefined,
-    });
+  const rawNode = async (seed: Uint8Array, listen: readonly string[]): Promise<Libp2p> => {
+    const privateKey = await generateKeyPairFromSeed("Ed25519", seed);
+    const node = await createNode({ privateKey, listen, limits: DEFAULT_LIMITS, connectionsMax: 100, onMisbehaviour: () => undefined });
     running.add({ stop: async () => node.stop() });
+    return node;
+  };
+  const dial: Fixture["dial"] = async (cluster, to, seed) => {
+    const node = await rawNode(seed, []);
     await node.start();
     const connection = await node.dial(multiaddr(cluster.replicas[to]?.addresses[0] ?? ""), { force: true });
     return { node, connection };
@@ -76,7 +76,11 @@ export function fixture(): Fixture {
       const stream = await connection.newStream(protocol);
       return { node, connection, stream };
     },
-    stopped: (transport) => void running.delete(transport),
+    async rawReplica(cluster, i, protocol, onStream) {
+      const node = await rawNode(seedOf(i), cluster.replicas[i]?.addresses ?? []);
+      await node.handle(protocol, onStream);
+      await node.start();
+    },
   };
 }
 

@@ -23,6 +23,8 @@ export interface RepliesOptions {
   readonly blocks: Pick<BlockStore, "get">;
   readonly connections: ClientConnections;
   readonly view: () => View;
+  /** After it nothing is said any more. */
+  readonly stopped: () => boolean;
   readonly counters: Counters;
   readonly logger: Logger;
 }
@@ -58,6 +60,7 @@ export function createReplies(options: RepliesOptions): Replies {
 
   async function rebuild(connection: ClientConnection, bundle: Bundle, record: ReplyRecord): Promise<void> {
     const block = await options.blocks.get(record.seq);
+    if (options.stopped()) return;
     const stored = block?.batch?.bundles[record.leafIndex];
     const results = block?.results[record.leafIndex];
     if (block?.batch === undefined || stored?.digest !== bundle.digest || results === undefined) {

@@ -6,29 +6,7 @@ import type { Digest } from "@narses/core";
 
 export type Lanes = readonly [number, number, number, number];
 
-/** Four 32-bit lanes over the UTF-16 units of `text`. */
-export function lanes(text: string): Lanes {
-  let a = 0x6a09e667 | 0;
-  let b = 0xbb67ae85 | 0;
-  let c = 0x3c6ef372 | 0;
-  let d = 0xa54ff53a | 0;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    const previous = a;
-    a = b ^ Math.imul(a ^ unit, 597_399_067);
-    b = c ^ Math.imul(b ^ unit, 2_869_860_233);
-    c = d ^ Math.imul(c ^ unit, 951_274_213);
-    d = previous ^ Math.imul(d ^ unit, 2_716_044_179);
-  }
-  a = Math.imul(c ^ (a >>> 18), 597_399_067);
-  b = Math.imul(d ^ (b >>> 22), 2_869_860_233);
-  c = Math.imul(a ^ (c >>> 17), 951_274_213);
-  d = Math.imul(b ^ (d >>> 19), 2_716_044_179);
-  a ^= b ^ c ^ d;
-  return [a >>> 0, (b ^ a) >>> 0, (c ^ a) >>> 0, (d ^ a) >>> 0];
-}
-
-const hex32 = (value: number): string => (value >>> 0).toString(16).padStart(8, "0");
+/** A bijection that spreads every bit. */
 const mix = (value: number): number => {
   let x = value | 0;
   x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
@@ -36,6 +14,26 @@ const mix = (value: number): number => {
   return (x ^ (x >>> 15)) >>> 0;
 };
 
+/**
+ * Four 32-bit lanes over the UTF-16 units of `text`. Each lane's step is a bijection of the lane for a given unit, so that
+ * nothing said early is forgotten later (a hash that mixes lanes non-bijectively forgets: one did, and the oracles saw it).
+ */
+export function lanes(text: string): Lanes {
+  let a = 0x6a09e667 | 0;
+  let b = 0xbb67ae85 | 0;
+  let c = 0x3c6ef372 | 0;
+  let d = 0xa54ff53a | 0;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    a = Math.imul(((a << 5) | (a >>> 27)) ^ unit, 0x9e3779b1);
+    b = Math.imul(((b << 7) | (b >>> 25)) ^ unit, 0x85ebca77);
+    c = Math.imul(((c << 11) | (c >>> 21)) ^ unit, 0xc2b2ae3d);
+    d = Math.imul(((d << 13) | (d >>> 19)) ^ unit, 0x27d4eb2f);
+  }
+  return [mix(a ^ text.length), mix(b + a), mix(c + b), mix(d + c)];
+}
+
+const hex32 = (value: number): string => (value >>> 0).toString(16).padStart(8, "0");
 /** A digest in the shape of SHA-256: 64 hex digits, of which the second half follows from the first. */
 export function hashText(text: string): Digest {
   const [a, b, c, d] = lanes(text);

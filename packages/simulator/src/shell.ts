@@ -77,6 +77,11 @@ export class Shell {
     return this.staged.length > 0;
   }
 
+  /** The staged turn must reach the disk before it may act. */
+  get needsSync(): boolean {
+    return this.staged.some((effect) => effect.type === "persist" && !effect.lazy);
+  }
+
   get hasInput(): boolean {
     return this.own.length > 0 || this.inbox.length > 0;
   }

@@ -19,6 +19,7 @@ export function levelFailed(operation: string, directory: string, error: unknown
   if (code === "LEVEL_LOCKED") {
     return new NarsesError("DATA_DIR_LOCKED", `database ${directory} is open in another process or store: stop that one first`, { path: directory }, { cause: error });
   }
+  if (code === "LEVEL_DATABASE_NOT_OPEN") return new NarsesError("CLOSED", `database ${directory} was closed`, { path: directory }, { cause: error });
   if (code === "LEVEL_CORRUPTION") {
     return new NarsesError("DATA_CORRUPT", `database ${directory} is damaged (${text}): remove the data directory's contents and let the replica fetch the state again`, { path: directory }, { cause: error });
   }

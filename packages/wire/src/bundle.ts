@@ -63,6 +63,9 @@ function readOperations(r: Reader, { kinds, lengths }: OperationTable): Operatio
   return operations;
 }
 
+/** So that the last of `operations` ids is 2^53 − 1 at most; the sum itself would round. */
+const ridFirstMax = (operations: number): number => Number.MAX_SAFE_INTEGER - (operations - 1);
+
 /** Reads a bundle that fills all of `r`. */
 export function readBundle(r: Reader, c: Context): Bundle {
   checkSize(r, "bundle", c.parameters.bundleBytesMax);
@@ -74,7 +77,7 @@ export function readBundle(r: Reader, c: Context): Bundle {
   const ackLow = r.u64("bundle ackLow");
   if (ackLow >= ridFirst) r.fail("bundle ackLow", `${ackLow}, must be below ridFirst ${ridFirst}: no reply comes before its request`);
   const table = readOperationTable(r, c);
-  if (!Number.isSafeInteger(ridFirst + table.lengths.length - 1)) r.fail("bundle ridFirst", `${ridFirst}, the last id would exceed 2^53 − 1`);
+  if (ridFirst > ridFirstMax(table.lengths.length)) r.fail("bundle ridFirst", `${ridFirst}, the last id would exceed 2^53 − 1`);
   const operations = readOperations(r, table);
   r.take("bundle signature", SIGNATURE_BYTES);
   r.finish("bundle");
@@ -99,11 +102,10 @@ export interface BundleParts {
 }
 
 function checkParts(c: Context, { session, ridFirst, ackLow, operations }: BundleParts): void {
-  const last = ridFirst + operations.length - 1;
   const wrong = (what: string, value: number, allowed: string): RangeError => new RangeError(`${what} must be an integer ${allowed}, got ${value}`);
   if (!Number.isSafeInteger(session) || session < 0) throw wrong("session", session, "from 0 to 2^53 − 1");
   if (!Number.isSafeInteger(ridFirst) || ridFirst < 1) throw wrong("ridFirst", ridFirst, "from 1 to 2^53 − 1");
-  if (!Number.isSafeInteger(last)) throw wrong("the last request id", last, "up to 2^53 − 1");
+  if (ridFirst > ridFirstMax(operations.length)) throw wrong("ridFirst", ridFirst, "that leaves the last id at 2^53 − 1 at most");
   if (!Number.isSafeInteger(ackLow) || ackLow < 0 || ackLow >= ridFirst) throw wrong("ackLow", ackLow, `from 0 to ridFirst − 1 = ${ridFirst - 1}`);
   const { bundleOperationsMax } = c.parameters;
   if (operations.length < 1 || operations.length > bundleOperationsMax) {

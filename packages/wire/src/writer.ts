@@ -42,6 +42,7 @@ export class Writer {
     this.view = new DataView(this.buffer.buffer);
   }
 
+  /** Makes room, which may replace buffer and view: call it before touching either. */
   private advance(length: number): number {
     const start = this.position;
     const end = start + length;
@@ -56,17 +57,20 @@ export class Writer {
 
   u8(value: number): void {
     if (value >>> 0 !== value || value > 0xff) throw unrepresentable("u8", value);
-    this.view.setUint8(this.advance(1), value);
+    const at = this.advance(1);
+    this.view.setUint8(at, value);
   }
 
   u16(value: number): void {
     if (value >>> 0 !== value || value > 0xffff) throw unrepresentable("u16", value);
-    this.view.setUint16(this.advance(2), value);
+    const at = this.advance(2);
+    this.view.setUint16(at, value);
   }
 
   u32(value: number): void {
     if (value >>> 0 !== value) throw unrepresentable("u32", value);
-    this.view.setUint32(this.advance(4), value);
+    const at = this.advance(4);
+    this.view.setUint32(at, value);
   }
 
   /** A u64 of at most 2^53 − 1. */
@@ -83,7 +87,8 @@ export class Writer {
   }
 
   raw(bytes: Uint8Array): void {
-    this.buffer.set(bytes, this.advance(bytes.length));
+    const at = this.advance(bytes.length);
+    this.buffer.set(bytes, at);
   }
 
   /** Exactly `length` bytes. */

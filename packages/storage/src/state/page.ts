@@ -34,7 +34,12 @@ export interface Page {
 export function checkKey(key: string): void {
   const bytes = utf8Length(key);
   if (bytes === 0 || bytes > STATE_KEY_BYTES_MAX) throw new RangeError(`a state key has 1 to ${STATE_KEY_BYTES_MAX} UTF-8 bytes, got ${bytes}`);
-  if (/\p{Surrogate}/u.test(key)) throw new RangeError(`a state key must be well-formed Unicode, got a lone surrogate in ${JSON.stringify(key)}`);
+  checkWellFormed(key);
+}
+
+/** @throws RangeError for a lone surrogate: it has no UTF-8. */
+export function checkWellFormed(text: string): void {
+  if (/\p{Surrogate}/u.test(text)) throw new RangeError(`a state key must be well-formed Unicode, got a lone surrogate in ${JSON.stringify(text)}`);
 }
 
 const keyScratch = new Uint8Array(STATE_KEY_BYTES_MAX);
@@ -68,10 +73,10 @@ export function getValue(page: Page, key: string): Uint8Array | undefined {
 /** Bytes that setting `key` from a value of `before` bytes (undefined: absent) to `after` (undefined: absent) adds. */
 export function growth(page: Page, key: string, before: number | undefined, after: number | undefined): number {
   const entry = ENTRY_HEADER_BYTES + utf8Length(key);
-  const header = (before === undefined && page.keys.length === 0 ? PAGE_HEADER_BYTES : 0) - (after === undefined && page.keys.length === 1 ? PAGE_HEADER_BYTES : 0);
-  const was = before === undefined ? 0 : entry + before;
-  const is = after === undefined ? 0 : entry + after;
-  return is - was + (was === is ? 0 : header);
+  // The first entry brings the page's header, the last one takes it away.
+  const was = before === undefined ? 0 : entry + before + (after === undefined && page.keys.length === 1 ? PAGE_HEADER_BYTES : 0);
+  const is = after === undefined ? 0 : entry + after + (before === undefined && page.keys.length === 0 ? PAGE_HEADER_BYTES : 0);
+  return is - was;
 }
 
 /** Sets or, with undefined, removes an entry. `at` is what {@link findKey} said. */

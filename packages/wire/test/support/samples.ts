@@ -75,7 +75,7 @@ export const reply: Reply = { client: bundle(1).client, bundleDigest: bundle(1).
 export const block: Block = { header, batch, results: [results, results], certificate: commitCertificate };
 export const receipt: Receipt = { version: 1, header, outcomes: [outcome(0), outcome(2)], ...leaf, bundle: bundle(1).bytes, results, operation: 1 };
 
-const status = { view: view(4), active: false, stableSeq: seqNum(8), executedSeq: seqNum(9), slots: Uint8Array.of(7, 3, 1), viewChanges: Uint8Array.of(0b1011) };
+const status = { view: view(4), active: false, stableSeq: seqNum(8), executedSeq: seqNum(9), slots: Uint8Array.of(7, 3, 1, 0), viewChanges: Uint8Array.of(0b1011) };
 
 const peers: readonly PeerMessage[] = [
   { type: "pre-prepare", signed: prePrepare(9, batch.digest), batch },

@@ -1,0 +1,48 @@
+/** `start`: runs one replica until SIGTERM. */
+import type { Command } from "commander";
+import { hasher } from "@narses/crypto";
+import { startReplica } from "@narses/replica";
+import { pino } from "pino";
+import { createLedger } from "../../state-machine/machine.ts";
+import { EXIT, type Exit } from "../failure.ts";
+import { examples, readPassphrase } from "../options.ts";
+import type { Runner, Shell } from "../shell.ts";
+import { Option } from "commander";
+
+interface StartFlags {
+  readonly home: string;
+  readonly logLevel: string;
+  readonly logFile?: string;
+  readonly passphraseFile?: string;
+}
+
+const LEVELS = ["debug", "info", "warn", "error", "silent"];
+
+async function start(shell: Shell, _args: readonly (string | undefined)[], flags: StartFlags): Promise<Exit> {
+  const passphrase = readPassphrase(flags.passphraseFile);
+  const destination = pino.destination({ dest: flags.logFile ?? 2, sync: false, mkdir: true });
+  const logger = pino({ level: flags.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  const replica = await startReplica({ home: flags.home, app: createLedger(hasher), logger, ...(passphrase === undefined ? {} : { passphrase }) });
+  const status = replica.status();
+  shell.output.result({ ready: true, replica: status.replica, pid: process.pid }, `ready replica ${status.replica} pid ${process.pid} block ${status.head.seq}`);
+  const stopped = new Promise<void>((resolve) => {
+    if (shell.signal.aborted) resolve();
+    else shell.signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  const failure = await Promise.race([replica.ended, stopped]);
+  await replica.stop();
+  destination.flushSync();
+  if (failure instanceof Error) throw failure;
+  return EXIT.ok;
+}
+
+export function registerStart(program: Command, runner: Runner): void {
+  const command = program
+    .command("start")
+    .description("run one replica in the foreground; SIGTERM stops it cleanly, it prints one line when it is ready")
+    .requiredOption("--home <DIR>", "home directory of the replica, made by `init`")
+    .addOption(new Option("--log-level <LEVEL>", "least severe message to log").choices(LEVELS).default("info"))
+    .option("--log-file <FILE>", "append the log (JSON lines) to FILE (default: stderr)")
+    .option("--passphrase-file <FILE>", "file with the passphrase of replica.key, if it is encrypted");
+  runner.run(examples(command, ["narses-ledger start --home ./bank/replica-0", "narses-ledger start --home ./bank/replica-0 --log-file replica-0.log --log-level warn"]), start);
+}

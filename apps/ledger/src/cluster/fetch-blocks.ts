@@ -1,0 +1,44 @@
+/** Blocks from one replica, as bytes. What they claim is checked by whoever verifies them. */
+import type { Client } from "@narses/client";
+import type { Digest } from "@narses/core";
+import { hasher } from "@narses/crypto";
+import { blockHash, type Codec } from "@narses/wire";
+import { z } from "zod";
+
+/** Blocks asked for before the first answer: hides the round trip, and bounds what waits in memory. */
+const READ_AHEAD = 16;
+
+const HEAD = z.object({ seq: z.int().min(0), block: z.string().regex(/^[0-9a-f]{64}$/), stateRoot: z.string() });
+export type Head = z.infer<typeof HEAD>;
+
+/** Where a replica says it is. */
+export const fetchHead = async (client: Client, replica: number): Promise<Head> => HEAD.parse(await client.call(replica, "head"));
+
+async function blockBytes(client: Client, replica: number, seq: number): Promise<Uint8Array> {
+  const answer = await client.call(replica, "block", { seq });
+  if (!(answer instanceof Uint8Array)) throw new TypeError(`replica ${replica} answered "block" with something else than bytes`);
+  return answer;
+}
+
+/** One block, and its hash as computed here. */
+export async function fetchBlock(client: Client, replica: number, seq: number, codec: Codec): Promise<{ readonly bytes: Uint8Array; readonly hash: Digest }> {
+  const bytes = await blockBytes(client, replica, seq);
+  return { bytes, hash: blockHash(hasher, codec.decodeBlock(bytes).header) };
+}
+
+/** Blocks first … last in order, a few requests ahead of the reader. */
+export async function* fetchBlocks(client: Client, range: { readonly replica: number; readonly first: number; readonly last: number }): AsyncGenerator<Uint8Array> {
+  const { replica, first, last } = range;
+  const waiting: Promise<Uint8Array>[] = [];
+  for (let seq = first; seq <= last + READ_AHEAD; seq++) {
+    if (seq <= last) {
+      const bytes = blockBytes(client, replica, seq);
+      bytes.catch(() => undefined); // awaited in order, below; one that fails meanwhile must not end the process
+      waiting.push(bytes);
+    }
+    if (seq < first + READ_AHEAD && seq < last) continue;
+    const next = waiting.shift();
+    if (next === undefined) return;
+    yield await next;
+  }
+}

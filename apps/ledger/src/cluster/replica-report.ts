@@ -1,0 +1,57 @@
+/** What replicas say of themselves. Their word is not certified: it is for people, and compared among replicas. */
+import type { Client } from "@narses/client";
+import type { NetworkClientTransport } from "@narses/network";
+import { z } from "zod";
+
+/** The part of a replica's status that the ledger shows. */
+export interface ReplicaState {
+  readonly view: number;
+  readonly active: boolean;
+  readonly primary: number;
+  /** Last block executed. */
+  readonly seq: number;
+  readonly stableSeq: number;
+  readonly stateRoot: string;
+  readonly block: string;
+  readonly uptimeMs: number;
+  readonly halted: string | undefined;
+}
+
+export interface ReplicaReport {
+  readonly replica: number;
+  readonly status: ReplicaState | undefined;
+  /** Why there is no status. */
+  readonly problem: string | undefined;
+}
+
+const number = z.int().min(0);
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+// Not strict: a newer replica may say more.
+const SCHEMA = z.object({
+  uptimeMs: z.number(),
+  engine: z.object({ view: number, active: z.boolean(), primary: number, stableSeq: number }),
+  head: z.object({ seq: number, block: hash, stateRoot: hash }),
+  halted: z.string().nullable(),
+});
+
+/** @throws when the replica does not answer, or with something else than a status. */
+export async function replicaState(client: Client, replica: number): Promise<ReplicaState> {
+  const { engine, head, halted, uptimeMs } = SCHEMA.parse(await client.call(replica, "status"));
+  return { ...engine, ...head, uptimeMs, halted: halted ?? undefined };
+}
+
+const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Asks all replicas; those not connected yet get `stragglersMs` to come. In order of id. */
+export async function collectReports({ client, transport }: { readonly client: Client; readonly transport: NetworkClientTransport }, stragglersMs: number): Promise<readonly ReplicaReport[]> {
+  const replicas = transport.peers().map((peer) => Number(peer.replica));
+  const deadline = Date.now() + stragglersMs;
+  while (client.status().missing.length > 0 && Date.now() < deadline) await delay(50);
+  const results = await Promise.allSettled(replicas.map((replica) => replicaState(client, replica)));
+  return results.map((result, i) => {
+    const replica = replicas[i] ?? i;
+    if (result.status === "fulfilled") return { replica, status: result.value, problem: undefined };
+    const problem = transport.peers()[replica]?.problem;
+    return { replica, status: undefined, problem: problem ?? (result.reason instanceof Error ? result.reason.message : String(result.reason)) };
+  });
+}

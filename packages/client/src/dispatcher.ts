@@ -1,0 +1,192 @@
+/**
+ * Bundles in flight: sent to the believed primary, sent again to all until W replicas give the same answer.
+ *
+ * A bundle once sent is retransmitted, byte for byte the same, until its fate is known or the client is closed, even when
+ * every caller has given up: its request ids must be used up, or the session window of the replicas would have a hole.
+ */
+import { rejection, verdict, type Bundle, type Digest, type Receipt, type Rejection, type ReplicaId, type Reply } from "@narses/core";
+import { retransmitDelayMs, seededRandom } from "./backoff.ts";
+import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
+import { setBounded } from "./bounded.ts";
+import { finalRefusal, refusedForGood, type InFlight } from "./flight.ts";
+import type { Links } from "./links.ts";
+import type { Membership } from "./membership.ts";
+import type { ResolvedOptions } from "./options.ts";
+import type { Submission } from "./outbox.ts";
+import { checkReply } from "./reply.ts";
+import { settleWithResult } from "./result.ts";
+import { createTally, findQuorum, type Quorum, type VerifiedOutcomes } from "./tally.ts";
+import { clip } from "./text.ts";
+import { believedPrimary, believedView, createViewHint, reportView } from "./view-hint.ts";
+
+/** Bundles whose fate is known that are remembered, so that late replies are told from unsolicited ones. */
+export const LANDED_BUNDLES_MAX = 1_024;
+
+export interface DispatcherOptions {
+  readonly membership: Membership;
+  readonly links: Links;
+  readonly options: ResolvedOptions;
+  /** A reply was counted whose signature turned out to be bad. */
+  readonly onForged: (from: ReplicaId, reason: Rejection) => void;
+  /** The fate of a bundle is known. */
+  readonly onLanded: (bundle: Bundle) => void;
+}
+
+export class Dispatcher {
+  readonly #membership: Membership;
+  readonly #links: Links;
+  readonly #options: ResolvedOptions;
+  readonly #onForged: DispatcherOptions["onForged"];
+  readonly #onLanded: DispatcherOptions["onLanded"];
+  readonly #random: () => number;
+  readonly #inFlight = new Map<Digest, InFlight>();
+  readonly #landed = new Map<Digest, true>();
+  readonly #verified: VerifiedOutcomes = new Map();
+  readonly #blocks = createBlockRegistry();
+  readonly #viewHint;
+  #retransmissions = 0;
+
+  constructor({ membership, links, options, onForged, onLanded }: DispatcherOptions) {
+    this.#membership = membership;
+    this.#links = links;
+    this.#options = options;
+    this.#onForged = onForged;
+    this.#onLanded = onLanded;
+    this.#random = seededRandom(options.jitterSeed);
+    this.#viewHint = createViewHint(membership.quorums.n);
+  }
+
+  get view(): number {
+    return believedView(this.#viewHint, this.#membership.quorums);
+  }
+
+  get primary(): ReplicaId {
+    return believedPrimary(this.#viewHint, this.#membership.quorums);
+  }
+
+  /** In order of sending. */
+  get flights(): readonly InFlight[] {
+    return [...this.#inFlight.values()];
+  }
+
+  get size(): number {
+    return this.#inFlight.size;
+  }
+
+  get retransmissions(): number {
+    return this.#retransmissions;
+  }
+
+  /** Submission i waits for the result of operation i. */
+  send(bundle: Bundle, submissions: readonly Submission[]): void {
+    const flight: InFlight = {
+      bundle,
+      frame: this.#membership.codec.encodeClient({ type: "request", bundle }),
+      submissions,
+      tally: createTally(),
+      refusals: new Map(),
+      sentAtMs: this.#options.timers.now(),
+      broadcast: false,
+      attempt: 0,
+      timer: undefined,
+    };
+    this.#inFlight.set(bundle.digest, flight);
+    if (!this.#links.send(this.primary, flight.frame)) this.#broadcast(flight);
+    this.#arm(flight);
+  }
+
+  /** @returns why the reply was not believed; undefined when it was, or came too late to matter. @throws InvariantViolation */
+  onReply(from: ReplicaId, reply: Reply): Rejection | undefined {
+    const flight = this.#inFlight.get(reply.bundleDigest);
+    if (flight === undefined) {
+      if (!this.#landed.has(reply.bundleDigest)) return rejection("UNSOLICITED", `reply for bundle ${reply.bundleDigest}, which is not ours or long answered`);
+      reportView(this.#viewHint, from, reply.view);
+      return undefined;
+    }
+    const { tally, bundle } = flight;
+    if (tally.excluded.has(from)) return undefined;
+    const checked = checkReply(from, reply, bundle);
+    if (!checked.ok) {
+      if (verdict(checked.rejection) === "misbehaviour") tally.excluded.add(from);
+      return checked.rejection;
+    }
+    reportView(this.#viewHint, from, reply.view);
+    tally.votes.set(from, checked.value);
+    const quorum = findQuorum(tally, checked.value.claim, this.#membership, this.#verified, this.#onForged);
+    if (quorum !== undefined) this.#accept(flight, quorum);
+    return undefined;
+  }
+
+  onRefused(from: ReplicaId, bundleDigest: Digest, code: string, detail: string): void {
+    const flight = this.#inFlight.get(bundleDigest);
+    if (flight === undefined) return;
+    flight.refusals.set(from, { code: clip(code), detail: clip(detail) });
+    const final = finalRefusal(flight, this.#membership.quorums.weak);
+    if (final === undefined) return;
+    this.#land(flight);
+    const reason = refusedForGood(flight, final);
+    for (const { pending } of flight.submissions) pending.reject(reason);
+  }
+
+  onConnected(replica: ReplicaId): void {
+    for (const flight of this.#inFlight.values()) {
+      if (flight.broadcast || replica === this.primary) this.#links.send(replica, flight.frame);
+    }
+  }
+
+  /** Without its primary a bundle may be lost: every other replica gets it at once, to relay it and to watch over it. */
+  onDisconnected(replica: ReplicaId): void {
+    if (replica !== this.primary) return;
+    for (const flight of this.#inFlight.values()) this.#retransmit(flight);
+  }
+
+  close(reason: Error): void {
+    for (const flight of this.#inFlight.values()) {
+      this.#options.timers.clear(flight.timer);
+      for (const { pending } of flight.submissions) pending.reject(reason);
+    }
+    this.#inFlight.clear();
+  }
+
+  #broadcast(flight: InFlight): void {
+    flight.broadcast = true;
+    this.#links.sendToAll(flight.frame);
+  }
+
+  #retransmit(flight: InFlight): void {
+    this.#retransmissions++;
+    this.#broadcast(flight);
+    this.#arm(flight);
+  }
+
+  #arm(flight: InFlight): void {
+    const { timers, timeouts } = this.#options;
+    if (flight.timer !== undefined) timers.clear(flight.timer);
+    const delayMs = retransmitDelayMs(flight.attempt, { firstMs: timeouts.retransmitMs, maxMs: timeouts.retransmitMaxMs }, this.#random);
+    flight.timer = timers.set(delayMs, () => {
+      flight.attempt++;
+      this.#retransmit(flight);
+    });
+  }
+
+  #accept(flight: InFlight, { accepted, outcomes }: Quorum): void {
+    const { reply } = accepted;
+    const { header, leafIndex, leafCount, path, results } = reply;
+    const block = reply.outcome.body.block;
+    recordCertifiedBlock(this.#blocks, header, block);
+    this.#land(flight);
+    flight.submissions.forEach(({ pending }, operation) => {
+      const bytes = results[operation];
+      if (bytes === undefined) return; // never: checkReply wants one result for each operation
+      const receipt: Receipt = { version: 1, header, outcomes, leafIndex, leafCount, path, bundle: flight.bundle.bytes, results, operation };
+      settleWithResult(pending, { bytes, header, block, receipt });
+    });
+  }
+
+  #land({ bundle, timer }: InFlight): void {
+    this.#options.timers.clear(timer);
+    this.#inFlight.delete(bundle.digest);
+    setBounded(this.#landed, bundle.digest, true, LANDED_BUNDLES_MAX);
+    this.#onLanded(bundle);
+  }
+}

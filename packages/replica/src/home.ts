@@ -1,0 +1,80 @@
+/** A replica's home directory: replica.json, and what it points to. */
+import { join, resolve } from "node:path";
+import { NarsesError, replicaId, type ClusterConfig, type ReplicaId, type SigningKey } from "@narses/core";
+import { deriveReplicaSeeds, loadKeyFile, signingKeyFromSeed } from "@narses/crypto";
+import { z } from "zod";
+import { loadCluster, readJson, shapeError } from "./cluster-file.ts";
+
+/** `replica.json` is read up to this size. */
+export const REPLICA_FILE_BYTES_MAX: number = 1 << 20;
+
+const schema = z.strictObject({
+  /** Id of this replica in the cluster file. */
+  replica: z.int().min(0).max(255),
+  /** Paths are relative to the home directory. */
+  cluster: z.string().min(1).default("cluster.json"),
+  key: z.string().min(1).default("replica.key"),
+  data: z.string().min(1).default("data"),
+  /** Multiaddrs to listen on; by default the replica's addresses of the cluster file. */
+  listen: z.array(z.string().min(1)).min(1).optional(),
+  /** Whether the control call `app-query` is answered: it shows the application's state to whoever can connect. */
+  localQueries: z.boolean().default(true),
+});
+
+export interface ReplicaHome {
+  readonly home: string;
+  readonly self: ReplicaId;
+  readonly cluster: ClusterConfig;
+  readonly signingKey: SigningKey;
+  /** Seed of the libp2p identity. */
+  readonly networkSeed: Uint8Array;
+  readonly dataDirectory: string;
+  readonly listen: readonly string[];
+  readonly localQueries: boolean;
+}
+
+/**
+ * Reads a home directory.
+ * @throws NarsesError CONFIG_INVALID naming file and field, KEY_INVALID, KEY_PASSPHRASE.
+ */
+export async function loadHome(home: string, passphrase?: string): Promise<ReplicaHome> {
+  const path = join(home, "replica.json");
+  const parsed = schema.safeParse(await readJson(path, REPLICA_FILE_BYTES_MAX));
+  if (!parsed.success) throw shapeError(path, parsed.error);
+  const file = parsed.data;
+  const clusterPath = resolve(home, file.cluster);
+  const cluster = await loadCluster(clusterPath);
+  const info = cluster.replicas[file.replica];
+  if (info === undefined) {
+    throw new NarsesError("CONFIG_INVALID", `${path}: replica: is ${file.replica}, ${clusterPath} lists replicas 0 to ${cluster.replicas.length - 1}`, { source: path, field: "replica" });
+  }
+  const self = replicaId(file.replica);
+  const keys = loadReplicaKey({ path: resolve(home, file.key), passphrase, self, cluster });
+  return { home, self, cluster, ...keys, dataDirectory: resolve(home, file.data), listen: file.listen ?? info.addresses, localQueries: file.localQueries };
+}
+
+interface KeyRequest {
+  readonly path: string;
+  readonly passphrase: string | undefined;
+  readonly self: ReplicaId;
+  readonly cluster: ClusterConfig;
+}
+
+function loadReplicaKey({ path, passphrase, self, cluster }: KeyRequest): Pick<ReplicaHome, "signingKey" | "networkSeed"> {
+  const key = loadKeyFile(path, passphrase === undefined ? {} : { passphrase });
+  if (key.kind !== "replica") {
+    throw new NarsesError("KEY_INVALID", `key file ${path} holds a ${key.kind}'s key, a replica's is needed: check "key" in replica.json`, { path });
+  }
+  const expected = cluster.replicas[self];
+  if (key.publicKey !== expected?.publicKey || key.networkKey !== expected.networkKey) {
+    const owner = cluster.replicas.find(({ publicKey }) => publicKey === key.publicKey);
+    const whose = owner === undefined ? "which is not in the cluster file" : owner.id === self ? "but another network key" : `which is replica ${owner.id}'s`;
+    throw new NarsesError(
+      "KEY_INVALID",
+      `key file ${path} has public key ${key.publicKey}, ${whose}; replica ${self} has public key ${String(expected?.publicKey)}: check "replica" and "key" in replica.json`,
+      { path, replica: self, found: key.publicKey, expected: expected?.publicKey },
+    );
+  }
+  const { signing, network } = deriveReplicaSeeds(key.seed);
+  return { signingKey: signingKeyFromSeed(signing), networkSeed: network };
+}

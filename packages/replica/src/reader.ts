@@ -1,0 +1,130 @@
+/**
+ * From bytes to facts: decodes what came, has it verified or admitted, and hands the engine what is left. Whatever the
+ * bytes are, the worst outcome is a rejection: counted, logged at a bounded rate, and held against the sender if proven.
+ */
+import {
+  rejection, verdict,
+  type Bundle, type ClientConnection, type Input, type Logger, type PeerMessage, type Rejection, type ReplicaId,
+} from "@narses/core";
+import type { Codec, Decoded } from "@narses/wire";
+import type { AdmissionControl } from "./admission.ts";
+import type { ClientConnections } from "./client-connections.ts";
+import type { Control } from "./control.ts";
+import { count, type Counters } from "./counters.ts";
+import type { Item } from "./inbox.ts";
+import { describeError, type LogLimiter } from "./log.ts";
+import type { Replies } from "./replies.ts";
+import type { Verifier } from "./verify.ts";
+
+export interface ReaderOptions {
+  readonly codec: Pick<Codec, "decodePeer" | "decodeClient">;
+  readonly verifier: Verifier;
+  readonly admission: AdmissionControl;
+  readonly replies: Pick<Replies, "resend" | "refuse">;
+  readonly control: Control;
+  readonly connections: ClientConnections;
+  readonly counters: Counters;
+  readonly logger: Logger;
+  readonly limiter: LogLimiter;
+}
+
+export type Read = (item: Item) => readonly Input[];
+
+export function createReader(options: ReaderOptions): Read {
+  return (item) => {
+    switch (item.type) {
+      case "input":
+        return [item.input];
+      case "peer":
+        return readPeer(options, item.from, item.frame);
+      case "client":
+        return readClient(options, item.connection, item.frame);
+    }
+  };
+}
+
+/** The decoder promises not to throw; if it does all the same, these bytes must not bring the replica down. */
+function guarded<T>({ logger, limiter }: ReaderOptions, what: string, decode: () => Decoded<T>): Decoded<T> {
+  try {
+    return decode();
+  } catch (error) {
+    limiter.line(`decoder ${what}`, (leftOut) => logger.error({ leftOut, error: describeError(error) }, `the decoder failed on a frame of a ${what}`));
+    return { ok: false, rejection: rejection("FRAME_MALFORMED", "the decoder failed on it") };
+  }
+}
+
+// ── peers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function readPeer(options: ReaderOptions, from: ReplicaId, frame: Uint8Array): readonly Input[] {
+  const { codec, counters, verifier, admission } = options;
+  counters.bytesReceived += frame.length;
+  const decoded = guarded(options, "replica", () => codec.decodePeer(frame));
+  if (!decoded.ok) return rejectPeer(options, { from, what: "frame", problem: decoded.rejection, guilty: verdict(decoded.rejection) === "misbehaviour" ? [from] : [] });
+  const message = decoded.value;
+  count(counters.received, message.type);
+  const unwanted = message.type === "forward" ? admission.relayed(message.bundle) : undefined;
+  if (unwanted !== undefined) return rejectPeer(options, { from, what: message.type, problem: unwanted, guilty: [] });
+  const judgement = verifier.message(from, message);
+  if (!judgement.ok) return rejectPeer(options, { from, what: message.type, problem: judgement.rejection, guilty: judgement.guilty });
+  if (message.type === "forward") admission.admit(message.bundle);
+  return [{ type: "message", from, message: judgement.message }];
+}
+
+interface PeerRejection {
+  readonly from: ReplicaId;
+  readonly what: PeerMessage["type"] | "frame";
+  readonly problem: Rejection;
+  readonly guilty: readonly ReplicaId[];
+}
+
+function rejectPeer({ counters, limiter, logger }: ReaderOptions, { from, what, problem, guilty }: PeerRejection): readonly Input[] {
+  count(counters.rejected, problem.code);
+  limiter.line(`peer ${problem.code}`, (leftOut) => {
+    const fields = { from, code: problem.code, leftOut };
+    const text = `rejected ${what} from replica ${from}: ${problem.detail}`;
+    if (guilty.length > 0) logger.warn(fields, text);
+    else logger.debug(fields, text);
+  });
+  return guilty.map((replica) => ({ type: "misbehaviour", replica, rejection: problem }));
+}
+
+// ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function readClient(options: ReaderOptions, connection: ClientConnection, frame: Uint8Array): readonly Input[] {
+  const { codec, connections, control, counters, limiter, logger } = options;
+  counters.bytesReceived += frame.length;
+  if (connections.isMuted(connection)) {
+    count(counters.rejected, "RATE_LIMITED");
+    return [];
+  }
+  const decoded = guarded(options, "client", () => codec.decodeClient(frame));
+  if (!decoded.ok) {
+    count(counters.rejected, decoded.rejection.code);
+    connections.offence(connection);
+    limiter.line(`client ${decoded.rejection.code}`, (leftOut) =>
+      logger.info({ connection: connection.label, code: decoded.rejection.code, leftOut }, `rejected a frame of client connection ${connection.label}: ${decoded.rejection.detail}`));
+    return [];
+  }
+  if (decoded.value.type === "request") return request(options, connection, decoded.value.bundle);
+  control.call(connection, decoded.value);
+  return [];
+}
+
+function request({ admission, replies, limiter, logger }: ReaderOptions, connection: ClientConnection, bundle: Bundle): readonly Input[] {
+  const admitted = admission.request(connection, bundle);
+  switch (admitted.type) {
+    case "order":
+      return [{ type: "request", bundle: admitted.bundle }];
+    case "waiting":
+      return [];
+    case "reply":
+      replies.resend(connection, bundle, admitted.record);
+      return [];
+    case "refused": {
+      const { code, detail } = admitted;
+      limiter.line(`refused ${code}`, (leftOut) => logger.debug({ client: bundle.client, code, leftOut }, `refused a bundle of client ${bundle.client}: ${detail}`));
+      replies.refuse(connection, bundle.digest, code, detail);
+      return [];
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/** A client: keeps a few bundles outstanding, sends to the primary it believes in, then to all, until W answers match. */
+import type { Bundle, Operation, ReplicaId } from "@narses/core";
+import { requestId } from "@narses/core";
+import type { Answer } from "./app.ts";
+import type { ClientKey, Toolkit } from "./keyring.ts";
+import type { Random } from "./random.ts";
+import type { SignedAnswer } from "./shell.ts";
+
+export interface ClientWorld {
+  readonly toolkit: Toolkit;
+  sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void;
+  onSubmitted(client: SimClient, bundle: Bundle): void;
+  onAccepted(client: SimClient, bundle: Bundle, answer: Answer): void;
+}
+
+export interface ClientOptions {
+  readonly index: number;
+  readonly key: ClientKey;
+  readonly n: number;
+  /** W: matching answers that are proof. */
+  readonly weak: number;
+  readonly operationsMax: number;
+  /** Two different bundles under the same request ids, to different replicas, now and then. */
+  readonly equivocates: boolean;
+}
+
+interface Outstanding {
+  readonly bundle: Bundle;
+  /** Replicas by the answer they gave. */
+  readonly answers: Map<string, Set<ReplicaId>>;
+}
+
+export class SimClient {
+  readonly options: ClientOptions;
+  accepted = 0;
+  private readonly world: ClientWorld;
+  private readonly random: Random;
+  private readonly outstanding = new Map<string, Outstanding>();
+  private nextRid = 1;
+  private believedView = 0;
+
+  constructor(options: ClientOptions, world: ClientWorld, random: Random) {
+    this.options = options;
+    this.world = world;
+    this.random = random;
+  }
+
+  get waitingCount(): number {
+    return this.outstanding.size;
+  }
+
+  get waitingFor(): readonly string[] {
+    return [...this.outstanding.keys()].map((digest) => digest.slice(0, 6));
+  }
+
+  /** Submits a new bundle. */
+  submit(): void {
+    const count = this.random.int(1, this.options.operationsMax);
+    const rid = this.nextRid;
+    this.nextRid += count;
+    const bundle = this.make(rid, count, 0);
+    this.outstanding.set(bundle.digest, { bundle, answers: new Map() });
+    this.world.onSubmitted(this, bundle);
+    if (this.random.chance(0.2)) this.sendToAll(bundle);
+    else this.world.sendBundle(this, (this.believedView % this.options.n) as ReplicaId, bundle);
+    if (!this.options.equivocates || !this.random.chance(0.3)) return;
+    const other = this.make(rid, count, 1);
+    this.world.onSubmitted(this, other);
+    this.world.sendBundle(this, this.random.int(0, this.options.n - 1) as ReplicaId, other);
+  }
+
+  /** Sends everything outstanding to every replica again. */
+  retransmit(): void {
+    for (const { bundle } of this.outstanding.values()) this.sendToAll(bundle);
+  }
+
+  onAnswer(from: ReplicaId, { answer, outcome, view }: SignedAnswer): void {
+    const entry = this.outstanding.get(answer.bundle);
+    if (entry === undefined || outcome.body.sender !== from || !this.world.toolkit.verifySigned(outcome)) return;
+    if (outcome.body.block !== answer.block || outcome.body.seq !== answer.seq) return;
+    const key = `${answer.seq} ${answer.block} ${answer.result}`;
+    let senders = entry.answers.get(key);
+    if (senders === undefined) entry.answers.set(key, (senders = new Set()));
+    senders.add(from);
+    if (senders.size < this.options.weak) return;
+    this.outstanding.delete(answer.bundle);
+    this.accepted++;
+    this.believedView = view <= Number.MAX_SAFE_INTEGER ? view : 0;
+    this.world.onAccepted(this, entry.bundle, answer);
+  }
+
+  private sendToAll(bundle: Bundle): void {
+    for (let id = 0; id < this.options.n; id++) this.world.sendBundle(this, id as ReplicaId, bundle);
+  }
+
+  private make(rid: number, count: number, variant: number): Bundle {
+    const operations = Array.from({ length: count }, (_, i): Operation => ({ kind: "apply", payload: Uint8Array.of(this.options.index & 255, variant, i & 255) }));
+    return this.options.key.makeBundle({ ridFirst: requestId(rid), ackLow: 0, operations });
+  }
+}

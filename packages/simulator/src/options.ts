@@ -1,0 +1,118 @@
+/** What a run is made of. Everything not given is drawn from the seed. */
+import { faultsTolerated, type Parameters, quorums, type Quorums } from "@narses/core";
+import { POLICY_NAMES, type PolicyName } from "./adversaries/index.ts";
+import { Random } from "./random.ts";
+
+export const FAULT_KINDS = ["none", "crash", "network", "byzantine", "all"] as const;
+/** `all` is crash, network and byzantine together. */
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+export interface SimOptions {
+  readonly seed: number | string;
+  /** Replicas, 1 … 13. */
+  readonly n?: number;
+  readonly f?: number;
+  readonly faults?: FaultKind;
+  /** Byzantine replicas: f unless given. More than f is a negative control: safety may break. */
+  readonly byzantine?: number;
+  /** Policies the Byzantine replicas draw from, or "twins". */
+  readonly policies?: readonly (PolicyName | "twins")[];
+  /** Virtual time under faults, before everything heals. */
+  readonly chaosMs?: number;
+  readonly clients?: number;
+  readonly mergeVotes?: boolean;
+  readonly parameters?: Partial<Parameters>;
+  /** Lines of trace to keep, the last ones. */
+  readonly traceLines?: number;
+  /** Judge progress after healing. */
+  readonly liveness?: boolean;
+}
+
+/** Options with every choice made. */
+export interface RunPlan {
+  readonly seed: string;
+  readonly quorums: Quorums;
+  readonly faults: FaultKind;
+  readonly byzantine: number;
+  readonly policies: readonly (PolicyName | "twins")[];
+  readonly chaosMs: number;
+  readonly clients: number;
+  readonly equivocatingClients: number;
+  readonly mergeVotes: boolean;
+  readonly parameters: Parameters;
+  readonly traceLines: number;
+  readonly liveness: boolean;
+  /** Mean pause between two bundles of a client. */
+  readonly thinkMeanMs: number;
+  readonly operationsMax: number;
+  readonly syncMeanUs: number;
+  readonly clockSkewMaxMs: number;
+}
+
+const N_MAX = 13;
+
+/** @throws RangeError when n or f are out of range. */
+export function planRun(options: SimOptions): RunPlan {
+  const seed = String(options.seed);
+  const random = new Random(`seed ${seed}`).split("options");
+  const n = options.n ?? random.pick([1, 2, 3, 4, 4, 4, 4, 5, 6, 7, 7]);
+  if (!Number.isSafeInteger(n) || n < 1 || n > N_MAX) throw new RangeError(`n must be an integer from 1 to ${N_MAX}, got ${n}`);
+  const f = options.f ?? faultsTolerated(n);
+  const faults = options.faults ?? random.pick(FAULT_KINDS);
+  const hostile = faults === "byzantine" || faults === "all";
+  const byzantine = options.byzantine ?? (hostile ? f : 0);
+  if (!Number.isSafeInteger(byzantine) || byzantine < 0 || byzantine > n) throw new RangeError(`byzantine must be an integer from 0 to n = ${n}, got ${byzantine}`);
+  return {
+    seed, quorums: quorums(n, f), faults, byzantine,
+    policies: options.policies ?? [...POLICY_NAMES, "twins"],
+    chaosMs: options.chaosMs ?? random.int(1_000, 3_000),
+    clients: options.clients ?? random.int(1, 3),
+    equivocatingClients: hostile && random.chance(0.3) ? 1 : 0,
+    mergeVotes: options.mergeVotes ?? random.chance(0.7),
+    parameters: { ...drawParameters(random.split("parameters")), ...options.parameters },
+    traceLines: options.traceLines ?? 0,
+    liveness: options.liveness ?? byzantine <= f,
+    thinkMeanMs: random.int(20, 120),
+    operationsMax: random.int(1, 4),
+    syncMeanUs: random.pick([20, 100, 1_000]),
+    clockSkewMaxMs: random.pick([0, 10, 1_000, 50_000]),
+  };
+}
+
+function drawParameters(random: Random): Parameters {
+  const checkpointInterval = random.int(1, 10);
+  const logWindow = checkpointInterval * random.int(2, 4);
+  const requestTimeoutTicks = random.int(20, 50);
+  return {
+    checkpointInterval, logWindow,
+    pipelineDepth: random.int(1, Math.max(1, Math.floor(logWindow / 2))),
+    batchBytesMax: 1 << 16, batchOperationsMax: random.pick([4, 16, 2_000]), batchDelayTicks: random.pick([0, 0, 1, 3]),
+    bundleBytesMax: 1 << 12, bundleOperationsMax: 4, pendingBundlesMax: 256, sessionWindow: 4_096,
+    requestTimeoutTicks,
+    disconnectTimeoutTicks: random.int(5, Math.min(15, requestTimeoutTicks)),
+    viewChangeTimeoutTicks: random.int(15, 40),
+    backoffExponentMax: random.int(2, 4),
+    statusIntervalTicks: random.int(3, 10),
+  };
+}
+
+/**
+ * How long the cluster may take, once all is healed, to answer every bundle and to converge: twice f+2 views at the
+ * longest timeouts (a request timer, then a new-view timer, each), and the time to fetch what was missed.
+ */
+export function livenessBudgetMs({ parameters: p, quorums: { f } }: RunPlan): number {
+  const viewMs = (p.requestTimeoutTicks + p.viewChangeTimeoutTicks) * 10 * 2 ** p.backoffExponentMax;
+  const catchUpMs = 100 * p.statusIntervalTicks * 10;
+  return 2 * (f + 2) * viewMs + catchUpMs;
+}
+
+/** One line per choice. */
+export function describePlan(plan: RunPlan): readonly string[] {
+  const { quorums: { n, f }, parameters: p } = plan;
+  return [
+    `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine, ${plan.clients} clients (+${plan.equivocatingClients} Byzantine), chaos ${plan.chaosMs} ms`,
+    `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, `
+      + `backoff ≤ 2^${p.backoffExponentMax}, status every ${p.statusIntervalTicks} ticks, votes ${plan.mergeVotes ? "merged" : "one per frame"}`,
+    `think ${plan.thinkMeanMs} ms, sync ${plan.syncMeanUs} µs, clock skew up to ${plan.clockSkewMaxMs} ms, progress due within ${livenessBudgetMs(plan)} ms of healing`,
+  ];
+}

@@ -1,0 +1,173 @@
+/** One run: draw a plan, break things for a while, heal, then wait for everything promised. */
+import { replicaId } from "@narses/core";
+import { POLICIES } from "./adversaries/index.ts";
+import { Conspiracy } from "./adversaries/conspiracy.ts";
+import { Nemesis } from "./nemesis.ts";
+import { livenessBudgetMs, planRun, type RunPlan, type SimOptions } from "./options.ts";
+import type { Random } from "./random.ts";
+import { type FailureKind, Violation } from "./violation.ts";
+import { type Counters, World } from "./world.ts";
+
+export interface SimResult {
+  readonly outcome: "ok" | FailureKind;
+  /** The oracle that fired, and what it said. */
+  readonly oracle: string | undefined;
+  readonly detail: string | undefined;
+  readonly plan: RunPlan;
+  /** Byzantine replicas and what they do. */
+  readonly cast: readonly string[];
+  readonly events: number;
+  readonly virtualMs: number;
+  /** Virtual time from healing to convergence. */
+  readonly recoveryMs: number | undefined;
+  readonly accepted: number;
+  readonly counters: Readonly<Counters>;
+  readonly traceHash: string;
+  readonly trace: readonly string[];
+  /** The stack of an exception. */
+  readonly stack: string | undefined;
+}
+
+/** A run that goes on and on is a failure, not a hang. */
+const EVENTS_MAX = 5_000_000;
+/** Bundles each client submits after healing: progress must be new. */
+const PROBES = 2;
+
+/** Runs one seed. Never throws for what happens inside the cluster; @throws RangeError for options out of range. */
+export function simulate(options: SimOptions): SimResult {
+  const plan = planRun(options);
+  const world = new World(plan);
+  const cast = assemble(world);
+  let failure: Violation | undefined;
+  let recoveryMs: number | undefined;
+  try {
+    recoveryMs = run(world);
+  } catch (error) {
+    failure = error instanceof Violation ? error : new Violation("crash", "simulator", error instanceof Error ? error.message : String(error), { cause: error });
+    world.note(undefined, `# ${failure.kind} (${failure.oracle}): ${failure.message}`);
+  }
+  const cause = failure?.cause;
+  return {
+    outcome: failure?.kind ?? "ok", oracle: failure?.oracle, detail: failure?.message, plan, cast,
+    events: world.scheduler.events, virtualMs: world.scheduler.now / 1000, recoveryMs,
+    accepted: world.clients.reduce((sum, client) => sum + client.accepted, 0), counters: world.counters,
+    traceHash: world.trace.hash, trace: world.trace.lines, stack: cause instanceof Error ? cause.stack : undefined,
+  };
+}
+
+/** Makes nodes, adversaries and clients. Returns who is Byzantine, and how. */
+function assemble(world: World): readonly string[] {
+  const { plan } = world;
+  const { n } = plan.quorums;
+  const random = world.random.split("cast");
+  const ids = Array.from({ length: n }, (_, id) => replicaId(id));
+  const villains = new Set(random.shuffle(ids).slice(0, plan.byzantine));
+  const conspiracy = new Conspiracy(random, ids.filter((id) => !villains.has(id)));
+  const cast: string[] = [];
+  for (const id of ids) {
+    if (!villains.has(id)) {
+      world.addNode(id, "", false);
+      continue;
+    }
+    const roles = drawRoles(plan, random);
+    cast.push(`r${id}: ${roles.join(", ")}`);
+    const twins = roles.includes("twins") ? ["a", "b"] : [""];
+    for (const suffix of twins) {
+      const node = world.addNode(id, suffix, true);
+      for (const role of roles) if (role !== "twins") node.policies.push(POLICIES[role](world.powersOf(node, conspiracy, `${node.name} ${role}`)));
+    }
+  }
+  for (let i = 0; i < plan.clients + plan.equivocatingClients; i++) world.addClient(i >= plan.clients);
+  return cast;
+}
+
+function drawRoles(plan: RunPlan, random: Random): readonly RunPlan["policies"][number][] {
+  const first = random.pick(plan.policies);
+  const second = random.pick(plan.policies);
+  return first === second || random.chance(0.6) ? [first] : [first, second];
+}
+
+/** @returns virtual milliseconds from healing to convergence; undefined when progress is not judged. */
+function run(world: World): number | undefined {
+  const { plan, scheduler } = world;
+  const chaosUs = plan.chaosMs * 1000;
+  const hostileNetwork = plan.faults === "network" || plan.faults === "all";
+  const nemesis = new Nemesis(world, {
+    crashes: plan.faults === "crash" || plan.faults === "all", network: hostileNetwork, reordering: plan.faults === "byzantine", untilUs: chaosUs,
+  });
+  for (const node of world.nodes) scheduler.after(world.random.split(`boot ${node.name}`).int(0, 20_000), () => node.start());
+  nemesis.start();
+  const load = { over: false };
+  for (const client of world.clients) keepSubmitting(world, client.options.index, load);
+  while (scheduler.now < chaosUs && scheduler.next(chaosUs)) checkEvents(world);
+  scheduler.now = Math.max(scheduler.now, chaosUs);
+  nemesis.heal();
+  if (!plan.liveness) return undefined;
+  for (const client of world.clients) for (let i = 0; i < PROBES; i++) scheduler.after(i * 50_000, () => client.submit());
+  scheduler.after(PROBES * 50_000, () => {
+    load.over = true;
+  });
+  return settle(world, chaosUs, load);
+}
+
+function keepSubmitting(world: World, index: number, load: { over: boolean }): void {
+  const client = world.clients[index];
+  if (client === undefined) return;
+  const random = world.random.split(`load ${index}`);
+  const meanUs = world.plan.thinkMeanMs * 1000;
+  const retryUs = random.int(100_000, 400_000);
+  const submit = (): void => {
+    world.scheduler.after(random.exponential(meanUs), () => {
+      if (world.scheduler.now >= world.plan.chaosMs * 1000) return;
+      if (client.waitingCount < OUTSTANDING_MAX) client.submit();
+      submit();
+    });
+  };
+  const retry = (): void => {
+    world.scheduler.after(retryUs, () => {
+      client.retransmit();
+      if (!load.over || client.waitingCount > 0) retry();
+    });
+  };
+  submit();
+  retry();
+}
+
+/** Bundles a client has outstanding, at most. */
+const OUTSTANDING_MAX = 8;
+
+/** Runs on until every bundle of a correct client is answered and all correct replicas hold the same state. */
+function settle(world: World, healedUs: number, load: { readonly over: boolean }): number {
+  const { scheduler, plan } = world;
+  const deadline = healedUs + livenessBudgetMs(plan) * 1000;
+  for (;;) {
+    if (load.over && unsettled(world).length === 0) return (scheduler.now - healedUs) / 1000;
+    // A batch of events between two looks: looking costs more than an event.
+    for (let i = 0; i < 50; i++) {
+      if (!scheduler.next(deadline)) {
+        throw new Violation("liveness", "liveness", `${livenessBudgetMs(plan)} ms after healing: ${unsettled(world).join("; ")}`);
+      }
+    }
+    checkEvents(world);
+  }
+}
+
+/** What is still owed, in words. */
+function unsettled(world: World): readonly string[] {
+  const owed: string[] = [];
+  for (const client of world.clients) {
+    if (!client.options.equivocates && client.waitingCount > 0) owed.push(`client ${client.options.index} waits for ${client.waitingFor.join(", ")}`);
+  }
+  const heads = new Set(world.correct.map((node) => node.shell?.stateNow.head));
+  if (heads.size > 1) owed.push(`correct replicas stand at ${world.correct.map((node) => `${node.name} n${node.shell?.stateNow.seq}`).join(", ")}`);
+  if (owed.length === 0) return owed;
+  for (const node of world.correct) {
+    const status = node.shell?.status();
+    if (status !== undefined) owed.push(`${node.name}: v${status.view}${status.active ? "" : " inactive"} h${status.stableSeq} n${status.executedSeq} waits for ${status.waitingFor.join(", ") || "nothing"}`);
+  }
+  return owed;
+}
+
+function checkEvents(world: World): void {
+  if (world.scheduler.events > EVENTS_MAX) throw new Violation("liveness", "liveness", `${EVENTS_MAX} events and no end`);
+}

@@ -1,0 +1,159 @@
+/**
+ * Blocks in LevelDB, for ever, under their slot (u64, big-endian). Every write is a synced batch: LevelDB keeps no promise
+ * about an unsynced write once it has switched its log file. Batches go out by themselves when enough is waiting, so that
+ * `sync` finds little left to do.
+ */
+import { NarsesError, seqNum, type Block, type BlockStore, type SeqNum } from "@narses/core";
+import { getU64, putU64 } from "../bytes.ts";
+import { attempt, syncParent } from "../files/file-system.ts";
+import { nodeFileSystem } from "../files/node-file-system.ts";
+import { levelFailed, openLevel, type Level } from "../level.ts";
+import { blockCorrupt, checkNext, packBlock, unpackBlock, type BlockCodec } from "./block-value.ts";
+
+/** A batch is begun when this much waits. */
+const BATCH_BYTES = 1 << 20;
+/** Put and not yet durable, at most: beyond it the disk is too slow for this replica (OVERLOADED). */
+export const BLOCKS_WAITING_BYTES_MAX: number = 512 << 20;
+const WRITE_BUFFER_BYTES = 8 << 20;
+
+export interface BlockStoreOptions {
+  /** Made when missing. Nothing but these blocks may be in it. */
+  readonly directory: string;
+  readonly codec: BlockCodec;
+}
+
+function keyOf(seq: SeqNum): Uint8Array {
+  const key = new Uint8Array(8);
+  putU64(key, 0, seq);
+  return key;
+}
+
+class LevelBlocks implements BlockStore {
+  readonly #db: Level;
+  readonly #directory: string;
+  readonly #codec: BlockCodec;
+  #head: SeqNum | undefined;
+  /** Put and not yet in a batch; and the batch under way. Both are readable. */
+  #waiting: Map<SeqNum, Uint8Array> = new Map();
+  #writing: ReadonlyMap<SeqNum, Uint8Array> = new Map();
+  #waitingBytes = 0;
+  #writingBytes = 0;
+  /** The batch under way; there is at most one. */
+  #batch: Promise<void> | undefined;
+  #failed: NarsesError | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(db: Level, options: BlockStoreOptions, head: SeqNum | undefined) {
+    this.#db = db;
+    this.#directory = options.directory;
+    this.#codec = options.codec;
+    this.#head = head;
+  }
+
+  get head(): SeqNum | undefined {
+    return this.#head;
+  }
+
+  put(block: Block): void {
+    this.#check();
+    const { seq } = block.header;
+    checkNext(seq, this.#head);
+    const value = packBlock(this.#codec, block);
+    const bytes = this.#waitingBytes + this.#writingBytes + value.length;
+    if (bytes > BLOCKS_WAITING_BYTES_MAX) {
+      throw new NarsesError("OVERLOADED", `${bytes} bytes of blocks wait for the disk of ${this.#directory}: execute no further until they are durable`, { path: this.#directory });
+    }
+    this.#waitingBytes += value.length - (this.#waiting.get(seq)?.length ?? 0);
+    this.#waiting.set(seq, value);
+    if (this.#head === undefined || seq > this.#head) this.#head = seq;
+    // The failure is kept and thrown by the next call.
+    if (this.#waitingBytes >= BATCH_BYTES) this.#write().catch(() => undefined);
+  }
+
+  async get(seq: SeqNum): Promise<Block | undefined> {
+    if (this.#head === undefined || seq > this.#head) return undefined;
+    const value = this.#waiting.get(seq) ?? this.#writing.get(seq) ?? (await this.#read(seq));
+    if (value === undefined) throw blockCorrupt(this.#directory, seq, `is missing although the head is ${this.#head}`);
+    return unpackBlock(this.#codec, seq, value, this.#directory);
+  }
+
+  async sync(): Promise<void> {
+    this.#check();
+    await this.#drain();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#finish();
+    return this.#closing;
+  }
+
+  async #finish(): Promise<void> {
+    try {
+      if (this.#failed === undefined) await this.#drain();
+    } finally {
+      await this.#db.close();
+    }
+  }
+
+  /** Waits for the batch under way, and for the one that holds what was put after that was begun. */
+  async #drain(): Promise<void> {
+    await this.#batch;
+    await (this.#waiting.size > 0 ? this.#write() : this.#batch);
+  }
+
+  #write(): Promise<void> {
+    this.#batch ??= this.#writeBatch().finally(() => {
+      this.#batch = undefined;
+    });
+    return this.#batch;
+  }
+
+  async #writeBatch(): Promise<void> {
+    if (this.#failed !== undefined) throw this.#failed;
+    this.#writing = this.#waiting;
+    this.#writingBytes = this.#waitingBytes;
+    this.#waiting = new Map();
+    this.#waitingBytes = 0;
+    try {
+      await this.#db.batch([...this.#writing].map(([seq, value]) => ({ type: "put" as const, key: keyOf(seq), value })), { sync: true });
+    } catch (error) {
+      this.#failed = levelFailed("writing blocks", this.#directory, error);
+      throw this.#failed;
+    }
+    this.#writing = new Map();
+    this.#writingBytes = 0;
+  }
+
+  async #read(seq: SeqNum): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#db.get(keyOf(seq));
+    } catch (error) {
+      throw levelFailed("reading blocks", this.#directory, error);
+    }
+  }
+
+  #check(): void {
+    if (this.#failed !== undefined) throw this.#failed;
+    if (this.#closing !== undefined) throw new NarsesError("CLOSED", `block store ${this.#directory} was closed`, { path: this.#directory });
+  }
+}
+
+/**
+ * Opens or makes a block store. `get` of a block that is lost or damaged rejects with DATA_CORRUPT and its `seq`.
+ * @throws NarsesError DATA_CORRUPT, DATA_DIR_LOCKED, DISK_FAILED.
+ */
+export async function openBlockStore(options: BlockStoreOptions): Promise<BlockStore> {
+  const { directory } = options;
+  attempt("creation", directory, () => {
+    nodeFileSystem.makeDirectory(directory);
+    syncParent(nodeFileSystem, directory);
+  });
+  const db = await openLevel(directory, { writeBufferSize: WRITE_BUFFER_BYTES });
+  try {
+    const [last] = await db.keys({ reverse: true, limit: 1 }).all();
+    return new LevelBlocks(db, options, last === undefined ? undefined : seqNum(getU64(last, 0)));
+  } catch (error) {
+    await db.close();
+    throw levelFailed("reading blocks", directory, error);
+  }
+}

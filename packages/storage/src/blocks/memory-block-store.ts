@@ -1,0 +1,58 @@
+/** Blocks in maps, for tests and the simulator. */
+import { NarsesError, type Block, type BlockStore, type SeqNum } from "@narses/core";
+import { checkNext } from "./block-value.ts";
+
+export interface MemoryBlockStore extends BlockStore {
+  /** The store as reopened after a crash: what was put since the last sync is gone. */
+  reopen(): MemoryBlockStore;
+}
+
+class MemoryBlocks implements MemoryBlockStore {
+  readonly #blocks: Map<SeqNum, Block>;
+  #durable: ReadonlyMap<SeqNum, Block>;
+  #head: SeqNum | undefined;
+  #closed = false;
+
+  constructor(durable: ReadonlyMap<SeqNum, Block>) {
+    this.#blocks = new Map(durable);
+    this.#durable = durable;
+    for (const seq of durable.keys()) this.#head = this.#head === undefined || seq > this.#head ? seq : this.#head;
+  }
+
+  get head(): SeqNum | undefined {
+    return this.#head;
+  }
+
+  put(block: Block): void {
+    this.#check();
+    const { seq } = block.header;
+    checkNext(seq, this.#head);
+    this.#blocks.set(seq, block);
+    if (this.#head === undefined || seq > this.#head) this.#head = seq;
+  }
+
+  get(seq: SeqNum): Promise<Block | undefined> {
+    return Promise.resolve(this.#blocks.get(seq));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous
+  async sync(): Promise<void> {
+    this.#check();
+    this.#durable = new Map(this.#blocks);
+  }
+
+  async close(): Promise<void> {
+    if (!this.#closed) await this.sync();
+    this.#closed = true;
+  }
+
+  reopen(): MemoryBlockStore {
+    return new MemoryBlocks(this.#durable);
+  }
+
+  #check(): void {
+    if (this.#closed) throw new NarsesError("CLOSED", "the block store was closed");
+  }
+}
+
+export const memoryBlockStore = (): MemoryBlockStore => new MemoryBlocks(new Map());

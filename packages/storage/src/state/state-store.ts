@@ -1,0 +1,313 @@
+/**
+ * The authenticated state. Keys are spread over 2^bits pages by their hash; a tree of hashes over the pages gives the
+ * root. Everything since the last checkpoint lives in memory, a checkpoint writes it in one batch: after a crash the state
+ * is exactly that of the last durable checkpoint.
+ */
+import { NarsesError, bytesEqual, seqNum, type Digest, type Hasher, type SeqNum, type StateStore } from "@narses/core";
+import { compareUtf8 } from "../bytes.ts";
+import type { StateBackend } from "./backend.ts";
+import { CheckpointWriter, pageCorrupt, type StateCheckpoint } from "./checkpoint.ts";
+import { openLevelBackend } from "./level-backend.ts";
+import { MemoryBackend } from "./memory-backend.ts";
+import { decodeMeta, encodeMeta } from "./meta.ts";
+import {
+  BUCKET_BITS_DEFAULT, BUCKET_BITS_MAX, BUCKET_BITS_MIN, STATE_PAGE_BYTES_MAX, STATE_VALUE_BYTES_MAX, bucketOf, checkKey, checkWellFormed, decodePage, emptyPage, encodePage, findKey,
+  getValue, growth, setValue, type Page,
+} from "./page.ts";
+import { PageCache } from "./page-cache.ts";
+import { makeProof, type StateProof } from "./proof.ts";
+import { FAN_OUT_BITS, HashTree, leafHash } from "./tree.ts";
+
+export const CACHE_BYTES_DEFAULT: number = 256 << 20;
+/** Keys that one call of `keys` gives, at most. */
+export const KEYS_LIMIT_MAX = 65_536;
+/** Keys whose bucket is remembered, at most; then all are forgotten. */
+const BUCKETS_REMEMBERED_MAX = 65_536;
+
+export interface AuthenticatedState extends StateStore {
+  readonly bucketBits: number;
+  /** No checkpoint was ever made: `durableSeq` is 0 but not even genesis is durable. */
+  readonly fresh: boolean;
+  /** The last two durable checkpoints, oldest first. */
+  readonly checkpoints: readonly StateCheckpoint[];
+  /** Proof of the value, or the absence, of `key` under `root()`. */
+  prove(key: string): StateProof;
+}
+
+export interface StateOptions {
+  readonly hasher: Hasher;
+  /** log2 of the number of pages, 4 … 20; part of the root, so all replicas of a cluster must agree. Fixed by the first checkpoint. */
+  readonly bucketBits?: number;
+  /** Unchanged pages kept in memory, roughly. */
+  readonly cacheBytes?: number;
+}
+
+export interface StateStoreOptions extends StateOptions {
+  /** Made when missing. Nothing but this state may be in it. */
+  readonly directory: string;
+}
+
+interface Undo {
+  readonly key: string;
+  readonly value: Uint8Array | undefined;
+}
+
+interface Opened {
+  readonly tree: HashTree;
+  readonly durableSeq: SeqNum;
+  readonly root: Digest;
+  readonly fresh: boolean;
+}
+
+class State implements AuthenticatedState {
+  readonly bucketBits: number;
+  readonly #hasher: Hasher;
+  readonly #backend: StateBackend;
+  readonly #tree: HashTree;
+  readonly #cache: PageCache;
+  readonly #writer: CheckpointWriter;
+  readonly #buckets: Map<string, number> = new Map();
+  /** Pages changed since the last `root()`. */
+  readonly #unhashed: Set<Page> = new Set();
+  /** Since the last freeze: encoded pages as of their last hash, and keys that came or went. */
+  #encoded: Map<number, Uint8Array> = new Map();
+  #keyChanges: Map<string, boolean> = new Map();
+  #undo: Undo[] | undefined;
+  #root: Digest;
+  #durableSeq: SeqNum;
+  #fresh: boolean;
+  /** Slot of the newest checkpoint begun; −1 before the first. */
+  #frozenSeq: number;
+  #closed = false;
+
+  constructor(options: StateOptions, backend: StateBackend, opened: Opened) {
+    this.#hasher = options.hasher;
+    this.#backend = backend;
+    this.#tree = opened.tree;
+    this.bucketBits = opened.tree.bits;
+    this.#cache = new PageCache(2 ** this.bucketBits, options.cacheBytes ?? CACHE_BYTES_DEFAULT);
+    this.#writer = new CheckpointWriter(options.hasher, backend);
+    this.#root = opened.root;
+    this.#durableSeq = opened.durableSeq;
+    this.#fresh = opened.fresh;
+    this.#frozenSeq = opened.fresh ? -1 : opened.durableSeq;
+    if (!opened.fresh) this.#writer.keep({ seq: opened.durableSeq, root: opened.root, tree: opened.tree.copy() });
+  }
+
+  get durableSeq(): SeqNum {
+    return this.#durableSeq;
+  }
+
+  get fresh(): boolean {
+    return this.#fresh;
+  }
+
+  get checkpoints(): readonly StateCheckpoint[] {
+    return this.#writer.kept;
+  }
+
+  /** The value itself, not a copy: it must not be changed. */
+  get(key: string): Uint8Array | undefined {
+    return getValue(this.#page(key), key);
+  }
+
+  put(key: string, value: Uint8Array): void {
+    if (value.length > STATE_VALUE_BYTES_MAX) throw new RangeError(`a state value has at most ${STATE_VALUE_BYTES_MAX} bytes, got ${value.length}`);
+    // A copy that shares nothing: encoders hand out views of buffers they use again.
+    this.#set(key, new Uint8Array(value));
+  }
+
+  delete(key: string): void {
+    this.#set(key, undefined);
+  }
+
+  begin(): void {
+    this.#checkNoTransaction("begin");
+    this.#undo = [];
+  }
+
+  commit(): void {
+    this.#takeUndo("commit");
+  }
+
+  rollback(): void {
+    const undo = this.#takeUndo("rollback");
+    for (const { key, value } of undo.reverse()) this.#set(key, value);
+  }
+
+  root(): Digest {
+    this.#checkNoTransaction("root");
+    if (this.#unhashed.size === 0) return this.#root;
+    for (const page of this.#unhashed) {
+      const bytes = encodePage(page);
+      this.#encoded.set(page.bucket, bytes);
+      this.#tree.setLeaf(page.bucket, leafHash(this.#hasher, bytes));
+    }
+    this.#unhashed.clear();
+    this.#root = this.#tree.root();
+    return this.#root;
+  }
+
+  async checkpoint(seq: SeqNum): Promise<Digest> {
+    if (seq <= this.#frozenSeq) throw new RangeError(`checkpoint ${seq} must be above the last one, ${this.#frozenSeq}`);
+    this.#writer.check();
+    const root = this.root();
+    const tree = this.#tree.copy();
+    const pages = this.#encoded;
+    const leaves = new Map<number, Uint8Array>();
+    for (const bucket of pages.keys()) {
+      const parent = bucket >>> FAN_OUT_BITS;
+      if (!leaves.has(parent)) leaves.set(parent, tree.children(1, parent));
+    }
+    const write = { meta: encodeMeta({ bits: this.bucketBits, seq, root }), pages, leaves, keys: this.#keyChanges };
+    this.#encoded = new Map();
+    this.#keyChanges = new Map();
+    this.#cache.freeze();
+    this.#frozenSeq = seq;
+    await this.#writer.write({ seq, root, tree, write });
+    this.#durableSeq = seq;
+    this.#fresh = false;
+    return root;
+  }
+
+  async keys(prefix: string, limit: number): Promise<readonly string[]> {
+    if (!Number.isSafeInteger(limit) || limit < 1 || limit > KEYS_LIMIT_MAX) throw new RangeError(`limit must be an integer from 1 to ${KEYS_LIMIT_MAX}, got ${limit}`);
+    checkWellFormed(prefix);
+    const changes = new Map<string, boolean>();
+    for (const layer of [...this.#writer.keyChanges(), this.#keyChanges]) {
+      for (const [key, present] of layer) if (key.startsWith(prefix)) changes.set(key, present);
+    }
+    // Of the durable keys at most `changes.size` are gone, so this many are enough.
+    const durable = await this.#backend.keys(prefix, limit + changes.size);
+    const found = durable.filter((key) => !changes.has(key));
+    for (const [key, present] of changes) if (present) found.push(key);
+    return found.sort(compareUtf8).slice(0, limit);
+  }
+
+  prove(key: string): StateProof {
+    this.root();
+    const page = this.#page(key);
+    return makeProof(this.#tree, page.bucket, encodePage(page));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#writer.close();
+    await this.#backend.close();
+  }
+
+  #bucket(key: string): number {
+    const known = this.#buckets.get(key);
+    if (known !== undefined) return known;
+    checkKey(key);
+    const bucket = bucketOf(this.#hasher, key, this.bucketBits);
+    if (this.#buckets.size >= BUCKETS_REMEMBERED_MAX) this.#buckets.clear();
+    this.#buckets.set(key, bucket);
+    return bucket;
+  }
+
+  #page(key: string): Page {
+    const bucket = this.#bucket(key);
+    const held = this.#cache.get(bucket);
+    if (held !== undefined) return held;
+    const page = this.#load(bucket);
+    this.#cache.add(page);
+    return page;
+  }
+
+  /** A page that is not in memory has not changed since it was hashed, so its leaf says what it must be. */
+  #load(bucket: number): Page {
+    if (!this.#tree.hasPage(bucket)) return emptyPage(bucket);
+    const bytes = this.#writer.page(bucket) ?? this.#backend.page(bucket);
+    const intact = bytes !== undefined && bytesEqual(leafHash(this.#hasher, bytes), this.#tree.node(0, bucket));
+    const page = intact ? decodePage(bucket, bytes) : undefined;
+    if (page === undefined) throw pageCorrupt(this.#backend.name, bucket);
+    return page;
+  }
+
+  #set(key: string, value: Uint8Array | undefined): void {
+    const page = this.#page(key);
+    const at = findKey(page, key);
+    const before = at < 0 ? undefined : page.values[at];
+    if (before === value || (before !== undefined && value !== undefined && bytesEqual(before, value))) return;
+    if (page.bytes + growth(page, key, before?.length, value?.length) > STATE_PAGE_BYTES_MAX) {
+      throw new RangeError(`page ${page.bucket} of the state would exceed ${STATE_PAGE_BYTES_MAX} bytes with key ${JSON.stringify(key)}`);
+    }
+    this.#undo?.push({ key, value: before });
+    this.#cache.markDirty(page.bucket);
+    this.#unhashed.add(page);
+    setValue(page, key, at, value);
+    if ((before === undefined) !== (value === undefined)) this.#keyChanges.set(key, value !== undefined);
+  }
+
+  #checkNoTransaction(what: string): void {
+    if (this.#undo !== undefined) throw new TypeError(`${what}: a transaction is open, commit or roll it back first`);
+  }
+
+  #takeUndo(what: string): Undo[] {
+    const undo = this.#undo;
+    if (undo === undefined) throw new TypeError(`${what}: no transaction is open`);
+    this.#undo = undefined;
+    return undo;
+  }
+}
+
+/** Reads meta and leaf hashes, rebuilds the tree, and checks the root. */
+async function readState(options: StateOptions, backend: StateBackend): Promise<Opened> {
+  const { hasher, bucketBits } = options;
+  if (bucketBits !== undefined && (!Number.isSafeInteger(bucketBits) || bucketBits < BUCKET_BITS_MIN || bucketBits > BUCKET_BITS_MAX)) {
+    throw new RangeError(`bucketBits must be an integer from ${BUCKET_BITS_MIN} to ${BUCKET_BITS_MAX}, got ${bucketBits}`);
+  }
+  const bytes = await backend.meta();
+  if (bytes === undefined) {
+    for await (const _leaves of backend.leaves()) {
+      throw new NarsesError("DATA_CORRUPT", `state ${backend.name} has pages but no meta record: remove it and let the replica fetch the state again`, { path: backend.name });
+    }
+    const tree = new HashTree(hasher, bucketBits ?? BUCKET_BITS_DEFAULT);
+    return { tree, durableSeq: seqNum(0), root: tree.root(), fresh: true };
+  }
+  const meta = decodeMeta(bytes, backend.name);
+  if (bucketBits !== undefined && bucketBits !== meta.bits) {
+    throw new NarsesError("CONFIG_INVALID", `state ${backend.name} has ${meta.bits} bucket bits, the configuration says ${bucketBits}: they cannot change in a living cluster`, { field: "bucketBits" });
+  }
+  const tree = new HashTree(hasher, meta.bits);
+  let wellFormed = true;
+  for await (const [parent, hashes] of backend.leaves()) wellFormed = tree.setLeaves(parent, hashes) && wellFormed;
+  const root = tree.root();
+  if (!wellFormed || root !== meta.root) {
+    throw new NarsesError("DATA_CORRUPT", `state ${backend.name} at slot ${meta.seq} has root ${root}, its record says ${meta.root}: remove the state and let the replica fetch it again`, { path: backend.name, seq: meta.seq });
+  }
+  return { tree, durableSeq: meta.seq, root, fresh: false };
+}
+
+async function openState(options: StateOptions, backend: StateBackend): Promise<AuthenticatedState> {
+  try {
+    return new State(options, backend, await readState(options, backend));
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens or makes the state in a LevelDB directory.
+ * @throws NarsesError DATA_CORRUPT, DATA_VERSION, DATA_DIR_LOCKED, CONFIG_INVALID (other bucket bits), DISK_FAILED.
+ */
+export async function openStateStore(options: StateStoreOptions): Promise<AuthenticatedState> {
+  return openState(options, await openLevelBackend(options.directory));
+}
+
+export interface MemoryState extends AuthenticatedState {
+  /** The state as reopened after a crash: that of the last durable checkpoint. */
+  reopen(): Promise<MemoryState>;
+}
+
+/** The same store over maps in memory. */
+export async function memoryStateStore(options: StateOptions): Promise<MemoryState> {
+  return reopenable(options, new MemoryBackend());
+}
+
+async function reopenable(options: StateOptions, backend: MemoryBackend): Promise<MemoryState> {
+  return Object.assign(await openState(options, backend), { reopen: () => reopenable(options, backend.fork()) });
+}

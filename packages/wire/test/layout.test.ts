@@ -1,0 +1,156 @@
+/**
+ * The layouts as they are on the wire today. A change here breaks every running cluster and every data directory: it needs
+ * another version byte in `tags.ts`, and then new lines here.
+ */
+import { NULL_DIGEST, requestId, toHex, type ClusterConfig } from "@narses/core";
+import { describe, expect, test } from "vitest";
+import { blockHash, canonicalJson, clientIdOf, clusterId, createCodec, DOMAIN, resultLeaf, TAG } from "../src/index.ts";
+import { CLUSTER_ID, codec, EPOCH, fakeKey, hasher, PARAMETERS } from "./support/cluster.ts";
+import { batch, bundle, emptyBatch, frameC, frames, hash, header, patch, prePrepare, stored } from "./support/samples.ts";
+import { join } from "./support/mutate.ts";
+
+const sha = (bytes: Uint8Array): string => toHex(hasher.sha256(bytes));
+const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
+const u = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
+
+describe("bytes", () => {
+  test.each([...frames, ...stored].map(({ name, bytes }) => [name, `${bytes.length} ${sha(bytes)}`]))("of %s", (_name, digestOfBytes) => {
+    expect(digestOfBytes).toMatchSnapshot();
+  });
+
+  test("of a vote frame, field by field", () => {
+    const d1 = "d1".repeat(32);
+    const d2 = "d2".repeat(32);
+    const head = "01" + "02" + "00000007" + "0002" + "02";
+    const commit9 = "02" + "0000000000000003" + "0000000000000009" + d1;
+    const prepare10 = "01" + "0000000000000003" + "000000000000000a" + d2;
+    expect(toHex(frameC.bytes.subarray(0, -64))).toBe(head + commit9 + prepare10);
+  });
+
+  test("of a bundle, field by field", () => {
+    const one = bundle(1);
+    const ids = "0000000000000003" + "0000000000000005" + "0000000000000004";
+    const operations = "0002" + "01" + "00000003" + "02" + "00000001" + "010203" + "09";
+    expect(toHex(one.bytes.subarray(0, -64))).toBe("0110" + "00000007" + toHex(one.publicKey) + ids + operations);
+  });
+
+  test("every tag is there once, and none above a byte", () => {
+    const tags = Object.values(TAG);
+    expect(new Set(tags).size).toBe(tags.length);
+    for (const tag of tags) expect(Number.isInteger(tag) && tag > 0 && tag < 256).toBe(true);
+  });
+});
+
+describe("what is signed", () => {
+  test("starts with domain and cluster id, and ends before the signature", () => {
+    const { message, signature } = codec.signedParts(frameC.bytes);
+    expect(message).toStrictEqual(join(ascii("narses/replica-message\0"), u(CLUSTER_ID), frameC.bytes.subarray(0, -64)));
+    expect(message).toStrictEqual(codec.signingInput(codec.unsigned(frameC.body)));
+    expect(signature).toStrictEqual(fakeKey(2).sign(message));
+
+    const parts = codec.signedParts(bundle(1).bytes);
+    expect(parts.message).toStrictEqual(join(ascii("narses/client-bundle\0"), u(CLUSTER_ID), bundle(1).bytes.subarray(0, -64)));
+    expect(parts.signature).toStrictEqual(fakeKey(1).sign(parts.message));
+  });
+
+  test("differs for another cluster, epoch, type, sender and version", () => {
+    const other = createCodec({ hasher, clusterId: hash(0x11), epoch: EPOCH, replicas: 4, parameters: PARAMETERS });
+    const { bytes } = prePrepare(9);
+    const messages = [codec.signedParts(bytes), other.signedParts(bytes), ...[[0, 2], [1, 3], [5, 8], [7, 0]].map(([at, value]) => codec.signedParts(patch(bytes, at ?? 0, value ?? 0)))];
+    expect(new Set(messages.map(({ message }) => toHex(message))).size).toBe(messages.length);
+  });
+
+  test("is defined for envelopes only", () => {
+    for (const bad of [new Uint8Array(), batch.bytes, new Uint8Array(200).fill(1, 0, 1), patch(new Uint8Array(71), 1, 2), patch(new Uint8Array(100), 1, 16)]) {
+      expect(() => codec.signedParts(bad)).toThrow(RangeError);
+    }
+    expect(() => codec.seal(frameC.body, codec.unsigned(frameC.body), new Uint8Array(63))).toThrow(RangeError);
+  });
+
+  test("no domain is a prefix of another", () => {
+    const domains = Object.values(DOMAIN).map(toHex);
+    for (const a of domains) for (const b of domains) if (a !== b) expect(b.startsWith(a)).toBe(false);
+  });
+});
+
+describe("digests", () => {
+  test("a bundle's is SHA-256 of the envelope with its signature, its client SHA-256 of the key", () => {
+    const one = bundle(1);
+    expect(one.digest).toBe(sha(one.bytes));
+    expect(one.client).toBe(sha(one.publicKey));
+    expect(clientIdOf(hasher, one.publicKey)).toBe(one.client);
+    expect(() => clientIdOf(hasher, new Uint8Array(31))).toThrow(RangeError);
+  });
+
+  test("a batch's covers cluster, epoch, time, count and bundle digests in order", () => {
+    const head = join(ascii("narses/batch\0"), u(CLUSTER_ID), u("00000007"), u("0000018bcfe5687b"));
+    expect(batch.digest).toBe(sha(join(head, u("0002"), u(bundle(1).digest), u(bundle(2).digest))));
+    expect(emptyBatch.digest).toBe(sha(join(head, u("0000"))));
+    const swapped = codec.makeBatch(EPOCH, batch.timestampMs, [bundle(2), bundle(1)]);
+    const later = codec.makeBatch(EPOCH, batch.timestampMs + 1, batch.bundles);
+    expect(new Set([batch.digest, swapped.digest, later.digest, emptyBatch.digest]).size).toBe(4);
+  });
+
+  test("a batch's changes with the signature of a bundle in it: the digest names the very bytes", () => {
+    const parts = { session: 0, ridFirst: requestId(1), ackLow: 0, operations: [{ kind: "apply" as const, payload: Uint8Array.of(1) }] };
+    const { publicKey } = fakeKey(1);
+    const [one, two] = [1, 2].map((fill) => codec.makeBundle({ key: { publicKey, sign: () => new Uint8Array(64).fill(fill) }, ...parts }));
+    if (one === undefined || two === undefined) throw new TypeError("two bundles expected");
+    expect(codec.makeBatch(EPOCH, 1, [one]).digest).not.toBe(codec.makeBatch(EPOCH, 1, [two]).digest);
+  });
+
+  test("a block's covers every field of its header", () => {
+    const fields = { seq: 8, parent: NULL_DIGEST, timestampMs: 1, batchDigest: hash(9), bundleRoot: hash(9), resultRoot: hash(9), stateRoot: hash(9) };
+    const hashes = Object.entries(fields).map(([field, value]) => blockHash(hasher, { ...header, [field]: value }));
+    expect(new Set([blockHash(hasher, header), ...hashes]).size).toBe(8);
+    const roots = [header.batchDigest, header.bundleRoot, header.resultRoot, header.stateRoot];
+    const layout = join(u("0000000000000009"), u(header.parent), u("0000018bcfe5687b"), ...roots.map(u));
+    expect(blockHash(hasher, header)).toBe(sha(join(ascii("narses/block\0"), layout)));
+  });
+
+  test("a result leaf is the bundle digest and SHA-256 of the results with their lengths", () => {
+    const leaf = resultLeaf(hasher, hash(5), [Uint8Array.of(1, 2), new Uint8Array()]);
+    expect(toHex(leaf)).toBe("05".repeat(32) + sha(u("0002" + "00000002" + "00000000" + "0102")));
+    expect(toHex(resultLeaf(hasher, hash(5), [Uint8Array.of(1), Uint8Array.of(2)]))).not.toBe(toHex(leaf));
+  });
+});
+
+describe("cluster id", () => {
+  const cluster = { version: 1, name: "test", epoch: EPOCH, f: 1, replicas: [], parameters: PARAMETERS, genesis: { b: 1, a: [1.5, null, "é"] } } as unknown as ClusterConfig;
+
+  test("is SHA-256 of domain and canonical JSON, whatever the order of keys", () => {
+    const reordered = Object.fromEntries(Object.entries(cluster).reverse()) as unknown as ClusterConfig;
+    expect(clusterId(hasher, reordered)).toBe(clusterId(hasher, cluster));
+    expect(clusterId(hasher, cluster)).toBe(sha(join(ascii("narses/cluster\0"), ascii(canonicalJson(cluster)))));
+    expect(clusterId(hasher, { ...cluster, name: "other" })).not.toBe(clusterId(hasher, cluster));
+  });
+
+  test("is the same for a configuration in memory and read back from its file", () => {
+    const sparse = { ...cluster, genesis: { note: undefined, amount: 1e21 } };
+    expect(clusterId(hasher, JSON.parse(JSON.stringify(sparse)) as ClusterConfig)).toBe(clusterId(hasher, sparse));
+  });
+
+  test("canonical JSON sorts keys by code unit and writes numbers as ECMAScript does", () => {
+    expect(canonicalJson({ "\u{1F600}": 1, "\uFB33": 2, b: [true, -0, 1e21, 0.1], "": "\n\u2028" })).toBe('{"":"\\n\u2028","b":[true,0,1e+21,0.1],"\u{1F600}":1,"\uFB33":2}');
+  });
+
+  test.each<readonly [string, unknown, RegExp]>([
+    ["NaN", { a: [NaN] }, /\$\.a\[0\] is NaN/],
+    ["undefined in an array", [undefined], /\$\[0\] is of a kind/],
+    ["a BigInt", { a: 1n }, /\$\.a is of a kind .*bigint/],
+    ["a Date", { a: new Date(0) }, /\$\.a is of a kind/],
+    ["a lone surrogate", { a: "\ud800" }, /\$\.a holds a lone surrogate/],
+    ["65 levels", Array.from({ length: 66 }).reduce<unknown>((inner) => [inner], 0), /nested deeper than 64/],
+  ])("canonical JSON refuses %s", (_what, value, message) => {
+    expect(() => canonicalJson(value)).toThrow(message);
+    expect(() => canonicalJson(value)).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }) as Error);
+  });
+});
+
+test("a codec is made for 1 to 256 replicas, a cluster id, an epoch and parameters that pass", () => {
+  const good = { hasher, clusterId: CLUSTER_ID, epoch: EPOCH, replicas: 4, parameters: PARAMETERS };
+  for (const bad of [{ replicas: 0 }, { replicas: 257 }, { replicas: 1.5 }, { clusterId: "x" as typeof CLUSTER_ID }, { epoch: -1 as typeof EPOCH }]) {
+    expect(() => createCodec({ ...good, ...bad })).toThrow(RangeError);
+  }
+  expect(() => createCodec({ ...good, parameters: { ...PARAMETERS, logWindow: 3 } })).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }) as Error);
+});
