@@ -24,7 +24,7 @@ function describeMalformed(text: string): string {
   if (/^[\d.]+e[+-]?\d+$/i.test(text)) return "uses exponent notation; write plain digits, for example 1200.00";
   if (/^0x/i.test(text)) return "is hexadecimal; write plain decimal digits";
   if (/^[\d.,' _]+$/.test(text) && /[,' _]/.test(text)) return "has a separator other than one decimal point; write 1234.50, not 1,234.50 or 1234,50";
-  if (/^\.\d+$|^\d+\.$/.test(text)) return "needs digits on both sides of the decimal point";
+  if (/^\d*\.$/.test(text)) return "needs digits after the decimal point";
   return "is not a decimal number; write digits, for example 12.50";
 }
 
@@ -34,7 +34,7 @@ function describeMalformed(text: string): string {
  */
 export function parseAmount(text: string, decimals: number, options: { readonly zeroAllowed?: boolean } = {}): ParsedAmount {
   if (text.length > AMOUNT_TEXT_MAX) return bad(`is longer than ${AMOUNT_TEXT_MAX} characters`);
-  const match = /^(\d+)(?:\.(\d+))?$/.exec(text);
+  const match = /^(\d+(?=\.\d|$)|(?=\.\d))(?:\.(\d+))?$/.exec(text); // 12, 12.50 or .50
   if (match === null) return bad(describeMalformed(text));
   const whole = match[1] ?? "";
   const fraction = match[2] ?? "";

@@ -28,7 +28,7 @@ export interface TransportOptions {
 /** One peer, for metrics and `why`. */
 export interface PeerState extends Readonly<Counters> {
   readonly replica: ReplicaId;
-  /** Usable in both directions. */
+  /** Usable in both directions: exactly then `send` takes frames. */
   readonly connected: boolean;
   readonly queuedBytes: number;
   /** Why our own connection to it is down; undefined while it is up. */
@@ -125,7 +125,8 @@ class Libp2pTransport implements NetworkTransport {
     if (frame.length > this.#context.limits.replicaFrameBytesMax) {
       this.#logger.error({ replica: to, bytes: frame.length }, `dropped a frame of ${frame.length} bytes: the cap is ${this.#context.limits.replicaFrameBytesMax}`);
     }
-    return peer.link?.send(frame) ?? false;
+    // Half a connection is none: what `send` says agrees with the last `onPeer`.
+    return peer.connected && peer.link?.send(frame) === true;
   }
 
   addresses(): readonly string[] {

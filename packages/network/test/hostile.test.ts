@@ -168,6 +168,17 @@ describe("a hostile peer", () => {
     await log.untilLine(/cannot reach replica 1: announced a frame of 8 bytes, the cap is 0/);
   });
 
+  it("that opens a stream on the connection we opened to it is dropped", async () => {
+    const cluster = await clusterOf(await freePorts(2));
+    await net.rawReplica(cluster, 1, REPLICA_PROTOCOL, (stream, connection) => {
+      stream.send(framedHello("replica", 1));
+      connection.newStream(REPLICA_PROTOCOL).catch(() => undefined);
+    });
+    const { log, probe } = await net.replica(cluster, 0);
+    await log.untilLine(/refused .*: opened a second stream, or one on a connection of ours/);
+    expect(probe.transitions).toEqual([]);
+  });
+
   it("that floods muxer pings and reads no answer is dropped with a bounded backlog", async () => {
     const cluster = await clusterOf(await freePorts(1));
     const { log } = await net.replica(cluster, 0);

@@ -3,7 +3,7 @@ import type { Stream } from "@libp2p/interface";
 import { describe, expect, it } from "vitest";
 import { FrameReader } from "../src/frame-reader.ts";
 import { CLIENT_PROTOCOL, REPLICA_PROTOCOL } from "../src/index.ts";
-import { clusterOf, freePorts } from "./cluster.ts";
+import { clusterOf, freePorts, seedOf } from "./cluster.ts";
 import { id, numbered, numberOf } from "./frames.ts";
 import { Watch } from "./probe.ts";
 import { closed, fixture, framed, framedHello, strangerSeed, type RawPeer } from "./real.ts";
@@ -51,12 +51,14 @@ describe("a peer that does not read", () => {
       watch.changed();
     });
     const queueBytes = 512 * KIB;
-    const { transport } = await net.replica(cluster, 0, { limits: { replicaFrameBytesMax: 64 * KIB, replicaQueueBytesMax: queueBytes } });
+    const { transport, probe } = await net.replica(cluster, 0, { limits: { replicaFrameBytesMax: 64 * KIB, replicaQueueBytesMax: queueBytes } });
     await watch.until("a stream", () => peer !== undefined);
     const { stream, reader } = peer ?? expect.fail();
     await reader.until("the handshake", () => reader.frames.length === 1);
     const state = (): NonNullable<ReturnType<typeof transport.peers>[0]> => transport.peers()[0] ?? expect.fail();
-    await watch.until("the link", () => state().problem === undefined);
+    const back = await net.raw(cluster, 0, seedOf(1), REPLICA_PROTOCOL);
+    back.stream.send(framedHello("replica", 1));
+    await probe.untilConnected(id(1));
     stream.pause();
 
     // what yamux's window takes leaves the queue; go on until nothing more is taken for a while

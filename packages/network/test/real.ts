@@ -30,7 +30,7 @@ export interface Fixture {
   /** A libp2p node of its own that dials replica `to` and opens a stream. */
   raw(cluster: ClusterConfig, to: number, seed: Uint8Array, protocol: string): Promise<RawPeer>;
   /** A libp2p node of its own that takes replica i's place and waits for streams. */
-  rawReplica(cluster: ClusterConfig, i: number, protocol: string, onStream: (stream: Stream) => void): Promise<void>;
+  rawReplica(cluster: ClusterConfig, i: number, protocol: string, onStream: (stream: Stream, connection: Connection) => void): Promise<void>;
   dial(cluster: ClusterConfig, to: number, seed: Uint8Array): Promise<{ node: Libp2p; connection: Connection }>;
 }
 

@@ -3,6 +3,7 @@
  * store itself is never mistaken for a failure of the application: the first one is kept, and stops the replica.
  */
 import { NarsesError, type AppReader, type AppStore, type StateReader, type StateStore } from "@narses/core";
+import { STATE_VALUE_BYTES_MAX } from "@narses/storage";
 import { decodePayload, encodePayload } from "@narses/wire";
 import { appKey } from "./state-keys.ts";
 
@@ -52,7 +53,7 @@ export function leaseReader(state: StateReader): Lease<AppReader> {
   return { store, end: () => guard.end() };
 }
 
-export function leaseStore(state: StateStore): Lease<AppStore> {
+export function leaseStore(state: StateReader & Pick<StateStore, "put" | "delete">): Lease<AppStore> {
   const guard = new Guard();
   const store: AppStore = {
     get(key) {
@@ -63,6 +64,7 @@ export function leaseStore(state: StateStore): Lease<AppStore> {
       const full = appKey(key);
       if (value === undefined) throw new TypeError(`the value for ${JSON.stringify(key)} is undefined: use delete, or null`);
       const bytes = encodePayload(value);
+      if (bytes.length > STATE_VALUE_BYTES_MAX) throw new TypeError(`the value for ${JSON.stringify(key)} has ${bytes.length} bytes, at most ${STATE_VALUE_BYTES_MAX}`);
       guard.run(() => state.put(full, bytes));
     },
     delete(key) {

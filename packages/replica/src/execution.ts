@@ -7,7 +7,7 @@ import { blockHash } from "@narses/wire";
 import type { AdmissionControl } from "./admission.ts";
 import type { Counters } from "./counters.ts";
 import type { ExecutedSlot, Executor } from "./executor.ts";
-import { TURN_OPERATIONS_MAX } from "./limits.ts";
+import { BLOCKS_UNSYNCED_BYTES_MAX, TURN_OPERATIONS_MAX } from "./limits.ts";
 import type { PendingBundles } from "./pending.ts";
 import type { Replies } from "./replies.ts";
 
@@ -57,6 +57,8 @@ class ExecutionQueue implements Execution {
   /** Executing waits for this. */
   #blocked: Promise<void> | undefined;
   #checkpoint: Promise<void> = Promise.resolve();
+  /** Of blocks put since the last sync, roughly. */
+  #unsyncedBytes = 0;
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
@@ -102,6 +104,7 @@ class ExecutionQueue implements Execution {
     const { executor, blocks } = this.#options;
     const slot = executor.execute(seq, batch, certificate);
     blocks.put(slot.block);
+    this.#unsyncedBytes += blockBytes(slot);
     this.#finish(slot, checkpoint);
     return slot;
   }
@@ -130,6 +133,12 @@ class ExecutionQueue implements Execution {
     replies.executed(slot);
     input({ type: "executed", seq, obsolete });
     if (checkpoint) this.#block(this.#startCheckpoint(seq, slot.hash));
+    else if (this.#unsyncedBytes > BLOCKS_UNSYNCED_BYTES_MAX) this.#block(this.#syncBlocks());
+  }
+
+  async #syncBlocks(): Promise<void> {
+    this.#unsyncedBytes = 0;
+    await this.#options.blocks.sync();
   }
 
   /**
@@ -137,8 +146,8 @@ class ExecutionQueue implements Execution {
    * before; then the state is frozen as of now, and later slots run while it is written.
    */
   async #startCheckpoint(seq: SeqNum, root: Digest): Promise<void> {
-    const { blocks, state, counters, input, fatal } = this.#options;
-    await blocks.sync();
+    const { state, counters, input, fatal } = this.#options;
+    await this.#syncBlocks();
     await this.#checkpoint;
     const durable = state.checkpoint(seq);
     this.#checkpoint = durable.then(
@@ -165,3 +174,6 @@ class ExecutionQueue implements Execution {
     this.#blocked = blocked;
   }
 }
+
+const blockBytes = ({ block, bundles }: ExecutedSlot): number =>
+  bundles.reduce((sum, { results }) => sum + results.reduce((own, result) => own + result.length, 0), block.batch?.bytes.length ?? 0);

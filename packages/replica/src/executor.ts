@@ -9,8 +9,9 @@ import {
 } from "@narses/core";
 import { merkleRoot, merkleTree, type MerkleTree } from "@narses/crypto";
 import { blockHash, resultLeaf } from "@narses/wire";
-import { BUNDLE_RESULT_BYTES_MAX, RESULT_BYTES_MAX } from "./limits.ts";
+import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX } from "./limits.ts";
 import { NOT_EXECUTED, runOperation } from "./operation.ts";
+import { Overlay } from "./overlay.ts";
 import { decodeReplyRecord, encodeReplyRecord, type ReplyRecord } from "./reply-record.ts";
 import { acknowledge, decodeSession, encodeSession, keepReply, markExecuted, newSession, ridState, type Session } from "./session.ts";
 import { replyKey, sessionKey } from "./state-keys.ts";
@@ -106,35 +107,41 @@ interface Place {
   readonly leafIndex: number;
 }
 
-/** At most three state writes of its own (session, reply, and the replies that fall out), whatever the number of operations. */
+/** At most three kinds of state writes of its own (session, reply, replies that fall out), whatever the number of operations. */
 function executeBundle(options: ExecutorOptions, place: Place): ExecutedBundle {
   const { state, parameters } = options;
   const { bundle } = place;
-  if (bundle.session !== 0) return { bundle, results: bundle.operations.map(() => NOT_EXECUTED.session), repeated: false };
-  const before = state.get(sessionKey(bundle.client));
-  const session = before === undefined ? newSession(parameters.sessionWindow) : decodeSession(before, parameters.sessionWindow);
-  const dropped = [...acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))];
+  const none = (code: keyof typeof NOT_EXECUTED): ExecutedBundle => ({ bundle, results: bundle.operations.map(() => NOT_EXECUTED[code]), repeated: false });
+  if (bundle.session !== 0) return none("session");
+  const writes = new Overlay(state);
+  const session = readSession(state, bundle.client, parameters.sessionWindow);
   const kept = readReply(state, bundle);
-  const { results, ran } = executeOperations(options, { place, session, kept });
+  for (const { ridFirst } of acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))) writes.delete(replyKey(bundle.client, ridFirst));
+  const { results, ran } = executeOperations(options, { writes, place, session, kept });
   if (ran) {
-    const record: ReplyRecord = { bundleDigest: bundle.digest, seq: place.seq, leafIndex: place.leafIndex, results };
-    state.put(replyKey(bundle.client, bundle.ridFirst), encodeReplyRecord(record));
     const bytes = results.reduce((sum, result) => sum + result.length, 0);
-    dropped.push(...keepReply(session, { ridFirst: bundle.ridFirst, count: results.length, bytes }));
+    const keeps = bytes <= KEPT_RESULT_BYTES_MAX;
+    const record: ReplyRecord = { bundleDigest: bundle.digest, seq: place.seq, leafIndex: place.leafIndex, results: keeps ? results : [] };
+    for (const { ridFirst } of keepReply(session, { ridFirst: bundle.ridFirst, count: results.length, bytes: keeps ? bytes : 0 })) {
+      writes.delete(replyKey(bundle.client, ridFirst));
+    }
+    writes.put(replyKey(bundle.client, bundle.ridFirst), encodeReplyRecord(record));
   }
-  for (const { ridFirst } of dropped) state.delete(replyKey(bundle.client, ridFirst));
+  const before = state.get(sessionKey(bundle.client));
   const after = encodeSession(session);
-  if (before === undefined || !bytesEqual(before, after)) state.put(sessionKey(bundle.client), after);
+  if (before === undefined || !bytesEqual(before, after)) writes.put(sessionKey(bundle.client), after);
+  if (!writes.flush(state)) return none("full");
   return { bundle, results, repeated: !ran && kept !== undefined };
 }
 
 interface BundleRun {
+  readonly writes: Overlay;
   readonly place: Place;
   readonly session: Session;
   readonly kept: ReplyRecord | undefined;
 }
 
-function executeOperations({ state, app, logger }: ExecutorOptions, { place, session, kept }: BundleRun): { readonly results: readonly Uint8Array[]; readonly ran: boolean } {
+function executeOperations({ app, logger }: ExecutorOptions, { writes, place, session, kept }: BundleRun): { readonly results: readonly Uint8Array[]; readonly ran: boolean } {
   const { bundle, time, seq } = place;
   let budget = BUNDLE_RESULT_BYTES_MAX;
   let ran = false;
@@ -143,7 +150,7 @@ function executeOperations({ state, app, logger }: ExecutorOptions, { place, ses
     const status = ridState(session, rid);
     if (status === "out-of-window") return NOT_EXECUTED.window;
     if (status === "executed") return kept?.results[i] ?? NOT_EXECUTED.already;
-    const result = runOperation(operation, { state, app, logger, time, seq, bundle, rid, bytesMax: Math.min(RESULT_BYTES_MAX, budget) });
+    const result = runOperation(operation, { state: writes, app, logger, time, seq, bundle, rid, bytesMax: Math.min(RESULT_BYTES_MAX, budget) });
     budget -= result.length;
     markExecuted(session, rid);
     ran = true;

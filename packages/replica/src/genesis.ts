@@ -13,6 +13,8 @@ export interface GenesisOptions {
   readonly state: StateStore;
   readonly blocks: BlockStore;
   readonly hasher: Hasher;
+  /** The data directory was used before: a missing genesis means that its state was lost. */
+  readonly mustExist: boolean;
   readonly logger: Logger;
 }
 
@@ -26,11 +28,14 @@ export interface Heads {
 /**
  * Makes the genesis state and block if the data directory has none, and reads back where execution stopped.
  * A crash half-way is finished by the next start: state first, then block, each step the same every time.
- * @throws NarsesError DATA_FOREIGN, DATA_CORRUPT; InvariantViolation when the application's genesis is not the one on disk.
+ * @throws NarsesError DATA_DIR_FOREIGN, DATA_CORRUPT; CONFIG_INVALID when the application refuses the cluster's genesis.
  */
 export async function openHeads(options: GenesisOptions): Promise<Heads> {
-  const { state, blocks, clusterId } = options;
+  const { state, blocks, clusterId, mustExist } = options;
   const config = state.get(CONFIG_KEY);
+  if (mustExist && (config === undefined || blocks.head === undefined)) {
+    throw new NarsesError("DATA_CORRUPT", `this replica has run before, but its ${config === undefined ? "state" : "block store"} is empty; restore the data directory, or give the replica a new key and an empty one`);
+  }
   if (config === undefined) await runGenesis(options);
   else if (toHex(config) !== clusterId) {
     throw new NarsesError("DATA_DIR_FOREIGN", `the state on disk belongs to cluster ${toHex(config)}, the cluster file is ${clusterId}; use another data directory or the right cluster file`);
@@ -51,7 +56,11 @@ async function runGenesis({ app, cluster, clusterId, state, logger }: GenesisOpt
   }
   state.put(CONFIG_KEY, fromHex(clusterId));
   const lease = leaseStore(state);
-  app.genesis?.(structuredClone(cluster.genesis), lease.store);
+  try {
+    app.genesis?.(structuredClone(cluster.genesis), lease.store);
+  } catch (error) {
+    throw new NarsesError("CONFIG_INVALID", `the application refuses the genesis of the cluster file: ${error instanceof Error ? error.message : String(error)}`, { field: "genesis" }, { cause: error });
+  }
   lease.end();
   await state.checkpoint(seqNum(0));
   logger.info({ stateRoot: state.root(), cluster: cluster.name }, "genesis state made");

@@ -46,12 +46,17 @@ export const CALL_RESULT_BYTES_MAX: number = 24 << 20;
 export const RESULT_BYTES_MAX: number = 256 << 10;
 /** Results of one bundle together; operations beyond it are undone likewise. Part of the agreed behaviour. */
 export const BUNDLE_RESULT_BYTES_MAX: number = 2 << 20;
-/** Cached results of one client; the oldest bundles make place. Part of the agreed behaviour. */
-export const SESSION_REPLY_BYTES_MAX: number = 4 << 20;
+/** Results of a bundle that the state keeps, for the case that it is ordered again; larger ones are in the block only. Part of the agreed behaviour. */
+export const KEPT_RESULT_BYTES_MAX: number = 32 << 10;
+/** Kept results of one client; the oldest bundles make place. Part of the agreed behaviour. */
+export const SESSION_REPLY_BYTES_MAX: number = 1 << 20;
 /** Message of an application's rejection, in UTF-16 units; longer ones are cut. Part of the agreed behaviour. */
 export const REJECTION_MESSAGE_LENGTH_MAX = 1_024;
 /** Code of an application's rejection; a longer one makes the operation INTERNAL. Part of the agreed behaviour. */
 export const REJECTION_CODE_LENGTH_MAX = 64;
+
+/** Bytes of blocks put and not known to be durable; execution waits for the disk beyond it. */
+export const BLOCKS_UNSYNCED_BYTES_MAX: number = 64 << 20;
 
 /** Decided slots sent to one peer in one go, in bytes; its next STATUS asks for more. */
 export const DECISION_BYTES_MAX: number = 4 << 20;

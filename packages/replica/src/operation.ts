@@ -3,14 +3,15 @@
  * result is agreed (it is under the result root), so nothing in it may depend on the engine that runs the code: the text
  * of an unexpected error goes to the log, not into the result.
  */
-import { AppRejection, requestId, type Bundle, type LogFields, type Logger, type Operation, type SeqNum, type StateMachine, type StateStore } from "@narses/core";
+import { AppRejection, requestId, type Bundle, type LogFields, type Logger, type Operation, type SeqNum, type StateMachine } from "@narses/core";
 import { decodePayload, encodeResult, type OperationResult } from "@narses/wire";
-import { describeError } from "./log.ts";
 import { leaseReader, leaseStore, type Lease } from "./app-store.ts";
 import { REJECTION_CODE_LENGTH_MAX, REJECTION_MESSAGE_LENGTH_MAX, RESULT_BYTES_MAX } from "./limits.ts";
+import { describeError } from "./log.ts";
+import type { Overlay } from "./overlay.ts";
 
 export interface OperationContext {
-  readonly state: StateStore;
+  readonly state: Overlay;
   readonly app: StateMachine;
   readonly logger: Logger;
   /** Unix milliseconds of the slot. */
@@ -26,9 +27,10 @@ const notExecuted = (code: string, message: string): Uint8Array => encodeResult(
 const rejected = (code: string, message: string, data: Record<string, unknown> = {}): Uint8Array => encodeResult({ status: "rejected", code, message, data });
 
 /** Results of operations that were ordered and that the session refuses. */
-export const NOT_EXECUTED: Readonly<Record<"already" | "window" | "session", Uint8Array>> = {
+export const NOT_EXECUTED: Readonly<Record<"already" | "window" | "session" | "full", Uint8Array>> = {
   already: notExecuted("ALREADY_EXECUTED", "this request id was executed before, and its result is not kept for this bundle"),
   window: notExecuted("OUT_OF_WINDOW", "this request id is too far above the lowest one not yet executed"),
+  full: notExecuted("STATE_FULL", "the replicated state has no room where this bundle writes; nothing of it was executed"),
   session: notExecuted("SESSION_UNKNOWN", "this session was never opened; use session 0"),
 };
 

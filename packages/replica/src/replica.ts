@@ -49,6 +49,10 @@ export interface ReplicaParts {
   readonly transport: ReplicaTransport;
   readonly clock: Clock;
   readonly localQueries: boolean;
+  /** The stores were used before. */
+  readonly mustExist: boolean;
+  /** Called when genesis is durable, before anything is voted: from now on an empty store is a lost one. */
+  readonly onOpened?: () => void;
   readonly logger: Logger;
 }
 
@@ -78,11 +82,14 @@ export interface RunningCore {
   stop(): Promise<void>;
   /** Resolves when the replica has stopped saying anything: with the error that stopped it, or undefined after `stop`. */
   readonly ended: Promise<Error | undefined>;
+  /** Where clients and peers reach it, as far as the transport knows. */
+  readonly addresses: readonly string[];
 }
 
 /** Opens the state, makes or recovers the engine, and runs. @throws what keeps it from starting, with nothing left running. */
 export async function runReplica(parts: ReplicaParts): Promise<RunningCore> {
   const heads = await openHeads(parts);
+  parts.onOpened?.();
   const records = parts.log.recovered.map((bytes) => parts.codec.decodeRecord(bytes));
   const shell = assemble(parts, heads, records);
   try {
@@ -173,6 +180,9 @@ function lifecycle(assembled: Assembled): Shell {
   };
   const shell: Shell = {
     ended,
+    get addresses() {
+      return transport.addresses?.() ?? [];
+    },
     status: () => describe(assembled, { uptimeMs: Math.round(clock.monotonicMs() - startedMs), connected }),
     async start() {
       loop.input({ type: "start", wallMs: clock.wallMs() });

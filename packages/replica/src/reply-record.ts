@@ -7,7 +7,7 @@ export interface ReplyRecord {
   /** The block that holds them, and the place of the bundle in it. */
   readonly seq: SeqNum;
   readonly leafIndex: number;
-  /** One per operation. */
+  /** One per operation; none at all when they are too large to be kept here. */
   readonly results: readonly Uint8Array[];
 }
 

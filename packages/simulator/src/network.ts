@@ -52,6 +52,7 @@ export class Network {
   heal(): void {
     this.cut.clear();
     this.slow.clear();
+    this.lastArrival.clear();
     this.conditions = CALM;
   }
 
@@ -66,7 +67,7 @@ export class Network {
 
   private dispatch(link: number, arrive: () => void): void {
     const { delayMinUs, delayMeanUs, reordering } = this.conditions;
-    const delay = (delayMinUs + this.random.exponential(delayMeanUs)) * (this.slow.get(link) ?? 1);
+    const delay = Math.min(DELAY_MAX_US, (delayMinUs + this.random.exponential(delayMeanUs)) * (this.slow.get(link) ?? 1));
     let at = this.scheduler.now + delay;
     if (!reordering) {
       at = Math.max(at, this.lastArrival.get(link) ?? 0);
@@ -77,6 +78,9 @@ export class Network {
     });
   }
 }
+
+/** No message is on its way for longer: the Δ of partial synchrony while links are bad. */
+const DELAY_MAX_US = 2_000_000;
 
 const ENDPOINTS_MAX = 4096;
 const key = (from: number, to: number): number => from * ENDPOINTS_MAX + to;

@@ -44,7 +44,7 @@ export interface ShellOptions {
 }
 
 /** Inputs one turn takes, at most. */
-const TURN_INPUTS_MAX = 64;
+export const TURN_INPUTS_MAX = 64;
 
 type Action = Exclude<Effect, { type: "vote" | "persist" }> | { readonly type: "votes"; readonly votes: readonly Vote[] };
 

@@ -146,9 +146,8 @@ async function takeLock(directory: string, lockPath: string): Promise<Level> {
   try {
     return await open();
   } catch (error) {
-    if (!(error instanceof NarsesError)) throw error;
-    if (error.code === "DATA_DIR_LOCKED") throw await lockedBy(directory, error);
-    if (error.code !== "DATA_CORRUPT") throw error;
+    if (error instanceof NarsesError && error.code === "DATA_DIR_LOCKED") throw await lockedBy(directory, error);
+    if (!(error instanceof NarsesError && error.code === "DATA_CORRUPT")) throw error;
     // The lock database holds no data, so damage in it must not keep a replica from starting.
     await ClassicLevel.destroy(lockPath);
     return open();

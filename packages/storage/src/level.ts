@@ -5,25 +5,30 @@ import { diskFailed, errnoOf } from "./files/file-system.ts";
 
 export type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
-/** abstract-level wraps what LevelDB said: the innermost code counts. */
-function levelCode(error: unknown): string | undefined {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return (cause === undefined ? undefined : levelCode(cause)) ?? errnoOf(error);
-}
+/** abstract-level wraps what LevelDB said. */
+const innermost = (error: unknown): unknown => (error instanceof Error && error.cause !== undefined ? innermost(error.cause) : error);
 
-/** DATA_DIR_LOCKED, DATA_CORRUPT or DISK_FAILED. */
+/** LevelDB gives the text of strerror and no number. */
+const ERRNO_TEXTS: readonly (readonly [string, string])[] = [
+  ["No space left on device", "ENOSPC"], ["Disk quota exceeded", "EDQUOT"], ["Input/output error", "EIO"], ["Read-only file system", "EROFS"], ["Permission denied", "EACCES"],
+];
+
+/** DATA_DIR_LOCKED, DATA_CORRUPT, CLOSED or DISK_FAILED. */
 export function levelFailed(operation: string, directory: string, error: unknown): NarsesError {
   if (error instanceof NarsesError) return error;
-  const code = levelCode(error);
-  const text = error instanceof Error ? String((error.cause instanceof Error ? error.cause : error).message) : String(error);
+  const inner = innermost(error);
+  const code = errnoOf(inner);
+  const text = inner instanceof Error ? inner.message : String(inner);
+  const data = { path: directory };
   if (code === "LEVEL_LOCKED") {
-    return new NarsesError("DATA_DIR_LOCKED", `database ${directory} is open in another process or store: stop that one first`, { path: directory }, { cause: error });
+    return new NarsesError("DATA_DIR_LOCKED", `database ${directory} is open in another process or store: stop that one first`, data, { cause: error });
   }
-  if (code === "LEVEL_DATABASE_NOT_OPEN") return new NarsesError("CLOSED", `database ${directory} was closed`, { path: directory }, { cause: error });
-  if (code === "LEVEL_CORRUPTION") {
-    return new NarsesError("DATA_CORRUPT", `database ${directory} is damaged (${text}): remove the data directory's contents and let the replica fetch the state again`, { path: directory }, { cause: error });
+  if (code === "LEVEL_DATABASE_NOT_OPEN") return new NarsesError("CLOSED", `database ${directory} was closed`, data, { cause: error });
+  // A file that its manifest names and that is gone is damage, not a failing disk.
+  if (code === "LEVEL_CORRUPTION" || text.includes("No such file or directory")) {
+    return new NarsesError("DATA_CORRUPT", `database ${directory} is damaged (${text}): remove it and let the replica fetch its contents again`, data, { cause: error });
   }
-  return diskFailed(operation, directory, error);
+  return diskFailed(operation, directory, inner, ERRNO_TEXTS.find(([sign]) => text.includes(sign))?.[1]);
 }
 
 /** @throws NarsesError as {@link levelFailed} says. */

@@ -60,24 +60,22 @@ export const jsonCodec: BlockCodec = {
 
 export interface Child {
   readonly process: ChildProcess;
-  /** The next line of its output; undefined at the end. */
+  /** The next line of its output; undefined at the end. Only without `stdout`. */
   line(): Promise<string | undefined>;
   kill(): Promise<void>;
 }
 
 /** Runs a script of this folder in a process of its own. */
-export function startChild(script: string, ...args: readonly string[]): Child {
+export function startChild(script: string, options: { readonly stdout?: number }, ...args: readonly string[]): Child {
   const root = new URL("../../..", import.meta.url).pathname;
   const path = new URL(script, import.meta.url).pathname;
-  const child = spawn(process.execPath, ["--import", "tsx", "--conditions=@narses/source", path, ...args], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const child = spawn(process.execPath, ["--import", "tsx", "--conditions=@narses/source", path, ...args], { cwd: root, stdio: ["pipe", options.stdout ?? "pipe", "inherit"] });
+  const lines = child.stdout === null ? undefined : createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  return {
-    process: child,
-    line: async () => ((await lines.next()) as { value?: string }).value,
-    kill: async () => {
-      child.kill("SIGKILL");
-      await ended;
-    },
+  const kill = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await ended;
   };
+  onTestFinished(kill);
+  return { process: child, line: async () => ((await lines?.next()) as { value?: string } | undefined)?.value, kill };
 }

@@ -25,7 +25,8 @@ const PRINTABLE = /^[\x21-\x7e]+$/;
 /** A short name: length u8, then printable ASCII without spaces, at least one character. */
 function writeName(w: Writer, what: string, name: string, bytesMax: number): void {
   if (!PRINTABLE.test(name) || name.length > bytesMax) {
-    throw new RangeError(`${what} must be 1 to ${bytesMax} printable ASCII characters without spaces, got ${JSON.stringify(name.slice(0, 80))}`);
+    const allowed = `1 to ${bytesMax} printable ASCII characters without spaces`;
+    throw new RangeError(`${what} must be ${allowed}, got ${JSON.stringify(name.slice(0, 80))}`);
   }
   w.u8(name.length);
   w.raw(utf8(name));

@@ -13,6 +13,14 @@ export { decodePayload, encodePayload } from "./payload.ts";
 export { PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
 export { decodeResult, encodeResult, type OperationResult } from "./result.ts";
 export { CALL_RESULT_BYTES_MAX } from "./client-frames.ts";
-export { BUNDLE_BYTES_MIN, METHOD_BYTES_MAX, OPERATION_ENTRY_BYTES, REFUSAL_CODE_BYTES_MAX, REFUSAL_DETAIL_BYTES_MAX, RESULT_BYTES_MAX, RESULTS_BYTES_MAX } from "./limits.ts";
+export {
+  BUNDLE_BYTES_MIN,
+  METHOD_BYTES_MAX,
+  OPERATION_ENTRY_BYTES,
+  REFUSAL_CODE_BYTES_MAX,
+  REFUSAL_DETAIL_BYTES_MAX,
+  RESULT_BYTES_MAX,
+  RESULTS_BYTES_MAX,
+} from "./limits.ts";
 export { DOMAIN } from "./domains.ts";
 export { BLOCK_VERSION, PROTOCOL_VERSION, RECEIPT_VERSION, RECORD_VERSION, TAG } from "./tags.ts";

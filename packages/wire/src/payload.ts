@@ -13,7 +13,14 @@ import { scanPayload } from "./payload-scan.ts";
 import { Reader } from "./reader.ts";
 
 /** No records, no extension types, 64-bit integers as numbers (the scan lets only exact ones through), no aliasing. */
-const packr = new Packr({ useRecords: false, variableMapSize: true, moreTypes: false, useToJSON: false, int64AsType: "number", copyBuffers: true });
+const packr = new Packr({
+  useRecords: false,
+  variableMapSize: true,
+  moreTypes: false,
+  useToJSON: false,
+  int64AsType: "number",
+  copyBuffers: true,
+});
 
 // ── encoding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

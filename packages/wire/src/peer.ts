@@ -11,7 +11,7 @@ import { assertNever, NULL_DIGEST, STATUS_SLOTS_MAX, type PeerMessage, type PreP
 import { readBatch, readBatchOf } from "./batch.ts";
 import { readBundle } from "./bundle.ts";
 import { readCommitCertificate, readStable, writeCommitCertificate, writeStable } from "./certificate.ts";
-import { checkSize, readHeader, writeHeader, type Context } from "./context.ts";
+import { checkSize, concat, readHeader, writeHeader, type Context } from "./context.ts";
 import { PRE_PREPARE_BYTES } from "./limits.ts";
 import { decoding, type Decoded } from "./malformed.ts";
 import { Reader } from "./reader.ts";
@@ -72,12 +72,14 @@ function readDecision(r: Reader, c: Context): PeerMessage {
 
 // ── encoding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function writeWrapped(w: Writer, c: Context, m: PeerMessage & { type: "pre-prepare" | "status" | "fetch-batch" | "decision" | "stable" }): void {
+type WrappedMessage = Extract<PeerMessage, { type: "pre-prepare" | "status" | "fetch-batch" | "decision" | "stable" }>;
+
+/** Everything but the batch at the end. */
+function writeWrapped(w: Writer, c: Context, m: WrappedMessage): void {
   switch (m.type) {
     case "pre-prepare":
       writeHeader(w, TAG.PROPOSAL, c.epoch);
-      w.fixed("a pre-prepare", m.signed.bytes, PRE_PREPARE_BYTES);
-      return w.raw(m.batch.bytes);
+      return w.fixed("a pre-prepare", m.signed.bytes, PRE_PREPARE_BYTES);
     case "status":
       writeHeader(w, TAG.STATUS, c.epoch);
       return writeStatus(w, m.status);
@@ -86,9 +88,7 @@ function writeWrapped(w: Writer, c: Context, m: PeerMessage & { type: "pre-prepa
       return w.digest(m.digest);
     case "decision":
       writeHeader(w, TAG.DECISION, c.epoch);
-      writeCommitCertificate(w, m.certificate);
-      if (m.batch !== undefined) w.raw(m.batch.bytes);
-      return;
+      return writeCommitCertificate(w, m.certificate);
     case "stable":
       writeHeader(w, TAG.STABLE, c.epoch);
       return writeStable(w, m.stable);
@@ -112,7 +112,8 @@ export function encodePeer(c: Context, m: PeerMessage): Uint8Array {
     default: {
       const w = c.writer.begin();
       writeWrapped(w, c, m);
-      return w.finish();
+      const head = w.finish();
+      return "batch" in m && m.batch !== undefined ? concat([head, m.batch.bytes]) : head;
     }
   }
 }

@@ -12,11 +12,8 @@ export function writeResults(w: Writer, results: readonly Uint8Array[]): void {
   const largest = results.reduce((max, result) => Math.max(max, result.length), 0);
   const bytes = sizeOf(results);
   if (largest > RESULT_BYTES_MAX || bytes > RESULTS_BYTES_MAX) {
-    throw new NarsesError(
-      "REQUEST_TOO_LARGE",
-      `results of one bundle have ${bytes} bytes, the largest ${largest}; at most RESULTS_BYTES_MAX ${RESULTS_BYTES_MAX} and RESULT_BYTES_MAX ${RESULT_BYTES_MAX}`,
-      { bytes, largest },
-    );
+    const limits = `at most RESULTS_BYTES_MAX ${RESULTS_BYTES_MAX} and RESULT_BYTES_MAX ${RESULT_BYTES_MAX}`;
+    throw new NarsesError("REQUEST_TOO_LARGE", `results of one bundle have ${bytes} bytes, the largest ${largest}; ${limits}`, { bytes, largest });
   }
   w.u16(results.length);
   for (const result of results) w.u32(result.length);

@@ -25,7 +25,7 @@ export function readStored<T>(c: Context, what: string, version: number, bytes: 
     return value;
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
-    const problem = `${what} of ${bytes.length} bytes does not decode: ${error.message}`;
-    throw new NarsesError("DATA_CORRUPT", `${problem}; set the data directory aside and let the replica fetch its state`, { what, offset: error.offset }, { cause: error });
+    const text = `${what} of ${bytes.length} bytes does not decode: ${error.message}; set the data directory aside and let the replica fetch its state`;
+    throw new NarsesError("DATA_CORRUPT", text, { what, offset: error.offset }, { cause: error });
   }
 }

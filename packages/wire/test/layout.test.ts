@@ -13,9 +13,36 @@ const sha = (bytes: Uint8Array): string => toHex(hasher.sha256(bytes));
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 const u = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
 
+const GOLDEN: readonly (readonly [name: string, length: number, hash: string])[] = [
+  ["pre-prepare", 434, "f06aa4f503715785677e6154e4ff384882f1c2722c9a78dc2616538c1f56276d"],
+  ["votes", 171, "aa75f72762c5f4dff28ddf19718e0ac18f0b84f06296e472666a9dec737fbf59"],
+  ["checkpoint", 112, "0870e7bdf86e9de3616b7c97c1b76945c2aa9a45d36c9c87c942880167c269fc"],
+  ["view-change", 1194, "64f938d8c550c6bc75a863fad97b0cf8e18e1d11a03e2a87e0596f0d6c608489"],
+  ["new-view", 3908, "115ec43310d969007c94032b835c553acea623db8deb1b4eee55a8e4dbd500ad"],
+  ["status", 39, "00f1f1351800dab2ec2d79524bd2c13ebdfb937faca830aab1d2990faccb97a1"],
+  ["forward", 142, "d0a4e57a46128b7becf243fbafca93ad3402b2cd3a5d513897bd4cb2cca469a9"],
+  ["fetch-batch", 38, "1ee1f99b4a8e766aa9d5dd8fcbbefdade1210edff3d1ed2a7b1e71333971cf16"],
+  ["batch", 308, "028440a8e0e25becb83f5befe5b0dda700a1003b0db03e9d99f54259f9cc4e83"],
+  ["decision", 720, "b72a55a14fa04e4af8f1e75fe56240d84f2b002799dd5a5885afec58299a49a8"],
+  ["stable", 384, "f4b5aec98b20a0f029a8864a5a1bb424864da54a5de9f1872237a80c6b0ca382"],
+  ["request", 142, "d0a4e57a46128b7becf243fbafca93ad3402b2cd3a5d513897bd4cb2cca469a9"],
+  ["call", 22, "3da03b274542d8b084af639a20104d6e63a811b5365c7d73cd28c1d7a9f9ff83"],
+  ["reply", 421, "6606e69a6065d9a426f17298fba4ac5ecc6b1f9299e0db53674f0ffe94d8a672"],
+  ["refused", 54, "cd672848d9ec6e6955447a00a7a8a575784ce62b2ccb8dde9e026916e96a99f6"],
+  ["call-result", 16, "531165fc00a4f70d0c4596c507de97e2da7c50e6c480a7bcda053fc969b2ad07"],
+  ["receipt", 607, "a2428b6e89ec5c3e269adbbfdede8171e2f5e8e332c84a7605d960ac750e5f2f"],
+  ["record pre-prepared", 484, "a18dbfee3b83e144d7732f894c25c03611313e09c004a80f3c7e8b94756a4e87"],
+  ["record prepared", 435, "241d88a372549ad0b5b659dd9380ad548937c4659547c065142f025592f31d47"],
+  ["record committed", 721, "414d9edf07d5b63ee4c585d6ed172a42e804c1390ab832a40ff98b8f2b23e7ab"],
+  ["record view-left", 1128, "f90c08f98d86f604c8e17f531dadddc7b7dc4a4b0456058eac74d52a8ce7e75f"],
+  ["record new-view", 3923, "e93640d59227cd0edbd39cb392d4ed03782bf8a4c62eb82dc65092037dae20b3"],
+  ["record stable", 384, "67c917ee7cd2ee3319d404c7e461dcca133191bbfd4d5cbe1a47e56206229308"],
+  ["block", 927, "c76bf0024d008074fc5bbd16a9354f785654afe6d8a0710b64dc3d8a7a5c202f"],
+];
+
 describe("bytes", () => {
-  test.each([...frames, ...stored].map(({ name, bytes }) => [name, `${bytes.length} ${sha(bytes)}`]))("of %s", (_name, digestOfBytes) => {
-    expect(digestOfBytes).toMatchSnapshot();
+  test("of the fixed samples, by length and SHA-256", () => {
+    expect([...frames, ...stored].map(({ name, bytes }) => [name, bytes.length, sha(bytes)])).toEqual(GOLDEN);
   });
 
   test("of a vote frame, field by field", () => {

@@ -88,7 +88,7 @@ describe("encodePayload refuses", () => {
   test.each<readonly [string, unknown, RegExp]>([
     ["undefined", undefined, /payload: value is undefined/],
     ["an undefined property", { memo: undefined }, /value\.memo is undefined: leave the property out/],
-    ["a hole", [1, , 2], /value\[1\] is undefined/], // eslint-disable-line no-sparse-arrays
+    ["a hole", [1, , 2], /value\[1\] is undefined/],
     ["NaN", { a: [NaN] }, /value\.a\[0\] is NaN/],
     ["Infinity", -Infinity, /is -Infinity/],
     ["a BigInt", 5n, /is a bigint/],

@@ -7,7 +7,7 @@ import { arbBatch, arbBlock, arbBundle, arbClient, arbPeer, arbReceipt, arbRecor
 import type { ClientMessage, LogRecord, PeerMessage, ReplicaToClientMessage } from "@narses/core";
 import type { Decoded } from "../src/index.ts";
 
-const RUNS = { numRuns: 60 };
+const RUNS = { numRuns: 40 };
 
 function accepted<T>(decoded: Decoded<T>): T {
   if (!decoded.ok) throw new TypeError(`refused: ${decoded.rejection.code} ${decoded.rejection.detail}`);

@@ -8,8 +8,13 @@ import { z } from "zod";
 /** Blocks asked for before the first answer: hides the round trip, and bounds what waits in memory. */
 const READ_AHEAD = 16;
 
-const HEAD = z.object({ seq: z.int().min(0), block: z.string().regex(/^[0-9a-f]{64}$/), stateRoot: z.string() });
-export type Head = z.infer<typeof HEAD>;
+export interface Head {
+  readonly seq: number;
+  readonly block: string;
+  readonly stateRoot: string;
+}
+
+const HEAD: z.ZodType<Head> = z.object({ seq: z.int().min(0), block: z.string().regex(/^[0-9a-f]{64}$/), stateRoot: z.string() });
 
 /** Where a replica says it is. */
 export const fetchHead = async (client: Client, replica: number): Promise<Head> => HEAD.parse(await client.call(replica, "head"));

@@ -26,7 +26,7 @@ function tellStory(powers: Powers, out: Outgoing): Outgoing {
     if (!conspiracy.secondSide.has(to)) return out;
     return { to, message: { type: "pre-prepare", signed: signer.sign({ ...message.signed.body, digest: batch.digest }), batch } };
   }
-  if (message.type !== "votes") return out;
+  if (message.type !== "votes" || message.signed.body.sender !== powers.self) return out;
   return { to, message: revote(powers, message, (vote) => ({ ...vote, digest: conspiracy.digestFor(to, vote.digest) })) };
 }
 
@@ -55,7 +55,7 @@ export const doubleVotes: PolicyFactory = (powers) => {
   return {
     name: "double-votes",
     outgoing: (out) => {
-      if (out.message.type !== "votes") return [out];
+      if (out.message.type !== "votes" || out.message.signed.body.sender !== powers.self) return [out];
       const other = { to: out.to, message: revote(powers, out.message, (vote) => ({ ...vote, digest: hashText(`other|${vote.digest}`) })) };
       if (powers.random.chance(0.3)) return powers.random.chance(0.5) ? [out, other] : [other, out];
       return [side.has(out.to) ? other : out];
@@ -67,7 +67,7 @@ export const doubleVotes: PolicyFactory = (powers) => {
 export const wrongDigests: PolicyFactory = (powers) => ({
   name: "wrong-digests",
   outgoing: (out) => {
-    if (out.message.type !== "votes") return [out];
+    if (out.message.type !== "votes" || out.message.signed.body.sender !== powers.self) return [out];
     return [{ to: out.to, message: revote(powers, out.message, (vote) => ({ ...vote, digest: hashText(`wrong|${vote.seq}`) })) }];
   },
 });

@@ -51,7 +51,7 @@ export const statusLiar: PolicyFactory = (powers) => ({
 export const wrongRoots: PolicyFactory = (powers) => ({
   name: "wrong-roots",
   outgoing: (out) => {
-    if (out.message.type !== "checkpoint") return [out];
+    if (out.message.type !== "checkpoint" || out.message.signed.body.sender !== powers.self) return [out];
     const { body } = out.message.signed;
     const lie: Outgoing = { to: out.to, message: { type: "checkpoint", signed: powers.signer.sign({ ...body, root: hashText(`lie|${out.to}|${body.seq}`) }) } };
     return powers.random.chance(0.3) ? [lie, out] : [lie];

@@ -1,5 +1,6 @@
 /** Everything bounded: queues, open slots, the vote log, and what one input may set off. */
 import type { Parameters } from "@narses/core";
+import { TURN_INPUTS_MAX } from "../shell.ts";
 import { fail, type Oracle } from "./oracle.ts";
 
 /** Records a slot leaves in one view (pre-prepared, prepared), plus one commit per slot. */
@@ -7,8 +8,8 @@ const RECORDS_PER_SLOT_AND_VIEW = 2;
 
 export function boundsOracle(parameters: Parameters): Oracle {
   const { logWindow, pendingBundlesMax } = parameters;
-  /** Slots a replica may hold records of: its window, and as much again while it catches up. */
-  const slotsMax = 3 * logWindow;
+  /** Open slots: two windows, and what one turn can hand over before execution reports back. */
+  const slotsMax = 2 * logWindow + TURN_INPUTS_MAX;
   const recordsOf = new Map<string, { views: Set<number> }>();
   return {
     name: "bounds",

@@ -38,8 +38,7 @@ export function errnoOf(error: unknown): string | undefined {
 }
 
 /** DISK_FAILED with `errno`, `operation` and `path` in its data: never retried, whoever holds the file must stop. */
-export function diskFailed(operation: string, path: string, error: unknown): NarsesError {
-  const errno = errnoOf(error);
+export function diskFailed(operation: string, path: string, error: unknown, errno: string | undefined = errnoOf(error)): NarsesError {
   const advice = errno === "ENOSPC" || errno === "EDQUOT" ? "free space on the disk, then start the replica again" : "check the disk; the replica stops and does not retry";
   const text = error instanceof Error ? error.message : String(error);
   return new NarsesError("DISK_FAILED", `${operation} of ${path} failed (${text}): ${advice}`, { errno, operation, path }, { cause: error });

@@ -21,7 +21,6 @@ export interface RecoveredLog {
   /** Where the last segment goes on. */
   readonly offset: number;
   readonly nextLsn: number;
-  readonly truncatedSlot: number;
   /** Payloads: the base of the last cut, then every other live record in order of LSN. */
   readonly records: readonly Uint8Array[];
   /** The log was closed, not killed. */
@@ -79,7 +78,6 @@ export function recoverLog(files: FileSystem, directory: string): RecoveredLog {
     stale: segments.filter(({ id }) => id < walk.cut.firstSegment),
     offset: walk.stop,
     nextLsn: walk.nextLsn,
-    truncatedSlot: walk.cut.truncatedSlot,
     records: [...live.filter(isBase), ...live.filter((entry) => !isBase(entry))].map(({ payload }) => payload),
     clean: walk.clean || ids.length === 0,
   };

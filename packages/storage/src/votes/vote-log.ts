@@ -61,7 +61,6 @@ class Log implements SegmentedVoteLog {
   #nextLsn: number;
   /** Every record up to here is on disk. < #nextLsn. */
   #durableLsn: number;
-  #truncatedSlot: number;
   #pending: Pending[] = [];
   #pendingBytes = 0;
   /** Something was written since the last fdatasync. */
@@ -78,7 +77,6 @@ class Log implements SegmentedVoteLog {
     this.#active = active;
     this.#nextLsn = recovered.nextLsn;
     this.#durableLsn = recovered.nextLsn - 1;
-    this.#truncatedSlot = recovered.truncatedSlot;
     this.recovered = recovered.records;
     this.closedCleanly = recovered.clean;
   }
@@ -105,12 +103,11 @@ class Log implements SegmentedVoteLog {
     this.#check();
     this.#guarded("truncation", () => {
       this.#write();
-      this.#truncatedSlot = Math.max(this.#truncatedSlot, seq);
       const baseLsn = this.#nextLsn;
-      const obsolete = this.#obsoletePrefix(baseLsn);
+      const obsolete = this.#obsoletePrefix(seq, baseLsn);
       const firstSegment = (this.#segments[obsolete] ?? this.#active.segment).id;
       for (const payload of base) this.#push({ kind: RECORD_KIND.base, slot: 0, payload });
-      this.#push({ kind: RECORD_KIND.cut, slot: 0, payload: encodeCut({ truncatedSlot: this.#truncatedSlot, baseLsn, firstSegment }) });
+      this.#push({ kind: RECORD_KIND.cut, slot: 0, payload: encodeCut({ truncatedSlot: seq, baseLsn, firstSegment }) });
       this.#write();
       this.#sync();
       this.#pool.release(this.#segments.splice(0, obsolete));
@@ -220,11 +217,11 @@ class Log implements SegmentedVoteLog {
     this.#segments.push(segment);
   }
 
-  /** How many of the oldest segments hold only slots ≤ the truncation and pinned records older than `baseLsn`. */
-  #obsoletePrefix(baseLsn: number): number {
+  /** How many of the oldest segments hold only slots ≤ `seq` and pinned records older than `baseLsn`. */
+  #obsoletePrefix(seq: SeqNum, baseLsn: number): number {
     let count = 0;
     for (const { slotMax, pinnedLsnMax } of this.#segments.slice(0, -1)) {
-      if (slotMax > this.#truncatedSlot || pinnedLsnMax >= baseLsn) break;
+      if (slotMax > seq || pinnedLsnMax >= baseLsn) break;
       count++;
     }
     return count;

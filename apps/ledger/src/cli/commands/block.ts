@@ -1,8 +1,8 @@
 /** `block show`: one block, with what its operations asked and got. */
 import type { Command } from "commander";
 import { NULL_DIGEST, type Block } from "@narses/core";
-import { createCodec, clusterId, decodePayload, decodeResult } from "@narses/wire";
-import { hasher } from "@narses/crypto";
+import { decodePayload, decodeResult } from "@narses/wire";
+import { codecOf } from "../../chain/codec.ts";
 import { describeOperation, readOperation } from "../../state-machine/operations.ts";
 import { fetchBlock, fetchHead } from "../../cluster/fetch-blocks.ts";
 import { withConnection, type Connection } from "../connection.ts";
@@ -70,7 +70,7 @@ async function show(shell: Shell, args: readonly (string | undefined)[], flags: 
     const { client, cluster } = connection;
     const replica = replicaFor(connection, flags.fromReplica);
     const seq = which === "latest" ? (await fetchHead(client, replica)).seq : Number(which);
-    const codec = createCodec({ hasher, clusterId: clusterId(hasher, cluster), epoch: cluster.epoch, replicas: cluster.replicas.length, parameters: cluster.parameters });
+    const codec = codecOf(cluster);
     const { bytes, hash } = await fetchBlock(client, replica, seq, codec);
     const block = codec.decodeBlock(bytes);
     const { header, certificate } = block;

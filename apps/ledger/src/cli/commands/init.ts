@@ -68,6 +68,8 @@ const writeJson = (path: string, value: unknown): void => writeFileSync(path, `$
 export function initialize(flags: InitOptions): Initialized {
   const { f } = checkFlags(flags);
   const assets = (flags.asset ?? DEFAULT_ASSETS).map(parseAsset);
+  const twice = assets.find((asset, i) => assets.findIndex((other) => other.code === asset.code) !== i);
+  if (twice !== undefined) throw usage(`--asset names ${twice.code} twice`, "asset");
   const passphrase = readPassphrase(flags.passphraseFile);
   const secret = passphrase === undefined ? {} : { passphrase };
   const addresses = Array.from({ length: flags.replicas }, (_, i) => addressOf(flags.host, flags.basePort + i));
@@ -103,7 +105,7 @@ async function init(shell: Shell, args: readonly (string | undefined)[], flags: 
     `${directory}/`,
     "  cluster.json    the cluster: give it to every replica and client; receipts verify against it",
     "  admin.key       signs as admin and issuer: keep it secret",
-    ...made.replicas.map((home, i) => `  replica-${i}/      home of replica ${i}, listens on port ${flags.basePort + i}; move it to its machine`),
+    ...made.replicas.map((_, i) => `  replica-${i}/      home of replica ${i}, listens on port ${flags.basePort + i}; move it to its machine`),
     "",
     `n = ${flags.replicas} replicas tolerate f = ${flags.f ?? f}. Start each, then open an account:`,
     ...made.replicas.map((home) => `  narses-ledger start --home ${home} &`),

@@ -29,7 +29,7 @@ async function start(shell: Shell, _args: readonly (string | undefined)[], flags
     if (shell.signal.aborted) resolve();
     else shell.signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  const failure = await Promise.race([replica.ended, stopped]);
+  const failure = await Promise.race([replica.stopped, stopped]);
   await replica.stop();
   destination.flushSync();
   if (failure instanceof Error) throw failure;

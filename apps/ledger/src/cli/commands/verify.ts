@@ -1,0 +1,167 @@
+/** `verify receipt`, `verify chain`: believe nobody, check it. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { verifyReceipt, verifyReceiptBytes, type VerifiedReceipt } from "@narses/client";
+import { NarsesError, seqNum, type ClusterConfig } from "@narses/core";
+import { loadCluster } from "@narses/replica";
+import { openBlockStore } from "@narses/storage";
+import { codecOf } from "../../chain/codec.ts";
+import { verifyLedgerChain, type ChainReport } from "../../chain/verify-chain.ts";
+import { fetchBlocks, fetchHead } from "../../cluster/fetch-blocks.ts";
+import { readReceiptFile, type StoredReceipt } from "../../receipts/receipt-file.ts";
+import { describeOperation, readOperation, type LedgerOperation } from "../../state-machine/operations.ts";
+import { withConnection } from "../connection.ts";
+import { CommandError, EXIT, usage, type Exit } from "../failure.ts";
+import { addClusterOptions, clusterPath, examples, integerOption, type ClientFlags } from "../options.ts";
+import type { Output } from "../output.ts";
+import { argument, type Runner, type Shell } from "../shell.ts";
+import { count, fields, plural, seconds } from "../table.ts";
+
+type Args = readonly (string | undefined)[];
+
+function operationOf(receipt: VerifiedReceipt): LedgerOperation | undefined {
+  if (receipt.kind === "query") return undefined;
+  try {
+    return readOperation(receipt.operation);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A bundle's receipt is verified once; each of its payments must be the one it is filed under. */
+function verifyBundle(stored: StoredReceipt, cluster: ClusterConfig, file: string): number {
+  const { payments, bytes, line } = stored;
+  if (payments === undefined) return 1;
+  const decoded = codecOf(cluster).decodeReceipt(bytes);
+  if (!decoded.ok) throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: ${decoded.rejection.detail}`, { line });
+  for (const [id, operation] of Object.entries(payments)) {
+    if (operation >= decoded.value.results.length) throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: payment ${id} is filed as operation ${operation} of a bundle of ${decoded.value.results.length}`, { line, id });
+    const op = operationOf(verifyReceipt({ ...decoded.value, operation }, cluster));
+    if (op?.type !== "transfer" || !op.idempotencyKey.endsWith(`:${id}`)) throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: operation ${operation} of the bundle is not payment ${id}`, { line, id });
+  }
+  return Object.keys(payments).length;
+}
+
+function receiptText(receipt: VerifiedReceipt, output: Output): string {
+  const op = operationOf(receipt);
+  const { result } = receipt;
+  const outcome = result.status === "ok" ? `applied: ${JSON.stringify(result.value)}` : output.style("yellow", `${result.status}: ${result.code}: ${result.message}`);
+  return fields([
+    ["receipt", output.style("green", "valid")],
+    ["operation", op === undefined ? JSON.stringify(receipt.operation) : describeOperation(op)],
+    ...(op !== undefined && "reference" in op && op.reference !== undefined ? [["reference", op.reference] as const] : []),
+    ...(op !== undefined && "idempotencyKey" in op ? [["key", op.idempotencyKey] as const] : []),
+    ["result", outcome],
+    ["signed by", `client key ${Buffer.from(receipt.publicKey).toString("hex")}`],
+    ["block", `${receipt.seq} ${receipt.block}`],
+    ["time", new Date(receipt.timestampMs).toISOString()],
+    ["vouched by", `replicas ${receipt.signers.join(", ")}: at least one of them is correct`],
+  ]);
+}
+
+async function receipt(shell: Shell, args: Args, flags: ClientFlags): Promise<Exit> {
+  const file = argument(args, 0);
+  const cluster = await loadCluster(clusterPath(flags));
+  const stored = readReceiptFile(file);
+  let payments = 0;
+  const blocks = new Set<number>();
+  let only: VerifiedReceipt | undefined;
+  for (const entry of stored) {
+    only = verifyReceiptBytes(entry.bytes, cluster);
+    blocks.add(only.seq);
+    payments += verifyBundle(entry, cluster, file);
+  }
+  const { output } = shell;
+  if (stored.length === 1 && stored[0]?.payments === undefined && only !== undefined) {
+    const { result, ...rest } = only;
+    output.result({ valid: true, ...rest, publicKey: Buffer.from(only.publicKey).toString("hex"), result }, receiptText(only, output));
+  } else {
+    output.result({ valid: true, bundles: stored.length, payments, blocks: blocks.size }, `${output.style("green", "valid")}: ${plural(payments, "payment")} in ${plural(stored.length, "bundle")} of ${plural(blocks.size, "block")}, each vouched by f+1 replicas of cluster ${cluster.name}`);
+  }
+  return EXIT.ok;
+}
+
+interface ChainFlags extends ClientFlags {
+  readonly fromReplica?: number;
+  readonly data?: string;
+  readonly receipt?: string;
+}
+
+async function* storedBlocks(directory: string, cluster: ClusterConfig): AsyncGenerator<Uint8Array> {
+  const blocks = existsSync(join(directory, "blocks")) ? join(directory, "blocks") : undefined;
+  if (blocks === undefined) throw new CommandError("DATA_MISSING", EXIT.setup, `--data ${directory}: there is no ${join(directory, "blocks")}; give the data directory of a replica, for example DIR/replica-0/data`, { field: "data", directory });
+  const codec = codecOf(cluster);
+  const store = await openBlockStore({ directory: blocks, codec });
+  try {
+    for (let seq = 0; store.head !== undefined && seq <= store.head; seq++) {
+      const block = await store.get(seqNum(seq));
+      if (block === undefined) throw new NarsesError("DATA_CORRUPT", `block ${seq} is missing in ${blocks}`, { seq });
+      yield codec.encodeBlock(block);
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+/** A chain is proved by its own certificates; a receipt from elsewhere ties it to what a client saw. */
+function requireReceiptInChain(verified: VerifiedReceipt, report: ChainReport): void {
+  if (verified.seq > report.head.seq) throw new NarsesError("RECEIPT_INVALID", `the receipt is of block ${verified.seq}, the chain ends at ${report.head.seq}; fetch a longer one`, { check: "receipt" });
+  const hash = report.kept.get(verified.seq);
+  if (hash !== verified.block) throw new NarsesError("RECEIPT_INVALID", `block ${verified.seq} of the chain has hash ${String(hash)}, the receipt says ${verified.block}: they are of different histories`, { check: "receipt" });
+}
+
+async function verifyFrom(shell: Shell, cluster: ClusterConfig, flags: ChainFlags, keep: ReadonlySet<number>): Promise<{ readonly report: ChainReport; readonly source: string }> {
+  const onBlock = (seq: number): void => {
+    if (seq % 20 === 0) shell.output.progress(`verified ${count(seq)} blocks`, seq % 1_000 === 0 && seq > 0);
+  };
+  if (flags.data !== undefined) return { report: await verifyLedgerChain(storedBlocks(flags.data, cluster), cluster, { onBlock, keep }), source: flags.data };
+  return withConnection(flags, { anonymous: true, replicasNeeded: 1, signal: shell.signal }, async ({ client }) => {
+    const replica = flags.fromReplica ?? client.status().connected[0];
+    if (replica === undefined) throw new CommandError("NOT_CONNECTED", EXIT.unreachable, "no replica is connected");
+    const deadline = Date.now() + flags.timeout * 1_000;
+    while (client.status().missing.some((missing) => missing === replica) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+    const { seq } = await fetchHead(client, replica);
+    return { report: await verifyLedgerChain(fetchBlocks(client, { replica, first: 0, last: seq }), cluster, { onBlock, keep }), source: `replica ${replica}` };
+  });
+}
+
+async function chain(shell: Shell, _args: Args, flags: ChainFlags): Promise<Exit> {
+  if (flags.data !== undefined && flags.fromReplica !== undefined) throw usage("--data and --from-replica exclude each other: give one", "data");
+  const cluster = await loadCluster(clusterPath(flags));
+  const [stored] = flags.receipt === undefined ? [] : readReceiptFile(flags.receipt);
+  const anchor = stored === undefined ? undefined : verifyReceiptBytes(stored.bytes, cluster);
+  const started = performance.now();
+  const { report, source } = await verifyFrom(shell, cluster, flags, new Set(anchor === undefined ? [] : [anchor.seq]));
+  if (anchor !== undefined) requireReceiptInChain(anchor, report);
+  const { head } = report;
+  const text = fields([
+    ["chain", `${shell.output.style("green", "valid")}, from ${source} (${seconds(performance.now() - started)})`],
+    ["blocks", `${count(report.blocks)}, genesis to ${head.seq}: parent hashes, transaction, result and state roots hold`],
+    ["certificates", `${count(report.commits)} COMMIT votes, Q for each block${report.views.length > 1 ? `, in views ${report.views.map((view) => view.view).join(", ")}` : ""}`],
+    ["executed again", `${plural(report.operations, "operation")} in ${plural(report.bundles, "signed bundle")}: every result and state root is the same`],
+    ["head", head.hash],
+    ["state root", head.stateRoot],
+    ...(anchor === undefined ? [] : [["receipt", `block ${anchor.seq} of this chain is the one of the receipt`] as const]),
+  ]);
+  const { kept: _kept, ...numbers } = report;
+  shell.output.result({ valid: true, source, ...numbers }, text);
+  return EXIT.ok;
+}
+
+export function registerVerify(program: Command, runner: Runner): void {
+  const verify = program.command("verify").description("check receipts and chains against the cluster file, trusting nobody");
+  const receiptCommand = verify.command("receipt <FILE>").description("verify a receipt, or all receipts of an import; needs no network");
+  runner.run(examples(addClusterOptions(receiptCommand, { signs: false, reaches: false }), ["narses-ledger verify receipt inv-7.receipt --cluster cluster.json", "narses-ledger verify receipt day.receipts --cluster cluster.json --json"]), receipt);
+  const chainCommand = verify
+    .command("chain")
+    .description("verify every block from genesis and execute it again")
+    .option("--from-replica <N>", "replica to fetch blocks from (default: any)", integerOption(0, 255))
+    .option("--data <DIR>", "read the blocks of a stopped replica from its data directory; needs no network")
+    .option("--receipt <FILE>", "also check that this receipt belongs to the chain");
+  runner.run(examples(addClusterOptions(chainCommand, { signs: true }), [
+    "narses-ledger verify chain",
+    "narses-ledger verify chain --from-replica 2 --receipt inv-7.receipt",
+    "narses-ledger verify chain --data ./bank/replica-0/data --cluster ./bank/cluster.json",
+  ]), chain);
+}

@@ -1,0 +1,65 @@
+/**
+ * The writes of one bundle, held back until all of it is known: those of an operation that fails never reach the state,
+ * and a bundle whose writes the state cannot hold leaves no trace at all.
+ */
+import type { StateReader, StateStore } from "@narses/core";
+
+/** Null: deleted. */
+type Writes = Map<string, Uint8Array | null>;
+
+export class Overlay implements StateReader {
+  readonly #base: StateReader;
+  readonly #bundle: Writes = new Map();
+  #operation: Writes | undefined;
+
+  constructor(base: StateReader) {
+    this.#base = base;
+  }
+
+  get(key: string): Uint8Array | undefined {
+    let written = this.#operation?.get(key);
+    if (written === undefined) written = this.#bundle.get(key);
+    return written === undefined ? this.#base.get(key) : (written ?? undefined);
+  }
+
+  put(key: string, value: Uint8Array): void {
+    (this.#operation ?? this.#bundle).set(key, value);
+  }
+
+  delete(key: string): void {
+    (this.#operation ?? this.#bundle).set(key, null);
+  }
+
+  /** Begins an operation; then commit or rollback. */
+  begin(): void {
+    this.#operation = new Map();
+  }
+
+  commit(): void {
+    for (const [key, value] of this.#operation ?? []) this.#bundle.set(key, value);
+    this.#operation = undefined;
+  }
+
+  rollback(): void {
+    this.#operation = undefined;
+  }
+
+  /**
+   * Writes everything to the state, or nothing: false when the state has no room for it (a limit of its layout, so the same
+   * on every replica). @throws a failure of the state.
+   */
+  flush(state: Pick<StateStore, "begin" | "put" | "delete" | "commit" | "rollback">): boolean {
+    if (this.#bundle.size === 0) return true;
+    state.begin();
+    try {
+      for (const [key, value] of this.#bundle) if (value === null) state.delete(key);
+      for (const [key, value] of this.#bundle) if (value !== null) state.put(key, value);
+    } catch (error) {
+      state.rollback();
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+    state.commit();
+    return true;
+  }
+}

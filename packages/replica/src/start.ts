@@ -1,0 +1,143 @@
+/** `startReplica`: opens a home directory and runs the replica it describes. */
+import type { BlockStore, ClusterConfig, Digest, Logger, ReplicaId, StateMachine, StateStore, VoteLog } from "@narses/core";
+import { hasher, verifyingKey } from "@narses/crypto";
+import { createTransport } from "@narses/network";
+import { createEngine } from "@narses/pbft";
+import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type DataDirectory } from "@narses/storage";
+import { clusterId as clusterIdOf, createCodec } from "@narses/wire";
+import { replicaKeysOf } from "./cluster-file.ts";
+import { loadHome } from "./home.ts";
+import { createPinoLogger, describeError, withFields } from "./log.ts";
+import { runReplica, type EngineFactory, type ReplicaStatus, type ReplicaTransport, type RunningCore } from "./replica.ts";
+import { systemClock, type Clock } from "./ticker.ts";
+
+/** What a transport of one's own is made from. */
+export interface TransportContext {
+  readonly self: ReplicaId;
+  readonly cluster: ClusterConfig;
+  readonly clusterId: Digest;
+  /** Ed25519 seed of the libp2p identity. */
+  readonly networkSeed: Uint8Array;
+  readonly listen: readonly string[];
+  readonly logger: Logger;
+}
+
+export interface ReplicaOptions<Op = unknown, Result = unknown, Question = unknown, Answer = unknown> {
+  /** Directory with replica.json and what it points to. */
+  readonly home: string;
+  /** Deterministic: a function of operation, context and store, alike on every replica. */
+  readonly app: StateMachine<Op, Result, Question, Answer>;
+  /** JSON lines on standard output by default. */
+  readonly logger?: Logger;
+  /** Of the key file, when it is encrypted. */
+  readonly passphrase?: string;
+  /** PBFT by default. */
+  readonly engine?: EngineFactory;
+  /** libp2p by default. */
+  readonly transport?: (context: TransportContext) => ReplicaTransport;
+  readonly clock?: Clock;
+}
+
+export interface RunningReplica extends AsyncDisposable {
+  readonly id: ReplicaId;
+  readonly cluster: ClusterConfig;
+  readonly clusterId: Digest;
+  /** Where clients and peers reach it. */
+  readonly addresses: readonly string[];
+  status(): ReplicaStatus;
+  /** Stops and closes everything; idempotent. Resolves when the data directory is free. */
+  stop(): Promise<void>;
+  /**
+   * Resolves when the replica has stopped and everything is closed: with undefined after `stop`, with the error that
+   * stopped it otherwise (a failed disk, a broken invariant). Never rejects.
+   */
+  readonly stopped: Promise<Error | undefined>;
+}
+
+/**
+ * Starts a replica; resolves when it listens. Peers need not be there.
+ * @throws NarsesError CONFIG_INVALID, KEY_INVALID, KEY_PASSPHRASE, DATA_DIR_LOCKED, DATA_DIR_FOREIGN, DATA_CORRUPT, DATA_VERSION,
+ * PORT_IN_USE, DISK_FAILED; InvariantViolation when the vote log contradicts itself. Nothing is left running or locked then.
+ */
+export async function startReplica<Op, Result, Question, Answer>(options: ReplicaOptions<Op, Result, Question, Answer>): Promise<RunningReplica> {
+  const { self, cluster, signingKey, networkSeed, dataDirectory, listen, localQueries } = await loadHome(options.home, options.passphrase);
+  const logger = withFields(options.logger ?? createPinoLogger(), { replica: self });
+  const clusterId = clusterIdOf(hasher, cluster);
+  const codec = createCodec({ hasher, clusterId, epoch: cluster.epoch, replicas: cluster.replicas.length, parameters: cluster.parameters });
+  const closing = new Closing(logger);
+  try {
+    const directory = closing.add(await lockDataDirectory(dataDirectory, { clusterId, replica: self }), (held) => held.release());
+    const stores = await openStores(directory, { codec, closing });
+    const transport = (options.transport ?? createTransport)({ self, cluster, clusterId, networkSeed, listen, logger });
+    const core = await runReplica({
+      self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, ...stores,
+      app: options.app as StateMachine, engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster), clock: options.clock ?? systemClock,
+      mustExist: directory.initialized, onOpened: () => directory.markInitialized(),
+    });
+    logger.info({ cluster: cluster.name, clusterId, home: options.home }, `replica ${self} of ${cluster.replicas.length} runs, ${cluster.f} faults tolerated`);
+    return running({ id: self, cluster, clusterId }, core, closing);
+  } catch (error) {
+    await closing.close();
+    throw error;
+  }
+}
+
+interface Stores {
+  readonly log: VoteLog;
+  readonly state: StateStore;
+  readonly blocks: BlockStore;
+}
+
+async function openStores(directory: DataDirectory, { codec, closing }: { readonly codec: ReturnType<typeof createCodec>; readonly closing: Closing }): Promise<Stores> {
+  const log = closing.add(await openVoteLog({ directory: directory.votes, mustExist: directory.initialized }), (store) => store.close());
+  const state = closing.add(await openStateStore({ directory: directory.state, hasher }), (store) => store.close());
+  const blocks = closing.add(await openBlockStore({ directory: directory.blocks, codec }), (store) => store.close());
+  return { log, state, blocks };
+}
+
+function running(names: Pick<RunningReplica, "id" | "cluster" | "clusterId">, core: RunningCore, closing: Closing): RunningReplica {
+  const stopped = core.ended.then(async (error) => {
+    await core.stop().catch(() => undefined); // logged where it failed
+    await closing.close();
+    return error;
+  });
+  const stop = async (): Promise<void> => {
+    await core.stop();
+    await stopped;
+  };
+  return {
+    ...names,
+    get addresses() {
+      return core.addresses;
+    },
+    status: () => core.status(),
+    stop,
+    [Symbol.asyncDispose]: stop,
+    stopped,
+  };
+}
+
+/** What to close at the end, last opened first. A failure to close one keeps none of the others open. */
+class Closing {
+  readonly #logger: Logger;
+  readonly #steps: (() => Promise<void>)[] = [];
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  add<T>(resource: T, close: (resource: T) => Promise<void>): T {
+    this.#steps.push(() => close(resource));
+    return resource;
+  }
+
+  async close(): Promise<void> {
+    for (const step of this.#steps.splice(0).reverse()) {
+      try {
+        await step();
+      } catch (error) {
+        this.#logger.warn({ error: describeError(error) }, "a store could not be closed cleanly");
+      }
+    }
+  }
+}

@@ -1,0 +1,128 @@
+import { fromHex, type StateMachine } from "@narses/core";
+import { hasher, merkleVerify } from "@narses/crypto";
+import { blockHash, resultLeaf } from "@narses/wire";
+import { afterEach, describe, expect, test } from "vitest";
+import { apply, query, testCluster } from "./support/cluster.ts";
+import { counter, InProcess, until } from "./support/cluster-in-process.ts";
+
+let running: InProcess | undefined;
+afterEach(async () => {
+  await running?.stop();
+  running = undefined;
+});
+
+async function cluster(n: number, parameters: Parameters<typeof testCluster>[1] = {}, app?: StateMachine): Promise<InProcess> {
+  running = new InProcess(testCluster(n, parameters), app);
+  await running.startAll();
+  return running;
+}
+
+const heads = (c: InProcess): { seq: number; block: string }[] => [...c.members.values()].map(({ core }) => core.status().head);
+const agreed = (c: InProcess, seq: number): boolean => heads(c).every((head) => head.seq >= seq) && new Set(heads(c).map(({ block }) => block)).size === 1;
+
+describe("a cluster in one process", () => {
+  test("n = 1 orders without any peer, and its replies lead to its block", async () => {
+    const c = await cluster(1);
+    const client = await c.client();
+    const bundle = client.bundle([apply({ add: 2 }), apply({ add: 3 }), query("total")]);
+    const { values, reply, block } = await client.order(bundle);
+    expect(values).toEqual([2, 5, 5]);
+    expect(blockHash(hasher, reply.header)).toBe(block);
+    expect(merkleVerify(resultLeaf(hasher, bundle.digest, reply.results), reply.leafIndex, reply.leafCount, reply.path, fromHex(reply.header.resultRoot))).toBe(true);
+    const { message, signature } = c.tools.codec.signedParts(reply.outcome.bytes);
+    expect(c.tools.replicaKeys[0]?.verify(message, signature)).toBe(true);
+    expect(c.member(0).core.status().counters).toMatchObject({ sent: { votes: 0, "pre-prepare": 0 }, sendsDropped: 0 });
+  });
+
+  test("n = 4: the same blocks everywhere, across checkpoints; a client known to all needs to send to the primary only", async () => {
+    const c = await cluster(4, { parameters: { checkpointInterval: 4, logWindow: 16 } });
+    const client = await c.client();
+    for (const { id } of c.tools.cluster.replicas) await client.call(id, "session", { client: client.bundle([apply({ add: 0 })], 1).client });
+    for (let i = 1; i <= 10; i++) expect((await client.order(client.bundle([apply({ add: 1 })], i), [0])).values).toEqual([i]);
+    await until("all heads agree", () => agreed(c, 10));
+    for (const { core } of c.members.values()) expect(core.status().engine.stableSeq).toBeGreaterThanOrEqual(4);
+    const { counters } = c.member(1).core.status();
+    expect(counters.checkpoints).toBeGreaterThanOrEqual(2);
+    expect(counters.signaturesCached).toBeGreaterThan(0);
+  });
+
+  test("a bundle sent again is answered from the block that executed it", async () => {
+    const c = await cluster(4);
+    const client = await c.client();
+    const bundle = client.bundle([apply({ add: 7 })]);
+    const first = await client.order(bundle);
+    await until("all executed it", () => agreed(c, 1));
+    client.received.length = 0;
+    const again = await client.order(bundle);
+    expect(again.block).toBe(first.block);
+    expect(again.values).toEqual([7]);
+    expect(heads(c).map(({ seq }) => seq)).toEqual([1, 1, 1, 1]);
+    expect(await client.call(2, "app-query", { question: null })).toEqual({ value: 7, seq: 1, consistency: "local" });
+  });
+
+  test.each(["kill", "power-cut"] as const)("a replica that comes back after a %s executes to the same blocks and catches up", async (how) => {
+    const c = await cluster(4, { parameters: { checkpointInterval: 4, logWindow: 16 } });
+    const client = await c.client();
+    for (let i = 0; i < 6; i++) await client.submit([apply({ add: 1 })]);
+    await until("all heads agree", () => agreed(c, 6));
+    const stores = await c.crash(3, how);
+    expect(stores.state.durableSeq).toBe(4);
+    for (let i = 0; i < 3; i++) await client.submit([apply({ add: 1 })]);
+    await c.start(3, { stores, mustExist: true });
+    await until("replica 3 has caught up", () => agreed(c, 9));
+    expect((await client.submit([apply({ add: 1 })])).values).toEqual([10]);
+    await until("all heads agree", () => agreed(c, 10));
+  });
+
+  test("a replica far behind gets the decided slots out of the others' block stores", async () => {
+    const c = await cluster(4, { parameters: { checkpointInterval: 2, logWindow: 4, pipelineDepth: 1 } });
+    const client = await c.client();
+    await c.member(3).core.stop();
+    c.members.delete(3);
+    for (let i = 0; i < 20; i++) await client.submit([apply({ add: 1 })]);
+    await c.start(3);
+    await until("replica 3 has caught up", () => agreed(c, 20));
+    expect(c.member(3).core.status().counters.received.decision).toBeGreaterThanOrEqual(20);
+  });
+
+  test("the primary dies: the others go on in the next view", async () => {
+    const c = await cluster(4, { parameters: { requestTimeoutTicks: 20, disconnectTimeoutTicks: 5, viewChangeTimeoutTicks: 20 } });
+    const client = await c.client();
+    await client.submit([apply({ add: 1 })]);
+    await c.member(0).core.stop();
+    c.members.delete(0);
+    expect((await client.submit([apply({ add: 1 })])).values).toEqual([2]);
+    expect(c.member(1).core.status().engine.view).toBeGreaterThanOrEqual(1);
+    await until("the others agree", () => agreed(c, 2));
+  });
+
+  test("an application that is not deterministic is caught at the checkpoint: the odd one halts and refuses, the others go on", async () => {
+    const c = new InProcess(testCluster(4, { parameters: { checkpointInterval: 2, logWindow: 8, pipelineDepth: 2 } }));
+    running = c;
+    const odd: StateMachine = { ...(counter as StateMachine), apply: (op, context) => (context.store.put("odd", 1), counter.apply(op as { add: number }, context)) };
+    for (const id of [0, 1, 2]) await c.start(id);
+    await c.start(3, undefined, odd);
+    const client = await c.client();
+    for (let i = 0; i < 4; i++) await client.submit([apply({ add: 1 })]);
+    await until("replica 3 has noticed", () => c.member(3).core.status().halted !== null);
+    expect(c.member(3).logger.lines).toContainEqual(expect.objectContaining({ level: "error", message: expect.stringContaining("DIVERGED") as string }));
+    expect((await client.submit([apply({ add: 1 })])).values).toEqual([5]);
+    expect(await client.call(3, "status")).toMatchObject({ halted: expect.stringContaining("slot 2") as string });
+    const bundle = client.bundle([apply({ add: 1 })]);
+    client.send(3, bundle);
+    await until("refusal", () => client.received.some(({ from, message }) => from === 3 && message.type === "refused" && message.code === "DIVERGED"));
+  });
+
+  test("replaying a slot to another block than the stored one stops the replica", async () => {
+    const c = await cluster(1);
+    const client = await c.client();
+    await client.submit([apply({ add: 1 })]);
+    const member = c.member(0);
+    await member.stores.blocks.sync();
+    const stores = await c.crash(0, "kill");
+    const changed: StateMachine = { ...(counter as StateMachine), apply: () => "another" };
+    const { core, logger } = await c.start(0, { stores, mustExist: true }, changed);
+    expect((await core.ended)?.message).toContain("slot 1 executed again gives block");
+    expect(logger.lines).toContainEqual(expect.objectContaining({ level: "error", message: expect.stringContaining("the replica stops") as string }));
+  });
+});
