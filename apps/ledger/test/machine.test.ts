@@ -34,7 +34,7 @@ describe("transfers", () => {
     const ledger = openBench();
     const refusal = refused(ledger.apply("alice", pay("100.01", "k1")));
     expect(refusal.code).toBe("OVERDRAFT");
-    expect(refusal.message).toContain("has 100.00 EUR and an overdraft limit of 0.00: 100.01 is too much by 0.01");
+    expect(refusal.message).toContain("has 100.00 EUR and may go 0.00 below zero: paying 100.01 lacks 0.01");
     expect(ledger.balance("a", "EUR")).toBe("100.00");
   });
 

@@ -243,10 +243,12 @@ export class ConnectedClient implements Client {
     }
   }
 
+  /** Logged when the count is a power of two: a replica cannot fill the log. */
   #reject(from: ReplicaId, reason: Rejection): void {
-    this.#rejections.count(from, reason);
+    const count = this.#rejections.count(from, reason);
+    if (!Number.isInteger(Math.log2(count))) return;
     const log = verdict(reason) === "misbehaviour" ? "warn" : "debug";
-    this.#options.logger[log]({ replica: from, code: reason.code, detail: reason.detail }, "message not believed");
+    this.#options.logger[log]({ replica: from, code: reason.code, detail: reason.detail, count }, "message not believed");
   }
 
   #shut(reason: Error): void {

@@ -6,10 +6,11 @@ export type RejectionCounts = Readonly<Partial<Record<RejectionCode, number>>>;
 export class RejectionCounter {
   readonly #counts = new Map<ReplicaId, Partial<Record<RejectionCode, number>>>();
 
-  count(from: ReplicaId, rejection: Rejection): void {
+  /** Returns how many of the kind there are now. */
+  count(from: ReplicaId, rejection: Rejection): number {
     let counts = this.#counts.get(from);
     if (counts === undefined) this.#counts.set(from, (counts = {}));
-    counts[rejection.code] = (counts[rejection.code] ?? 0) + 1;
+    return (counts[rejection.code] = (counts[rejection.code] ?? 0) + 1);
   }
 
   /** A copy; replicas in ascending order, those without a rejection left out. */

@@ -5,7 +5,7 @@
  * Why the answer of Q replicas is enough, and what f liars can do with theirs:
  * 1. An earlier process only reported an operation as done when it was decided, so Q replicas took part in deciding it.
  *    Any two sets of Q share f+1 replicas, hence one correct one: some answer covers every such operation, unless that
- *    replica has decided it and not executed it yet. `connect` therefore also waits a moment for the rest of the replicas.
+ *    replica has decided it and neither executed it nor held it waiting. `connect` therefore also waits a moment for the rest.
  * 2. A lie downwards changes nothing: the maximum is taken.
  * 3. A lie upwards is capped. Among the W = f+1 highest answers is a correct one, so the W-th highest answer is at most a
  *    correct replica's `highest`. Answers more than one session window above it are ignored: a liar can waste at most one

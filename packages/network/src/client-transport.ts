@@ -118,7 +118,8 @@ class Libp2pClientTransport implements NetworkClientTransport {
 
   async #stop(): Promise<void> {
     await this.#started?.catch(ignore);
-    await stopNode(this.#node, Promise.all(this.#peers.map((peer) => peer.link?.stop())), this.#logger);
+    const flushed = Promise.all(this.#peers.map(async (peer) => peer.link?.stop()));
+    await stopNode(this.#node, flushed, this.#logger);
     this.#context.clock.stop();
   }
 

@@ -2,7 +2,7 @@
  * Cuts a byte stream into frames: a 4-byte big-endian length, then that many bytes. Holds memory in proportion to bytes
  * received, whatever length a peer announces, and hands every frame over in an array of its own.
  */
-import { Budget, FRAME_RATE_MIN } from "./limits.ts";
+import { FRAME_RATE_MIN, type Budget } from "./limits.ts";
 
 export const HEADER_BYTES = 4;
 

@@ -84,7 +84,10 @@ export class MuxInspector {
 }
 
 /** Wraps a muxer: connections whose peer breaks one of the bounds above are reset, and reported. */
-export function guarded<C>(muxer: (components: C) => StreamMuxerFactory, report: (reason: string) => void): (components: C) => StreamMuxerFactory {
+export function guarded<C>(
+  muxer: (components: C) => StreamMuxerFactory,
+  report: (reason: string) => void,
+): (components: C) => StreamMuxerFactory {
   return (components) => {
     const inner = muxer(components);
     return {
@@ -98,7 +101,8 @@ export function guarded<C>(muxer: (components: C) => StreamMuxerFactory, report:
         // Registered before the muxer's own listener, hence called before it.
         connection.addEventListener("message", ({ data }) => {
           if (connection.status !== "open") return;
-          if (connection.writeBufferLength > MUX_REPLY_BYTES_MAX) return drop(`does not read: ${connection.writeBufferLength} bytes of replies wait`);
+          const waiting = connection.writeBufferLength;
+          if (waiting > MUX_REPLY_BYTES_MAX) return drop(`does not read: ${waiting} bytes of replies wait`);
           for (const chunk of data instanceof Uint8Array ? [data] : data) {
             const problem = inspector.push(chunk);
             if (problem !== undefined) return drop(problem);

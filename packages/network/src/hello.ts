@@ -48,7 +48,7 @@ export function encodeHello(hello: Hello): Uint8Array {
   return bytes;
 }
 
-export type DecodedHello = { readonly ok: true; readonly hello: Hello } | { readonly ok: false; readonly rejection: Rejection };
+type DecodedHello = { readonly ok: true; readonly hello: Hello } | { readonly ok: false; readonly rejection: Rejection };
 
 const malformed = (detail: string): DecodedHello => ({ ok: false, rejection: rejection("FRAME_MALFORMED", `handshake: ${detail}`) });
 
@@ -82,7 +82,11 @@ export function decodeHello(bytes: Uint8Array): DecodedHello {
 }
 
 /** Why `theirs` is refused, naming the field; undefined when it is accepted. `replica` is who the noise key says it is. */
-export function helloMismatch(own: Hello, theirs: Hello, expected: { readonly role: Role; readonly replica: number | undefined }): Rejection | undefined {
+export function helloMismatch(
+  own: Hello,
+  theirs: Hello,
+  expected: { readonly role: Role; readonly replica: number | undefined },
+): Rejection | undefined {
   const differs = (field: string, got: unknown, want: unknown): Rejection =>
     rejection("SENDER_MISMATCH", `handshake: ${field} is ${String(got)}, here ${String(want)}`);
   if (theirs.role !== expected.role) return differs("role", theirs.role, expected.role);

@@ -13,11 +13,11 @@ import type { Member } from "./members.ts";
 import { newCounters, Wire, type Counters, type WireContext } from "./wire.ts";
 
 /** One replica's connections: its link, one more while it reconnects, and clients that share its key. The oldest gives way. */
-export const CONNECTIONS_PER_MEMBER_MAX = 4;
+const CONNECTIONS_PER_MEMBER_MAX = 4;
 /** Refusals logged in one second; the rest are counted. */
 const REFUSALS_LOGGED_MAX = 10;
 
-export interface InboundOptions {
+interface InboundOptions {
   readonly context: WireContext;
   readonly members: ReadonlyMap<string, Member>;
   readonly own: Hello;
@@ -66,7 +66,12 @@ export class Inbound {
   }
 
   get totals(): ClientTotals {
-    return { connections: this.#clients.size, queuedBytes: this.#queueBudget.used, dropped: this.#clientCounters.dropped, refused: this.#refused };
+    return {
+      connections: this.#clients.size,
+      queuedBytes: this.#queueBudget.used,
+      dropped: this.#clientCounters.dropped,
+      refused: this.#refused,
+    };
   }
 
   async attach(node: Libp2p): Promise<void> {
@@ -117,10 +122,11 @@ export class Inbound {
   #opened(connection: Connection): void {
     if (connection.direction !== "inbound") return;
     const member = this.#options.members.get(connection.remotePeer.toString());
-    this.#entries.set(connection.id, { connection, stranger: member === undefined, openedMs: this.#options.context.clock.ms, hasStream: false });
+    const { clock, limits } = this.#options.context;
+    this.#entries.set(connection.id, { connection, stranger: member === undefined, openedMs: clock.ms, hasStream: false });
     if (member === undefined) {
       // The gater let through those that were in their handshake at the same time.
-      if (this.#strangers() > this.#options.context.limits.clientConnectionsMax) this.#drop(connection, "came when all client connections were taken");
+      if (this.#strangers() > limits.clientConnectionsMax) this.#drop(connection, "came when all client connections were taken");
       return;
     }
     const own = [...this.#entries.values()].filter((entry) => entry.connection.remotePeer.equals(connection.remotePeer));
@@ -170,9 +176,9 @@ export class Inbound {
       // Nothing but the handshake and pings goes back on a replica's sending connection.
       queueBytesMax: 1 << 10,
       sendBytesMax: HELLO_BYTES_MAX,
-      onClose: (reason) => {
+      onClose: (reason, byPeer) => {
         if (open) this.#options.onReplicaGone(member, wire, reason);
-        else this.refuse(`replica ${member.replica}: ${reason}`);
+        else if (!byPeer) this.refuse(`replica ${member.replica}: ${reason}`);
       },
     }, HELLO_BYTES_MAX);
     wire.onFrame = (frame) => {
@@ -197,11 +203,11 @@ export class Inbound {
       queueBudget: this.#queueBudget,
       partialBudget: this.#partialBudget,
       sendBytesMax: context.limits.replicaFrameBytesMax,
-      onClose: (reason) => {
+      onClose: (reason, byPeer) => {
         this.#clients.delete(wire);
         this.#options.logger.debug({ client: label, reason }, `client ${label} left: ${reason}`);
         if (client !== undefined) onClientGone(client);
-        else this.refuse(`client ${label}: ${reason}`);
+        else if (!byPeer) this.refuse(`client ${label}: ${reason}`);
       },
     }, HELLO_BYTES_MAX);
     wire.onFrame = (frame) => {
@@ -218,7 +224,8 @@ export class Inbound {
   #check(wire: Wire, frame: Uint8Array, role: Role, member: Member | undefined): Hello | undefined {
     const { own } = this.#options;
     const decoded = decodeHello(frame);
-    const refusal: Rejection | undefined = decoded.ok ? helloMismatch(own, decoded.hello, { role, replica: member?.replica }) : decoded.rejection;
+    const expected = { role, replica: member?.replica };
+    const refusal: Rejection | undefined = decoded.ok ? helloMismatch(own, decoded.hello, expected) : decoded.rejection;
     wire.send(encodeHello(own));
     if (decoded.ok && refusal === undefined) return decoded.hello;
     void wire.finish(refusal?.detail ?? "handshake");

@@ -74,7 +74,7 @@ export function resolveLimits(given: Partial<NetworkLimits> = {}): NetworkLimits
   }
   if (limits.replicaFrameBytesMax > 0x7fff_ffff) throw invalid("replicaFrameBytesMax", "must be below 2 GiB");
   if (limits.clientFrameBytesMax > 0x7fff_ffff) throw invalid("clientFrameBytesMax", "must be below 2 GiB");
-  if (limits.silenceMs < 2 * limits.pingMs) throw invalid("silenceMs", `= ${limits.silenceMs} must be at least twice pingMs = ${limits.pingMs}`);
+  if (limits.silenceMs < 2 * limits.pingMs) throw invalid("silenceMs", `must be at least twice pingMs = ${limits.pingMs}`);
   if (limits.redialMsMax < limits.redialMsMin) throw invalid("redialMsMax", `must be at least redialMsMin = ${limits.redialMsMin}`);
   return limits;
 }

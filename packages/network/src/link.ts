@@ -14,7 +14,7 @@ const STEADY_MS = 2_000;
 /** A dial younger than this is not replaced when the peer shows itself. */
 const DIAL_STALE_MS = 1_000;
 
-export interface LinkOptions {
+interface LinkOptions {
   readonly node: Libp2p;
   readonly context: WireContext;
   readonly member: Member;
@@ -128,7 +128,7 @@ export class Link {
       const connection = await node.dial([...member.addresses], { signal, force: true });
       try {
         const stream = await connection.newStream(protocol, { signal });
-        if (this.#stopped()) throw new Error("stopped");
+        if (this.#stopped()) return reset(connection, "stopped");
         this.#greet(new Wire(context, {
           connection,
           stream,

@@ -32,7 +32,8 @@ function memberAddress(text: string, id: PeerId, field: string): Multiaddr {
   const named = address.getComponents().find((component) => component.name === "p2p")?.value;
   if (named === undefined) return address.encapsulate(`/p2p/${id.toString()}`);
   if (named !== id.toString()) {
-    throw new NarsesError("CONFIG_INVALID", `cluster file: ${field} ends in /p2p/${named}, but the networkKey beside it is ${id.toString()}`, { field });
+    const problem = `cluster file: ${field} ends in /p2p/${named}, but the networkKey beside it is ${id.toString()}`;
+    throw new NarsesError("CONFIG_INVALID", problem, { field });
   }
   return address;
 }
@@ -43,11 +44,13 @@ export function parseAddress(text: string, field: string): Multiaddr {
   try {
     address = multiaddr(text);
   } catch (cause) {
-    throw new NarsesError("CONFIG_INVALID", `${field} is not a multiaddr: ${JSON.stringify(text)}; write it like /ip4/127.0.0.1/tcp/7100`, { field }, { cause });
+    const problem = `${field} is not a multiaddr: ${JSON.stringify(text)}; write it like /ip4/127.0.0.1/tcp/7100`;
+    throw new NarsesError("CONFIG_INVALID", problem, { field }, { cause });
   }
   const names = address.getComponents().map((component) => component.name).filter((name) => name !== "p2p").join("/");
   if (!/^(ip4|ip6|dns|dns4|dns6)\/tcp(\/ws|\/wss|\/tls\/ws|\/tls\/sni\/ws)?$/.test(names)) {
-    throw new NarsesError("CONFIG_INVALID", `${field} must be /ip4|ip6|dns…/<host>/tcp/<port>, optionally with /ws, got ${JSON.stringify(text)}`, { field });
+    const problem = `${field} must be /ip4|ip6|dns…/<host>/tcp/<port>, optionally with /ws, got ${JSON.stringify(text)}`;
+    throw new NarsesError("CONFIG_INVALID", problem, { field });
   }
   return address;
 }

@@ -44,8 +44,9 @@ class Memory implements MemoryNetwork {
   readonly #held = new Set<ReplicaId>();
 
   constructor(options: MemoryNetworkOptions) {
-    if (!Number.isSafeInteger(options.replicas) || options.replicas < 1) throw new RangeError(`replicas must be at least 1, got ${options.replicas}`);
-    this.replicas = options.replicas;
+    const { replicas } = options;
+    if (!Number.isSafeInteger(replicas) || replicas < 1) throw new RangeError(`replicas must be at least 1, got ${replicas}`);
+    this.replicas = replicas;
     this.limits = resolveLimits(options.limits);
   }
 
@@ -59,7 +60,8 @@ class Memory implements MemoryNetwork {
   }
 
   check(replica: ReplicaId): void {
-    if (!(replica >= 0 && replica < this.replicas)) throw new RangeError(`replica must be from 0 to ${this.replicas - 1}, got ${String(replica)}`);
+    if (replica >= 0 && replica < this.replicas) return;
+    throw new RangeError(`replica must be from 0 to ${this.replicas - 1}, got ${String(replica)}`);
   }
 
   isHeld(replica: ReplicaId): boolean {
@@ -139,7 +141,8 @@ class Memory implements MemoryNetwork {
   }
 
   #serve(client: MemoryClient, seat: MemoryTransport): void {
-    client.connections.set(seat.self, new Connection(this.#turn, client.endTowards(seat.self), seat.endForClient(client.label)));
+    const connection = new Connection(this.#turn, client.endTowards(seat.self), seat.endForClient(client.label));
+    client.connections.set(seat.self, connection);
   }
 }
 
@@ -151,7 +154,8 @@ interface Seat {
 }
 
 function stateOf(replica: ReplicaId, seat: Seat, queuedBytes: number): PeerState {
-  return { ...seat.counters, replica, connected: seat.send !== undefined, queuedBytes, problem: seat.send === undefined ? "not on the network" : undefined };
+  const connected = seat.send !== undefined;
+  return { ...seat.counters, replica, connected, queuedBytes, problem: connected ? undefined : "not on the network" };
 }
 
 function checkedSend(seat: Seat | undefined, to: ReplicaId, frame: Uint8Array): boolean {
@@ -172,7 +176,9 @@ class MemoryTransport implements NetworkTransport {
   constructor(network: Memory, self: ReplicaId) {
     this.#network = network;
     this.self = self;
-    for (let i = 0; i < network.replicas; i++) if (i !== self) this.#peers.set(replicaId(i), { counters: newCounters(), send: undefined });
+    for (let i = 0; i < network.replicas; i++) {
+      if (i !== self) this.#peers.set(replicaId(i), { counters: newCounters(), send: undefined });
+    }
   }
 
   async start(handlers: TransportHandlers): Promise<void> {

@@ -25,7 +25,7 @@ export async function identityFromSeed(seed: Uint8Array): Promise<Ed25519Private
   return generateKeyPairFromSeed("Ed25519", seed);
 }
 
-export interface NodeOptions {
+interface NodeOptions {
   readonly privateKey: Ed25519PrivateKey;
   readonly listen: readonly string[];
   readonly limits: NetworkLimits;
@@ -41,14 +41,17 @@ export function createNode(options: NodeOptions): Promise<Libp2p> {
   const { limits } = options;
   // Idle sockets are watched by our own pings; this is a backstop.
   const inactivityMs = 3 * limits.silenceMs;
+  const streams = STREAMS_PER_CONNECTION_MAX;
   return createLibp2p({
     privateKey: options.privateKey,
     addresses: { listen: [...options.listen] },
-    transports: [tcp({ inboundSocketInactivityTimeout: inactivityMs, outboundSocketInactivityTimeout: inactivityMs }), webSockets()],
-    connectionEncrypters: [joined(noise())],
-    streamMuxers: [
-      guarded(yamux({ maxInboundStreams: STREAMS_PER_CONNECTION_MAX, maxOutboundStreams: STREAMS_PER_CONNECTION_MAX }), options.onMisbehaviour),
+    transports: [
+      // Nagle's delay is off by default there, on both sides.
+      tcp({ inboundSocketInactivityTimeout: inactivityMs, outboundSocketInactivityTimeout: inactivityMs }),
+      webSockets(),
     ],
+    connectionEncrypters: [joined(noise())],
+    streamMuxers: [guarded(yamux({ maxInboundStreams: streams, maxOutboundStreams: streams }), options.onMisbehaviour)],
     connectionGater: { denyDialMultiaddr: () => false, ...options.gater },
     connectionMonitor: { enabled: false },
     connectionManager: {
@@ -89,7 +92,8 @@ function listenError(cause: unknown, listen: readonly string[]): NarsesError {
     );
   }
   const reason = /\b(EACCES|EADDRNOTAVAIL|ENOTFOUND|EAFNOSUPPORT|EINVAL)\b[^\n]*/.exec(text)?.[0] ?? describe(cause);
-  return new NarsesError("CONFIG_INVALID", `cannot listen on ${listen.join(", ")}: ${reason}; check "listen"`, { field: "listen" }, { cause });
+  const problem = `cannot listen on ${listen.join(", ")}: ${reason}; check "listen"`;
+  return new NarsesError("CONFIG_INVALID", problem, { field: "listen" }, { cause });
 }
 
 /** Lets `flushed` settle for a moment, then ends every connection and the node; never rejects, returns within 2 s. */

@@ -1,7 +1,10 @@
 /** `Transport` over libp2p: a link to each other replica, and a listener for theirs and for clients. */
 import "./polyfill.ts";
 import type { Libp2p } from "@libp2p/interface";
-import { checkCluster, digest, NarsesError, toHex, type ClusterConfig, type Digest, type Logger, type ReplicaId, type Transport, type TransportHandlers } from "@narses/core";
+import {
+  checkCluster, digest, NarsesError, toHex,
+  type ClusterConfig, type Digest, type Logger, type ReplicaId, type Transport, type TransportHandlers,
+} from "@narses/core";
 import { ignore, shielded } from "./describe.ts";
 import { INSTANCE_BYTES, PROTOCOL_VERSION, REPLICA_PROTOCOL, type Hello, type Role } from "./hello.ts";
 import { Inbound, type ClientTotals } from "./inbound.ts";
@@ -106,7 +109,9 @@ class Libp2pTransport implements NetworkTransport {
     this.#own = helloOf("replica", self, cluster, options.clusterId);
     for (const member of members) {
       if (member === own) continue;
-      this.#peers.set(member.replica, { member, counters: newCounters(), link: undefined, inbound: undefined, inboundInstance: undefined, connected: false });
+      this.#peers.set(member.replica, {
+        member, counters: newCounters(), link: undefined, inbound: undefined, inboundInstance: undefined, connected: false,
+      });
     }
     this.#inbound = this.#createInbound(members.filter((member) => member !== own));
   }
@@ -122,8 +127,9 @@ class Libp2pTransport implements NetworkTransport {
     const peer = this.#peers.get(to);
     if (peer === undefined) throw new RangeError(`send: replica ${String(to)} is not another replica of the cluster`);
     if (frame.length === 0) throw new RangeError("send: an empty frame is a ping, not a message");
-    if (frame.length > this.#context.limits.replicaFrameBytesMax) {
-      this.#logger.error({ replica: to, bytes: frame.length }, `dropped a frame of ${frame.length} bytes: the cap is ${this.#context.limits.replicaFrameBytesMax}`);
+    const { replicaFrameBytesMax } = this.#context.limits;
+    if (frame.length > replicaFrameBytesMax) {
+      this.#logger.error({ replica: to }, `dropped a frame of ${frame.length} bytes: the cap is ${replicaFrameBytesMax}`);
     }
     // Half a connection is none: what `send` says agrees with the last `onPeer`.
     return peer.connected && peer.link?.send(frame) === true;
@@ -187,7 +193,8 @@ class Libp2pTransport implements NetworkTransport {
       peer.link = this.#createLink(node, peer);
       peer.link.start();
     }
-    this.#logger.info({ replica: self, addresses: this.addresses().join(" ") }, `replica ${self} listens on ${listen.join(", ") || "no address"}`);
+    const addresses = this.addresses().join(" ");
+    this.#logger.info({ replica: self, addresses }, `replica ${self} listens on ${listen.join(", ") || "no address"}`);
   }
 
   async #stop(): Promise<void> {
@@ -253,7 +260,7 @@ class Libp2pTransport implements NetworkTransport {
         if (peer.inbound !== wire) return;
         peer.inbound = undefined;
         peer.inboundInstance = undefined;
-        this.#update(peer);
+        this.#update(peer, reason);
       },
       onClientFrame: (client, frame) => this.#handlers?.onClientFrame(client, frame),
       onClientGone: (client) => shielded(() => this.#handlers?.onClientGone(client)),
@@ -267,13 +274,13 @@ class Libp2pTransport implements NetworkTransport {
   }
 
   /** Reports a transition, and nothing else, to the handlers. */
-  #update(peer: Peer): void {
+  #update(peer: Peer, reason: string | undefined = peer.link?.problem): void {
     const connected = peer.link?.up === true && peer.inbound !== undefined;
     if (connected === peer.connected) return;
     peer.connected = connected;
     const { replica } = peer.member;
     if (connected) this.#logger.info({ replica }, `connected to replica ${replica}`);
-    else if (this.#handlers !== undefined) this.#logger.warn({ replica, reason: peer.link?.problem }, `lost replica ${replica}`);
+    else if (this.#handlers !== undefined) this.#logger.warn({ replica, reason }, `lost replica ${replica}: ${reason ?? "unknown"}`);
     shielded(() => this.#handlers?.onPeer(replica, connected));
   }
 }

@@ -39,7 +39,7 @@ export interface WireContext {
   readonly wires: Set<Wire>;
 }
 
-export interface WireOptions {
+interface WireOptions {
   readonly connection: Connection;
   readonly stream: Stream;
   readonly counters: Counters;
@@ -48,8 +48,8 @@ export interface WireOptions {
   readonly partialBudget?: Budget | undefined;
   /** Largest frame it may send. */
   readonly sendBytesMax: number;
-  /** Called once, with the reason for the log. */
-  readonly onClose: (reason: string) => void;
+  /** Called once, with the reason for the log; `byPeer` when the other side, or the network, ended it. */
+  readonly onClose: (reason: string, byPeer: boolean) => void;
 }
 
 export class Wire {
@@ -144,11 +144,11 @@ export class Wire {
   }
 
   /** Drops the connection. */
-  close(reason: string): void {
+  close(reason: string, byPeer = false): void {
     if (!this.#end()) return;
     // Not from within libp2p's own events: its muxer still writes a farewell after it told us that the stream is gone.
     queueMicrotask(() => reset(this.connection, reason));
-    this.#options.onClose(reason);
+    this.#options.onClose(reason, byPeer);
   }
 
   /** Sends what waits, then closes; never rejects. `onClose` is called before this returns. */
@@ -156,7 +156,7 @@ export class Wire {
     if (this.#closed) return;
     this.run();
     if (!this.#end()) return;
-    this.#options.onClose(reason);
+    this.#options.onClose(reason, false);
     try {
       await this.connection.close({ signal: AbortSignal.timeout(FINISH_MS) });
     } catch (problem) {
@@ -182,10 +182,12 @@ export class Wire {
       // Not now: a socket that takes everything drains on the next tick, before any other peer had its turn.
       if (this.#queue.bytes > 0) this.#context.turn.add(this);
     });
-    stream.addEventListener("remoteCloseWrite", () => this.close("closed by the peer"));
-    stream.addEventListener("close", (event) => this.close(event.error === undefined ? "connection closed" : `connection lost: ${describe(event.error)}`));
+    stream.addEventListener("remoteCloseWrite", () => this.close("closed by the peer", true));
+    stream.addEventListener("close", ({ error }) => {
+      this.close(error === undefined ? "connection closed" : `connection lost: ${describe(error)}`, true);
+    });
     // It may have closed while the protocol was negotiated, before there was a listener.
-    if (stream.status !== "open") queueMicrotask(() => this.close("connection closed"));
+    if (stream.status !== "open") queueMicrotask(() => this.close("connection closed", true));
   }
 
   #read(data: StreamMessageEvent["data"]): void {

@@ -61,8 +61,9 @@ export function complies(name: string, make: () => Promise<Harness>): void {
           frames.forEach((frame, k) => expect(bytesEqual(frame, numbered(100 * i + k, sizes[k]))).toBe(true));
         }
       }
-      const state = nodes[0]?.transport.peers().map((peer) => ({ replica: peer.replica, connected: peer.connected, sent: peer.framesSent, dropped: peer.dropped }));
-      expect(state).toEqual([1, 2, 3].map((replica) => ({ replica, connected: true, sent: sizes.length, dropped: 0 })));
+      expect(nodes[0]?.transport.peers()).toMatchObject(
+        [1, 2, 3].map((replica) => ({ replica, connected: true, framesSent: sizes.length, framesReceived: sizes.length, dropped: 0 })),
+      );
     });
 
     it("hands over frames that nobody else writes to", async () => {
@@ -146,7 +147,8 @@ export function complies(name: string, make: () => Promise<Harness>): void {
       two.client.send(id(2), numbered(2));
       const { probe } = nodes[2] ?? expect.fail();
       await probe.until("two client frames", () => probe.clientFrames.length === 2);
-      const from = (n: number): (typeof probe.clientFrames)[number] => probe.clientFrames.find(({ frame }) => numberOf(frame) === n) ?? expect.fail();
+      const from = (n: number): (typeof probe.clientFrames)[number] =>
+        probe.clientFrames.find(({ frame }) => numberOf(frame) === n) ?? expect.fail();
       expect(bytesEqual(from(1).frame, numbered(1, 300_000))).toBe(true);
       expect(from(1).client).not.toBe(from(2).client);
       expect(from(1).client.label).not.toBe(from(2).client.label);
@@ -154,7 +156,8 @@ export function complies(name: string, make: () => Promise<Harness>): void {
       expect(from(2).client.send(numbered(12))).toBe(true);
       await one.probe.until("an answer", () => one.probe.frames.length === 1);
       await two.probe.until("an answer", () => two.probe.frames.length === 1);
-      expect([...one.probe.frames, ...two.probe.frames].map(({ from: replica, frame }) => `${replica}:${numberOf(frame)}`)).toEqual(["2:11", "2:12"]);
+      const answers = [...one.probe.frames, ...two.probe.frames].map((got) => `${got.from}:${numberOf(got.frame)}`);
+      expect(answers).toEqual(["2:11", "2:12"]);
       // the same client is the same connection
       one.client.send(id(2), numbered(3));
       await probe.until("a third", () => probe.clientFrames.length === 3);

@@ -116,7 +116,10 @@ describe("a hostile peer", () => {
     const { transport, probe } = await net.replica(cluster, 0);
     const beyondWindow = new Uint8Array(12 + 300_000); // yamux grants 256 KiB
     beyondWindow.set(muxHeader(0, 0, 1, 300_000));
-    for (const bytes of [muxHeader(9, 0, 1, 0), muxHeader(9, 0, 0, 0), new Uint8Array(12).fill(1), muxHeader(2, 2, 0, 77), muxHeader(3, 0, 0, 1), beyondWindow]) {
+    const unknownType = [muxHeader(9, 0, 1, 0), muxHeader(9, 0, 0, 0)];
+    const unknownVersion = new Uint8Array(12).fill(1);
+    const [unaskedPong, goAway] = [muxHeader(2, 2, 0, 77), muxHeader(3, 0, 0, 1)];
+    for (const bytes of [...unknownType, unknownVersion, unaskedPong, goAway, beyondWindow]) {
       const peer = await net.raw(cluster, 0, strangerSeed(1), CLIENT_PROTOCOL);
       const gone = closed(peer.connection);
       peer.stream.send(framedHello("client"));

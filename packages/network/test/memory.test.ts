@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { createMemoryNetwork } from "../src/index.ts";
+import { createMemoryNetwork, type MemoryNetwork, type NetworkTransport } from "../src/index.ts";
 import { complies, nextTurn } from "./compliance.ts";
 import { id, numbered, numberOf } from "./frames.ts";
 import { Probe } from "./probe.ts";
@@ -15,7 +15,7 @@ describe("the network in memory", () => {
     for (const stop of stops.splice(0)) await stop();
   });
 
-  async function pair(network: ReturnType<typeof createMemoryNetwork>): Promise<{ a: ReturnType<typeof network.transport>; pa: Probe; pb: Probe }> {
+  async function pair(network: MemoryNetwork): Promise<{ a: NetworkTransport; pa: Probe; pb: Probe }> {
     const [a, b] = [network.transport(id(0)), network.transport(id(1))];
     const [pa, pb] = [new Probe(), new Probe()];
     await a.start(pa);
@@ -61,12 +61,12 @@ describe("the network in memory", () => {
       }
     });
     pb.onFrame = (_, frame) => {
-      if (numberOf(frame) === 1) throw new Error("handler failed");
+      if (numberOf(frame) === 1) throw new TypeError("handler failed");
     };
     for (const n of [0, 1, 2]) a.send(id(1), numbered(n));
     await pb.until("the others", () => pb.frames.length === 2);
     vi.unstubAllGlobals();
-    expect(failures).toEqual([new Error("handler failed")]);
+    expect(failures).toEqual([new TypeError("handler failed")]);
     expect(pb.frames.map(({ frame }) => numberOf(frame))).toEqual([0, 2]);
   });
 

@@ -86,7 +86,9 @@ export class LogProbe extends Watch implements Logger {
 
   /** Resolves when a line matches. */
   untilLine(pattern: RegExp, ms?: number): Promise<void> {
-    return this.until(`a log line like ${String(pattern)}; got\n${this.lines.join("\n")}`, () => this.lines.some((line) => pattern.test(line)), ms);
+    return this.until(`a log line like ${String(pattern)}`, () => this.lines.some((line) => pattern.test(line)), ms).catch((problem: unknown) => {
+      throw new TypeError(`${String(problem)}; got\n${this.lines.join("\n")}`);
+    });
   }
 
   #add(level: string, _fields: LogFields, message: string): void {

@@ -4,7 +4,10 @@ import type { Connection, Libp2p, Stream } from "@libp2p/interface";
 import { multiaddr } from "@multiformats/multiaddr";
 import { digest, type ClusterConfig } from "@narses/core";
 import { afterEach } from "vitest";
-import { createClientTransport, createTransport, type ClientTransportOptions, type NetworkClientTransport, type NetworkTransport, type TransportOptions } from "../src/index.ts";
+import {
+  createClientTransport, createTransport,
+  type ClientTransportOptions, type NetworkClientTransport, type NetworkTransport, type TransportOptions,
+} from "../src/index.ts";
 import { encodeHello, type Hello } from "../src/hello.ts";
 import { DEFAULT_LIMITS } from "../src/limits.ts";
 import { createNode } from "../src/node.ts";

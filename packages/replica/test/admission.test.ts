@@ -191,7 +191,7 @@ describe("reader", () => {
     const bytes = bundle(1).bytes.slice();
     bytes[bytes.length - 1] = (bytes[bytes.length - 1] ?? 0) ^ 1;
     const forged = tools.codec.decodeBundle(bytes);
-    if (!forged.ok) throw new Error(forged.rejection.detail);
+    if (!forged.ok) throw new TypeError(forged.rejection.detail);
     const batch = tools.batch([forged.value]);
     const frame = tools.codec.encodePeer({ type: "pre-prepare", signed: tools.prePrepare(1, batch.digest), batch });
     const inputs = read({ type: "peer", from: replicaId(2), frame });
@@ -202,7 +202,7 @@ describe("reader", () => {
     const rig = setUp();
     const read = createReader({
       codec: { decodePeer: () => { throw new RangeError("bug"); }, decodeClient: () => { throw new RangeError("bug"); } },
-      verifier: { message: () => { throw new Error("unreachable"); }, bundle: () => { throw new Error("unreachable"); }, knows: () => false, remember: () => undefined },
+      verifier: { message: () => { throw new TypeError("unreachable"); }, bundle: () => { throw new TypeError("unreachable"); }, knows: () => false, remember: () => undefined },
       admission: rig.admission, connections: rig.connections, counters: rig.counters, logger: rig.logger, limiter: createLogLimiter(() => 0),
       control: { call: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined },
     });

@@ -28,7 +28,7 @@ const counter: StateMachine<Op, unknown, string, unknown> = {
       case "reject":
         throw new AppRejection("NO_FUNDS", "not enough", { total });
       case "throw":
-        throw new Error(`at ${process.version}`);
+        throw new TypeError(`at ${process.version}`);
       case "throw nothing":
         throw Object.create(null);
       case "promise":
@@ -69,7 +69,7 @@ function setUp(app: StateMachine = counter as StateMachine): { state: FakeState;
 const results = (slot: ExecutedSlot, bundle = 0): OperationResult[] =>
   (slot.bundles[bundle]?.results ?? []).map((bytes) => {
     const decoded = decodeResult(bytes);
-    if (!decoded.ok) throw new Error(decoded.rejection.detail);
+    if (!decoded.ok) throw new TypeError(decoded.rejection.detail);
     return decoded.value;
   });
 

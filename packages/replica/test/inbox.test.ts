@@ -1,5 +1,5 @@
 import { replicaId, seqNum, type Input, type ReplicaId } from "@narses/core";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { newCounters } from "../src/counters.ts";
 import { createInbox, type Inbox, type Item } from "../src/inbox.ts";
 import { CLIENT_QUEUE_FRAMES_MAX, PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, TURN_BYTES_PER_SOURCE_MAX, TURN_FRAMES_PER_SOURCE_MAX } from "../src/limits.ts";
@@ -92,14 +92,23 @@ describe("ticks", () => {
     expect(dueTicks(1_000, 500)).toEqual({ ticks: 0, lastMs: 1_000 });
   });
 
-  test("a stopped ticker is silent", async () => {
-    const seen: number[] = [];
-    let now = 0;
-    const ticker = startTicker({ monotonicMs: () => (now += 10), wallMs: () => 0 }, (ticks) => {
-      seen.push(ticks);
-      if (seen.length === 3) ticker.stop();
-    });
-    await new Promise((resolve) => setTimeout(resolve, 120));
-    expect(seen).toEqual([1, 1, 1]);
+  test("a ticker reads its clock every 10 ms, and is silent once stopped", () => {
+    vi.useFakeTimers();
+    try {
+      const seen: number[] = [];
+      let now = 0;
+      const ticker = startTicker({ monotonicMs: () => now, wallMs: () => 0 }, (ticks) => seen.push(ticks));
+      for (const pause of [10, 20, 5, 5, 5_000, 10]) {
+        now += pause;
+        vi.advanceTimersByTime(10);
+      }
+      expect(seen).toEqual([1, 2, 1, 3, 1]);
+      ticker.stop();
+      now += 100;
+      vi.advanceTimersByTime(100);
+      expect(seen).toHaveLength(5);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

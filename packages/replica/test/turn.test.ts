@@ -99,7 +99,7 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
     get messages() {
       return transport.sent.map(({ frame }) => {
         const decoded = codec.decodePeer(frame);
-        if (!decoded.ok) throw new Error(decoded.rejection.detail);
+        if (!decoded.ok) throw new TypeError(decoded.rejection.detail);
         return decoded.value;
       });
     },

@@ -34,7 +34,7 @@ function forgeBundle(bundle: Bundle): Bundle {
   const bytes = bundle.bytes.slice();
   bytes[bytes.length - 1] = (bytes[bytes.length - 1] ?? 0) ^ 1;
   const decoded = tools.codec.decodeBundle(bytes);
-  if (!decoded.ok) throw new Error(decoded.rejection.detail);
+  if (!decoded.ok) throw new TypeError(decoded.rejection.detail);
   return decoded.value;
 }
 

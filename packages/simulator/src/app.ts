@@ -19,6 +19,7 @@ export interface SimBlock {
 
 export interface Answer {
   readonly bundle: Digest;
+  readonly ridLast: number;
   readonly seq: SeqNum;
   readonly block: Digest;
   readonly result: string;
@@ -29,7 +30,7 @@ interface Session {
   low: number;
   /** Executed ids above `low`. */
   readonly above: Set<number>;
-  /** The latest answers, at most ANSWERS_PER_SESSION_MAX. */
+  /** Answers the client has not acknowledged; at most ANSWERS_PER_SESSION_MAX, the latest. */
   readonly answers: Map<Digest, Answer>;
 }
 
@@ -42,8 +43,10 @@ export interface State {
   readonly sessions: ReadonlyMap<ClientId, Session>;
 }
 
-/** Answers a session keeps for retries. */
-const ANSWERS_PER_SESSION_MAX = 32;
+/** Answers a session keeps for retries: more than a client of `SESSION_WINDOW` may have outstanding. */
+const ANSWERS_PER_SESSION_MAX = 128;
+/** Request ids a client uses above its lowest outstanding one, at most. */
+export const SESSION_WINDOW = 64;
 
 const GENESIS_HEADER: BlockHeader = {
   seq: seqNum(0), parent: NULL_DIGEST, timestampMs: 0, batchDigest: NULL_DIGEST, bundleRoot: NULL_DIGEST, resultRoot: NULL_DIGEST, stateRoot: NULL_DIGEST,
@@ -94,7 +97,8 @@ export function execute(state: State, seq: SeqNum, batch: Batch | undefined, cer
   (batch?.bundles ?? []).forEach((bundle, i) => {
     const answers = sessions.get(bundle.client)?.answers;
     if (answers === undefined || answers.has(bundle.digest)) return;
-    answers.set(bundle.digest, { bundle: bundle.digest, seq, block: block.hash, result: results[i] as string });
+    for (const [digest, held] of answers) if (held.ridLast <= bundle.ackLow) answers.delete(digest);
+    answers.set(bundle.digest, { bundle: bundle.digest, ridLast: bundle.ridFirst + bundle.operations.length - 1, seq, block: block.hash, result: results[i] as string });
     const oldest = answers.keys().next();
     if (answers.size > ANSWERS_PER_SESSION_MAX && oldest.done !== true) answers.delete(oldest.value);
   });

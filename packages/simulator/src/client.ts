@@ -1,7 +1,7 @@
 /** A client: keeps a few bundles outstanding, sends to the primary it believes in, then to all, until W answers match. */
 import type { Bundle, Operation, ReplicaId } from "@narses/core";
 import { requestId } from "@narses/core";
-import type { Answer } from "./app.ts";
+import { SESSION_WINDOW, type Answer } from "./app.ts";
 import type { ClientKey, Toolkit } from "./keyring.ts";
 import type { Random } from "./random.ts";
 import type { SignedAnswer } from "./shell.ts";
@@ -53,10 +53,17 @@ export class SimClient {
     return [...this.outstanding.keys()].map((digest) => digest.slice(0, 6));
   }
 
-  /** Submits a new bundle. */
+  /** Every answer up to this request id is held. */
+  private get ackLow(): number {
+    const first = this.outstanding.values().next();
+    return (first.done === true ? this.nextRid : first.value.bundle.ridFirst) - 1;
+  }
+
+  /** Submits a new bundle, unless the session's window is used up. */
   submit(): void {
     const count = this.random.int(1, this.options.operationsMax);
     const rid = this.nextRid;
+    if (rid + count - 1 > this.ackLow + SESSION_WINDOW) return;
     this.nextRid += count;
     const bundle = this.make(rid, count, 0);
     this.outstanding.set(bundle.digest, { bundle, answers: new Map() });
@@ -95,6 +102,6 @@ export class SimClient {
 
   private make(rid: number, count: number, variant: number): Bundle {
     const operations = Array.from({ length: count }, (_, i): Operation => ({ kind: "apply", payload: Uint8Array.of(this.options.index & 255, variant, i & 255) }));
-    return this.options.key.makeBundle({ ridFirst: requestId(rid), ackLow: 0, operations });
+    return this.options.key.makeBundle({ ridFirst: requestId(rid), ackLow: this.ackLow, operations });
   }
 }

@@ -5,6 +5,11 @@ import { diskFailed, errnoOf } from "./files/file-system.ts";
 
 export type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
+/** LevelDB gives Buffers, whose `slice` aliases; what leaves this package is plain. */
+export function plain(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes === undefined ? undefined : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** abstract-level wraps what LevelDB said. */
 const innermost = (error: unknown): unknown => (error instanceof Error && error.cause !== undefined ? innermost(error.cause) : error);
 

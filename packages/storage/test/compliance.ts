@@ -199,6 +199,24 @@ export function stateCompliance(name: string, make: () => Harness<AuthenticatedS
       await state.close();
     });
 
+    test("keys knows what a checkpoint under way holds", async () => {
+      const state = await make().open();
+      for (const key of ["a", "b", "c"]) state.put(key, utf8("1"));
+      await state.checkpoint(seqNum(1));
+      state.delete("a");
+      state.put("d", utf8("1"));
+      const second = state.checkpoint(seqNum(2));
+      const keys = state.keys("", 10);
+      state.put("e", utf8("1"));
+      const third = state.checkpoint(seqNum(3));
+      state.delete("d");
+      const later = state.keys("", 10);
+      state.put("f", utf8("1"));
+      expect([await keys, await later]).toEqual([["b", "c", "d"], ["b", "c", "e"]]);
+      await Promise.all([second, third]);
+      await state.close();
+    });
+
     test("only the last two checkpoints stay readable", async () => {
       const state = await make().open();
       state.put("a", utf8("1"));
@@ -224,6 +242,10 @@ export function stateCompliance(name: string, make: () => Harness<AuthenticatedS
       expect(await state.keys("p/", 10)).toEqual(["p/a", "p/b", "p/\uffff", "p/\u{10000}"]);
       expect(await state.keys("p/", 2)).toEqual(["p/a", "p/b"]);
       expect(await state.keys("", 2)).toEqual(["p", "p/a"]);
+      state.delete("p/a");
+      state.delete("p/b");
+      state.delete("p/\uffff");
+      expect(await state.keys("p/", 1)).toEqual(["p/\u{10000}"]);
       await expect(state.keys("p", 0)).rejects.toThrow(RangeError);
       await state.close();
     });

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -15,6 +15,13 @@ export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "narses-storage-"));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
+}
+
+/** The files of an open database as they are at this moment: what a killed process would leave. */
+export function copyOfFiles(directory: string): string {
+  const copy = join(temporaryDirectory(), "copy");
+  cpSync(directory, copy, { recursive: true });
+  return copy;
 }
 
 export async function failure(body: () => unknown): Promise<NarsesError> {

@@ -43,7 +43,8 @@ function readName(r: Reader, what: string, bytesMax: number): string {
 function finishFrame(w: Writer, what: string, bytesMax: number): Uint8Array {
   const frame = w.finish();
   if (frame.length <= bytesMax) return frame;
-  throw new NarsesError("REQUEST_TOO_LARGE", `${what} has ${frame.length} bytes, the other side accepts at most ${bytesMax}`, { bytes: frame.length, bytesMax });
+  const bytes = frame.length;
+  throw new NarsesError("REQUEST_TOO_LARGE", `${what} has ${bytes} bytes, the other side accepts at most ${bytesMax}`, { bytes, bytesMax });
 }
 
 // ── client to replica ────────────────────────────────────────────────────────────────────────────────────────────

@@ -103,7 +103,8 @@ function unsigned(c: Context, body: SignedBody): Uint8Array {
   const total = bytes.length + SIGNATURE_BYTES;
   if (total <= FRAME_BYTES_MAX) return bytes;
   const problem = `own ${body.type} has ${total} bytes, peers accept at most ${FRAME_BYTES_MAX} (FRAME_BYTES_MAX)`;
-  throw new NarsesError("FRAME_INVALID", `${problem}: the cluster needs a smaller parameters.logWindow`, { type: body.type, bytes: total, bytesMax: FRAME_BYTES_MAX });
+  const data = { type: body.type, bytes: total, bytesMax: FRAME_BYTES_MAX };
+  throw new NarsesError("FRAME_INVALID", `${problem}: the cluster needs a smaller parameters.logWindow`, data);
 }
 
 /** @throws RangeError for a cluster id, epoch or replica count out of range; NarsesError CONFIG_INVALID for a parameter. */

@@ -25,7 +25,8 @@ export function readStored<T>(c: Context, what: string, version: number, bytes: 
     return value;
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
-    const text = `${what} of ${bytes.length} bytes does not decode: ${error.message}; set the data directory aside and let the replica fetch its state`;
+    const advice = "set the data directory aside and let the replica fetch its state";
+    const text = `${what} of ${bytes.length} bytes does not decode: ${error.message}; ${advice}`;
     throw new NarsesError("DATA_CORRUPT", text, { what, offset: error.offset }, { cause: error });
   }
 }

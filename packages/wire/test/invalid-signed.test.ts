@@ -1,8 +1,14 @@
 /** What no correct replica signs: one row per rule and message. */
-import { FRAME_BYTES_MAX, NULL_DIGEST, replicaId, seqNum, view, type PeerMessage, type PreparedCertificate, type Signed, type SignedBody, type StableCheckpoint, type Batch, type Digest } from "@narses/core";
+import {
+  FRAME_BYTES_MAX, NULL_DIGEST, replicaId, seqNum, view, type PeerMessage, type PreparedCertificate, type Signed, type SignedBody,
+  type StableCheckpoint, type Batch, type Digest,
+} from "@narses/core";
 import { describe, expect, test } from "vitest";
 import { codec, codecOf, EPOCH, PARAMETERS, REPLICAS, sign } from "./support/cluster.ts";
-import { batch, checkpoint, commitCertificate, emptyBatch, frameA, frameB, frameC, genesis, hash, newView, outcome, patch, prePrepare, reply, stable, viewChangeBody, vote, votes } from "./support/samples.ts";
+import {
+  batch, checkpoint, commitCertificate, emptyBatch, frameA, frameB, frameC, genesis, hash, newView, outcome, patch, prePrepare, reply,
+  stable, viewChangeBody, vote, votes,
+} from "./support/samples.ts";
 
 type Case = readonly [what: string, frame: Uint8Array, code: string, detail: RegExp];
 

@@ -108,4 +108,14 @@ describe("bundles and batches", () => {
       expect(payload.buffer).toBe(frame.buffer);
     }
   });
+
+  test("the pre-prepare of a proposal is a copy: a certificate that keeps it does not keep the batch", () => {
+    const [message] = fc.sample(arbPeer["pre-prepare"], { numRuns: 1, seed: 1 });
+    if (message === undefined) throw new TypeError("one proposal expected");
+    const frame = codec.encodePeer(message);
+    const decoded = accepted(codec.decodePeer(frame));
+    if (decoded.type !== "pre-prepare") throw new TypeError(decoded.type);
+    expect(decoded.signed.bytes.buffer.byteLength).toBe(message.signed.bytes.length);
+    expect(decoded.batch.bytes.buffer).toBe(frame.buffer);
+  });
 });

@@ -1,6 +1,6 @@
 /** A client of the ledger, opened from command line options. */
-import { fromHex, toHex, type ClusterConfig, type SigningKey } from "@narses/core";
-import { connect, type Client, type Submitted, type SubmitOptions, type Timeouts } from "@narses/client";
+import { NarsesError, toHex, type ClusterConfig, type SigningKey } from "@narses/core";
+import { connect, type Client, type ConnectOptions, type Timeouts } from "@narses/client";
 import { generateSeed, hasher, loadKeyFile, signingKeyFromSeed } from "@narses/crypto";
 import { createClientTransport, type NetworkClientTransport } from "@narses/network";
 import { loadCluster } from "@narses/replica";
@@ -18,7 +18,8 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-export type { Submitted, SubmitOptions };
+const CONNECT_MS_MAX = 15_000;
+const CALL_MS_MAX = 10_000;
 
 /** @throws NarsesError KEY_INVALID, KEY_PASSPHRASE; CommandError when it is a replica's key. */
 export function loadClientKey(flags: Pick<ClientFlags, "dir" | "key" | "passphraseFile">): SigningKey {
@@ -42,20 +43,31 @@ function anonymousKey(cluster: ClusterConfig, flags: ClientFlags): SigningKey {
   return cluster.clients === "open" ? signingKeyFromSeed(generateSeed()) : loadClientKey(flags);
 }
 
+/** Adds what the network knows of each replica: refused, another cluster file, no answer. `data.problems` is by replica. */
+function explain(error: unknown, transport: NetworkClientTransport): unknown {
+  if (!(error instanceof NarsesError) || error.code !== "NOT_CONNECTED") return error;
+  const problems = transport.peers().map((peer) => (peer.connected ? undefined : peer.problem));
+  const text = problems.flatMap((problem, replica) => (problem === undefined ? [] : [`replica ${replica}: ${problem}`]));
+  return new NarsesError(error.code, [error.message, ...text].join("\n  "), { ...error.data, problems }, { cause: error });
+}
+
 /** Connects, and gives up after --timeout seconds. Close it, or the process stays. */
 export async function openConnection(flags: ClientFlags, opening: Opening = {}): Promise<Connection> {
   const cluster = await loadCluster(clusterPath(flags));
   const key = opening.anonymous === true ? anonymousKey(cluster, flags) : loadClientKey(flags);
   const transport = createClientTransport({ cluster, clusterId: clusterId(hasher, cluster) });
   const timeoutMs = flags.timeout * 1_000;
-  const client = await connect({
+  const options: ConnectOptions = {
     cluster,
     key,
     transport,
-    timeouts: { connectMs: Math.min(timeoutMs, 15_000), operationMs: timeoutMs, callMs: Math.min(timeoutMs, 10_000), ...opening.timeouts },
+    timeouts: { connectMs: Math.min(timeoutMs, CONNECT_MS_MAX), operationMs: timeoutMs, callMs: Math.min(timeoutMs, CALL_MS_MAX), ...opening.timeouts },
     ...(opening.anonymous === true ? { ridStart: 1 } : {}),
     ...(opening.replicasNeeded === undefined ? {} : { replicasNeeded: opening.replicasNeeded }),
     ...(opening.signal === undefined ? {} : { signal: opening.signal }),
+  };
+  const client = await connect(options).catch((error: unknown) => {
+    throw explain(error, transport);
   });
   return { cluster, client, ledger: new LedgerClient(client), transport, publicKey: toHex(key.publicKey), close: () => client.close() };
 }
@@ -69,6 +81,3 @@ export async function withConnection<T>(flags: ClientFlags, opening: Opening, us
     await connection.close();
   }
 }
-
-/** Does `hex` spell a public key? */
-export const isPublicKey = (hex: string): boolean => /^[0-9a-f]{64}$/.test(hex) && fromHex(hex).length === 32;

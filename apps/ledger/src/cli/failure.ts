@@ -84,6 +84,20 @@ export function refusalOf(error: unknown): Refusal | undefined {
   return { code: String(code), message: String(message), seq: Number(seq), data: details };
 }
 
+const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file or directory; correct the path",
+  EISDIR: "is a directory, a file is needed",
+  ENOTDIR: "part of the path is not a directory; correct it",
+  EACCES: "permission denied; check its owner and mode",
+  EEXIST: "exists, and nothing is overwritten; give another name",
+  ENOSPC: "the disk is full",
+};
+
+function describeSystemError(error: NodeJS.ErrnoException): string {
+  const known = SYSTEM_ERRORS[error.code ?? ""];
+  return known === undefined || error.path === undefined ? error.message : `${error.path}: ${known}`;
+}
+
 export function failureOf(error: unknown): Failure {
   if (error instanceof CommandError) return { code: error.code, message: error.message, exit: error.exit, data: error.data };
   const refusal = refusalOf(error);
@@ -94,6 +108,6 @@ export function failureOf(error: unknown): Failure {
   }
   if (error instanceof InvariantViolation) return { code: "INVARIANT", message: error.message, exit: EXIT.internal, data: {} };
   const system = error as NodeJS.ErrnoException;
-  if (error instanceof Error && typeof system.code === "string") return { code: system.code, message: error.message, exit: EXIT.setup, data: { path: system.path } };
+  if (error instanceof Error && typeof system.code === "string") return { code: system.code, message: describeSystemError(system), exit: EXIT.setup, data: { path: system.path } };
   return { code: "INTERNAL", message: error instanceof Error ? (error.stack ?? error.message) : String(error), exit: EXIT.internal, data: {} };
 }

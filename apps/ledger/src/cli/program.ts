@@ -1,4 +1,5 @@
 /** The command line: parses, runs one command, and says how it ended. */
+import { setMaxListeners } from "node:events";
 import { Command, CommanderError } from "commander";
 import { EXIT, type Exit } from "./failure.ts";
 import { createOutput, toJson, type Stream } from "./output.ts";
@@ -35,6 +36,7 @@ Start here:
 
 /** Runs the command line `argv` (without node and script) and returns the exit status; never throws. */
 export async function runCommandLine(argv: readonly string[], { stdout, stderr, env, signal }: Surroundings): Promise<Exit> {
+  setMaxListeners(0, signal); // every operation under way listens
   const wantsJson = argv.includes("--json");
   const program = new Command("narses-ledger")
     .description("A permissioned ledger that keeps working, and keeps telling the truth, with f of its 3f+1 replicas crashed or hacked.")

@@ -3,6 +3,7 @@
  *
  *   node --import tsx --conditions=@narses/source apps/ledger/src/demo/main.ts [--full-speed] [--keep]
  */
+import { setMaxListeners } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -18,7 +19,7 @@ import { runCommand, type ReplicaProcess } from "./replica-process.ts";
 import { createScreen, stamp } from "./screen.ts";
 
 /** Payments per second, so that a person can follow; --full-speed does without. */
-const PACE = 400;
+const PACE = 300;
 
 const USAGE = `Usage: npm run demo [-- --full-speed --keep]
 
@@ -174,6 +175,7 @@ if (values.help) {
   process.stdout.write(USAGE);
 } else {
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal);
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
   try {
     process.exitCode = (await run({ fullSpeed: values["full-speed"], keep: values.keep }, stop.signal)) ? 0 : 1;

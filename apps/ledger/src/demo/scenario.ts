@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { ClusterConfig } from "@narses/core";
-import type { ReplicaReport } from "../cluster/replica-report.ts";
-import { collectReports } from "../cluster/replica-report.ts";
+import { collectReports, type ReplicaReport } from "../cluster/replica-report.ts";
 import { openConnection, type Connection } from "../cli/connection.ts";
 import { initialize } from "../cli/commands/init.ts";
 import { readPaymentFile } from "../csv/payment-file.ts";
@@ -18,7 +17,7 @@ import { createPace, createWatch, type Watch } from "./watch.ts";
 export const REPLICAS = 4;
 const CHUNK = 20;
 /** The killed replica stays down until this part of the remaining payments went through without it. */
-const RESTART_AFTER = 0.35;
+const RESTART_AFTER = 0.1;
 const CATCH_UP_MS = 60_000;
 
 export interface Events {
@@ -81,7 +80,7 @@ async function strike(stage: Stage, watch: Watch, { events, total, note }: { rea
   watch.mark();
   const { pid } = victim;
   await victim.end("SIGKILL");
-  events.happened(`replica ${primary}, the primary of view ${view}, was killed (SIGKILL, process ${String(pid)}) after ${watch.count} payments`);
+  events.happened(`replica ${primary}, the primary of view ${view}, was killed (SIGKILL, process ${String(pid)}) after ${failover.confirmedAtKill} payments`);
   note(failover);
   const resume = watch.count + Math.floor((total - watch.count) * RESTART_AFTER);
   while (watch.count < resume) await new Promise((resolve) => setTimeout(resolve, 20));

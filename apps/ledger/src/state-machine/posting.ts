@@ -24,7 +24,8 @@ function requireCover(account: Account, asset: Asset, minor: bigint): void {
   const overdraft = overdraftOf(account, asset.code);
   if (balance - minor >= -overdraft) return;
   const show = (value: bigint): string => formatMinor(value, asset.decimals);
-  refuse("OVERDRAFT", `account ${account.id} has ${show(balance)} ${asset.code} and an overdraft limit of ${show(overdraft)}: ${show(minor)} is too much by ${show(minor - balance - overdraft)}`, {
+  const text = `account ${account.id} has ${show(balance)} ${asset.code} and may go ${show(overdraft)} below zero: paying ${show(minor)} lacks ${show(minor - balance - overdraft)}; pay less, or fund the account`;
+  refuse("OVERDRAFT", text, {
     field: "amount",
     account: account.id,
     asset: asset.code,

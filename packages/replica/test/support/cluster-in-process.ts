@@ -2,7 +2,7 @@
 import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { replicaId, requestId, type Bundle, type Digest, type Operation, type ReplicaId, type ReplicaToClientMessage, type Reply, type SigningKey, type StateMachine } from "@narses/core";
+import { replicaId, requestId, type Bundle, type ClientTransport, type Digest, type Operation, type ReplicaId, type ReplicaToClientMessage, type Reply, type SigningKey, type StateMachine } from "@narses/core";
 import { createKeyFile, hasher, sha256, verifyingKey } from "@narses/crypto";
 import { createMemoryNetwork, type MemoryNetwork } from "@narses/network";
 import { createEngine } from "@narses/pbft";
@@ -81,7 +81,7 @@ export class InProcess {
 
   member(id: number): Member {
     const member = this.members.get(id);
-    if (member === undefined) throw new Error(`replica ${id} is down`);
+    if (member === undefined) throw new TypeError(`replica ${id} is down`);
     return member;
   }
 
@@ -99,7 +99,7 @@ export class InProcess {
 /** Polls in real time, at most 20 s: for what no event announces. */
 export async function until(what: string, holds: () => boolean): Promise<void> {
   for (let i = 0; !holds(); i++) {
-    if (i >= 2_000) throw new Error(`waited in vain for: ${what}`);
+    if (i >= 2_000) throw new TypeError(`waited in vain for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
@@ -114,13 +114,13 @@ export interface Answer {
 export class TestClient {
   readonly received: { readonly from: ReplicaId; readonly message: ReplicaToClientMessage }[] = [];
   readonly #tools: TestCluster;
-  readonly #transport: ReturnType<MemoryNetwork["client"]>;
+  readonly #transport: ClientTransport;
   readonly key: SigningKey;
   #rid = 1;
   #calls = 0;
   #onMessage: (() => void) | undefined;
 
-  constructor(tools: TestCluster, network: MemoryNetwork, key: SigningKey) {
+  constructor(tools: TestCluster, network: { client(): ClientTransport }, key: SigningKey) {
     this.#tools = tools;
     this.#transport = network.client();
     this.key = key;
@@ -133,7 +133,7 @@ export class TestClient {
       onReplica: (_replica, up) => void (connected += up ? 1 : -1),
       onFrame: (from, frame) => {
         const decoded = this.#tools.codec.decodeToClient(frame);
-        if (!decoded.ok) throw new Error(`replica ${from} sent a bad frame: ${decoded.rejection.detail}`);
+        if (!decoded.ok) throw new TypeError(`replica ${from} sent a bad frame: ${decoded.rejection.detail}`);
         this.received.push({ from, message: decoded.value });
         this.#onMessage?.();
       },
@@ -204,7 +204,7 @@ export class TestClient {
     await until(`answer to ${method}`, () => find() !== undefined);
     const result = find();
     const value = decodePayload(result?.value ?? new Uint8Array(0));
-    if (!value.ok) throw new Error(value.rejection.detail);
+    if (!value.ok) throw new TypeError(value.rejection.detail);
     if (result?.ok !== true) throw Object.assign(new Error(`call ${method} failed`), value.value);
     return value.value;
   }
@@ -212,7 +212,7 @@ export class TestClient {
 
 export function valueOf(bytes: Uint8Array): unknown {
   const decoded = decodeResult(bytes);
-  if (!decoded.ok) throw new Error(decoded.rejection.detail);
+  if (!decoded.ok) throw new TypeError(decoded.rejection.detail);
   return decoded.value.status === "ok" ? decoded.value.value : decoded.value.code;
 }
 

@@ -35,14 +35,14 @@ export interface TestCluster {
   viewChange(sender: number, to: number, parts: { readonly stable: StableCheckpoint; readonly prepared: readonly PreparedCertificate[] }): Signed<ViewChange>;
 }
 
-export function testCluster(n = 4, options: { readonly parameters?: Partial<Parameters>; readonly clients?: readonly SigningKey[]; readonly genesis?: unknown } = {}): TestCluster {
+export function testCluster(n = 4, options: { readonly parameters?: Partial<Parameters>; readonly clients?: readonly SigningKey[]; readonly genesis?: unknown; readonly addresses?: readonly string[] } = {}): TestCluster {
   const seeds = Array.from({ length: n }, (_, i) => deriveReplicaSeeds(seedOf(`test replica ${i}`)));
   const signingKeys = seeds.map(({ signing }) => signingKeyFromSeed(signing));
   const cluster: ClusterConfig = {
     version: 1, name: "test", epoch: epoch(0), f: quorums(n).f, signatureSuite: SIGNATURE_SUITE,
     replicas: seeds.map(({ signing, network }, i) => ({
       id: replicaId(i), publicKey: toHex(signingKeyFromSeed(signing).publicKey), networkKey: toHex(signingKeyFromSeed(network).publicKey),
-      addresses: [`/ip4/127.0.0.1/tcp/${7100 + i}`],
+      addresses: [options.addresses?.[i] ?? `/ip4/127.0.0.1/tcp/${7100 + i}`],
     })),
     clients: options.clients === undefined ? "open" : "listed",
     clientKeys: (options.clients ?? []).map((key) => toHex(key.publicKey)),

@@ -51,17 +51,17 @@ export class FakeState implements StateStore {
   }
 
   begin(): void {
-    if (this.#undo !== undefined) throw new Error("begin inside a transaction");
+    if (this.#undo !== undefined) throw new TypeError("begin inside a transaction");
     this.#undo = new Map();
   }
 
   commit(): void {
-    if (this.#undo === undefined) throw new Error("commit outside a transaction");
+    if (this.#undo === undefined) throw new TypeError("commit outside a transaction");
     this.#undo = undefined;
   }
 
   rollback(): void {
-    if (this.#undo === undefined) throw new Error("rollback outside a transaction");
+    if (this.#undo === undefined) throw new TypeError("rollback outside a transaction");
     for (const [key, value] of this.#undo) {
       if (value === undefined) this.entries.delete(key);
       else this.entries.set(key, value);
@@ -70,7 +70,7 @@ export class FakeState implements StateStore {
   }
 
   root(): Digest {
-    if (this.#undo !== undefined) throw new Error("root inside a transaction");
+    if (this.#undo !== undefined) throw new TypeError("root inside a transaction");
     const parts = [...this.entries].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([key, value]) => [hasher.sha256(utf8.encode(key)), hasher.sha256(value)]);
     return digestOf(hasher.sha256(...parts));
   }
@@ -113,7 +113,7 @@ export class FakeBlocks implements BlockStore {
   }
 
   put(block: Block): void {
-    if (block.header.seq !== this.all.length) throw new Error(`block ${block.header.seq} after ${this.all.length - 1}`);
+    if (block.header.seq !== this.all.length) throw new TypeError(`block ${block.header.seq} after ${this.all.length - 1}`);
     this.all.push(block);
   }
 

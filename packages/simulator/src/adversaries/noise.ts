@@ -1,5 +1,5 @@
 /** Repetition, lies in passing, and small mutations. */
-import type { PeerMessage, SignedBody, Vote } from "@narses/core";
+import type { PeerMessage, SeqNum, SignedBody, View, Vote } from "@narses/core";
 import { NULL_DIGEST, seqNum, view as toView } from "@narses/core";
 import { hashText } from "../hash.ts";
 import type { Outgoing, PolicyFactory, Powers } from "./policy.ts";
@@ -83,13 +83,16 @@ export const windowExhaustion: PolicyFactory = (powers) => ({
   },
 });
 
+const nearView = (powers: Powers, value: number, min: number): View => toView(Math.min(Number.MAX_SAFE_INTEGER, Math.max(min, value + powers.random.pick([-1, 1]))));
+const nearSeq = (powers: Powers, value: number): SeqNum => seqNum(Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, value + powers.random.pick([-1, 1, 2]))));
+
 function nudge(powers: Powers, vote: Vote): Vote {
   const { random } = powers;
   switch (random.int(0, 3)) {
     case 0:
-      return { ...vote, view: toView(Math.max(0, vote.view + random.pick([-1, 1]))) };
+      return { ...vote, view: nearView(powers, vote.view, 0) };
     case 1:
-      return { ...vote, seq: seqNum(Math.max(0, vote.seq + random.pick([-1, 1]))) };
+      return { ...vote, seq: nearSeq(powers, vote.seq) };
     case 2:
       return { ...vote, digest: NULL_DIGEST };
     default:
@@ -104,13 +107,13 @@ function mutateBody(powers: Powers, body: SignedBody): SignedBody {
       return { ...body, votes: body.votes.map((vote) => (random.chance(0.7) ? nudge(powers, vote) : vote)) };
     case "pre-prepare":
       return random.chance(0.5)
-        ? { ...body, view: toView(Math.max(0, body.view + random.pick([-1, 1]))) }
-        : { ...body, seq: seqNum(Math.max(0, body.seq + random.pick([-1, 1, 2]))) };
+        ? { ...body, view: nearView(powers, body.view, 0) }
+        : { ...body, seq: nearSeq(powers, body.seq) };
     case "checkpoint":
-      return { ...body, seq: seqNum(Math.max(0, body.seq + random.pick([-1, 1]) * powers.config.parameters.checkpointInterval)) };
+      return { ...body, seq: nearSeq(powers, body.seq) };
     case "view-change":
     case "new-view":
-      return { ...body, view: toView(Math.max(1, body.view + random.pick([-1, 1]))) };
+      return { ...body, view: nearView(powers, body.view, 1) };
     case "outcome":
       return body;
   }

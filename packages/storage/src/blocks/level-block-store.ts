@@ -7,7 +7,7 @@ import { NarsesError, seqNum, type Block, type BlockStore, type SeqNum } from "@
 import { getU64, putU64 } from "../bytes.ts";
 import { attempt, syncParent } from "../files/file-system.ts";
 import { nodeFileSystem } from "../files/node-file-system.ts";
-import { levelFailed, openLevel, type Level } from "../level.ts";
+import { levelFailed, openLevel, plain, type Level } from "../level.ts";
 import { blockCorrupt, checkNext, packBlock, unpackBlock, type BlockCodec } from "./block-value.ts";
 
 /** A batch is begun when this much waits. */
@@ -126,7 +126,7 @@ class LevelBlocks implements BlockStore {
 
   async #read(seq: SeqNum): Promise<Uint8Array | undefined> {
     try {
-      return await this.#db.get(keyOf(seq));
+      return plain(await this.#db.get(keyOf(seq)));
     } catch (error) {
       throw levelFailed("reading blocks", this.#directory, error);
     }

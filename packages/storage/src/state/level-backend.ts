@@ -6,7 +6,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { getUtf8, putU32, putUtf8, utf8Length } from "../bytes.ts";
 import { attempt, syncParent } from "../files/file-system.ts";
 import { nodeFileSystem } from "../files/node-file-system.ts";
-import { levelFailed, openLevel, type Level } from "../level.ts";
+import { levelFailed, openLevel, plain, type Level } from "../level.ts";
 import type { BackendSnapshot, CheckpointWrite, StateBackend } from "./backend.ts";
 
 const META = Uint8Array.of(0x6d);
@@ -55,7 +55,7 @@ class LevelBackend implements StateBackend {
 
   page(bucket: number): Uint8Array | undefined {
     try {
-      return this.#db.getSync(numbered(PAGE, bucket));
+      return plain(this.#db.getSync(numbered(PAGE, bucket)));
     } catch (error) {
       throw levelFailed("reading", this.name, error);
     }
@@ -78,7 +78,7 @@ class LevelBackend implements StateBackend {
   snapshot(): BackendSnapshot {
     const snapshot = this.#db.snapshot();
     return {
-      page: (bucket) => this.#rethrow("reading", () => this.#db.get(numbered(PAGE, bucket), { snapshot })),
+      page: (bucket) => this.#rethrow("reading", async () => plain(await this.#db.get(numbered(PAGE, bucket), { snapshot }))),
       close: () => snapshot.close(),
     };
   }

@@ -1,5 +1,8 @@
 /** One fixed valid value of every kind, for tables of damage and for the golden bytes. */
-import { digest, replicaId, requestId, seqNum, view, type Batch, type Block, type BlockHeader, type Bundle, type Digest, type LogRecord, type PeerMessage, type Receipt, type Reply, type StableCheckpoint, type ViewChange, type Vote } from "@narses/core";
+import {
+  digest, replicaId, requestId, seqNum, view, type Batch, type Block, type BlockHeader, type Bundle, type Digest, type LogRecord,
+  type PeerMessage, type Receipt, type Reply, type StableCheckpoint, type ViewChange, type Vote,
+} from "@narses/core";
 import type { Decoded } from "../../src/index.ts";
 import { codec, EPOCH, fakeKey, sign } from "./cluster.ts";
 

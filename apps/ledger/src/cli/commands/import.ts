@@ -38,7 +38,7 @@ function requireNoProblems(file: string, { problems }: PaymentFile): void {
   if (problems.length === 0) return;
   const shown = problems.slice(0, PROBLEMS_SHOWN_MAX).map((problem) => `  ${formatProblem(file, problem)}`);
   const more = problems.length > shown.length ? `\n  … and ${plural(problems.length - shown.length, "more problem")}` : "";
-  throw new CommandError("FILE_INVALID", EXIT.input, `${plural(problems.length, "line problem")} in ${file}; nothing was applied:\n${shown.join("\n")}${more}`, {
+  throw new CommandError("FILE_INVALID", EXIT.input, `${plural(problems.length, "problem")} in ${file}; nothing was applied:\n${shown.join("\n")}${more}`, {
     file,
     problems: problems.slice(0, PROBLEMS_SHOWN_MAX),
     count: problems.length,
@@ -62,12 +62,12 @@ async function requireRights(connection: Connection, plan: ImportPlan): Promise<
 }
 
 function showProgress(output: Output): (progress: ImportProgress) => void {
-  let milestone = -1;
+  let milestone = 0;
   return ({ phase, done, total, elapsedMs }) => {
     const tenth = Math.floor((10 * done) / total);
     const rate = elapsedMs === 0 ? 0 : Math.round((done * 1_000) / elapsedMs);
     const reached = done === total || tenth > milestone;
-    milestone = done === total ? -1 : Math.max(milestone, tenth);
+    milestone = done === total ? 0 : Math.max(milestone, tenth);
     if (reached || done % 50 === 0) output.progress(`${phase.padEnd(8)} ${bar(done, total)} ${count(done)} of ${count(total)}, ${count(rate)}/s`, reached);
   };
 }

@@ -1,10 +1,9 @@
 /** `status`: what every replica says of itself, and what follows from it. */
 import type { Command } from "commander";
-import type { ReplicaReport } from "../../cluster/replica-report.ts";
-import { collectReports } from "../../cluster/replica-report.ts";
-import { quorums } from "@narses/core";
+import { collectReports, type ReplicaReport } from "../../cluster/replica-report.ts";
+import { quorums, type ClusterConfig } from "@narses/core";
 import { loadCluster } from "@narses/replica";
-import { openConnection, type Connection } from "../connection.ts";
+import { withConnection } from "../connection.ts";
 import { failureOf, EXIT, type Exit } from "../failure.ts";
 import { addClusterOptions, clusterPath, examples, type ClientFlags } from "../options.ts";
 import type { Output } from "../output.ts";
@@ -14,12 +13,16 @@ import { shortHash, table } from "../table.ts";
 /** How long replicas that do not answer are waited for, once another one did. */
 const STRAGGLERS_MS = 1_500;
 
-async function open(flags: ClientFlags): Promise<Connection | undefined> {
+/** A cluster that nobody answers for is a finding, not a failure. */
+async function reportsOf(flags: ClientFlags, cluster: ClusterConfig): Promise<readonly ReplicaReport[]> {
   try {
-    return await openConnection(flags, { anonymous: true, replicasNeeded: 1, timeouts: { connectMs: Math.min(flags.timeout, 3) * 1_000, callMs: 2_000 } });
+    const opening = { anonymous: true, replicasNeeded: 1, timeouts: { connectMs: Math.min(flags.timeout, 3) * 1_000, callMs: 2_000 } };
+    return await withConnection(flags, opening, (connection) => collectReports(connection, STRAGGLERS_MS));
   } catch (error) {
-    if (failureOf(error).code === "NOT_CONNECTED") return undefined;
-    throw error;
+    const { code, data } = failureOf(error);
+    if (code !== "NOT_CONNECTED") throw error;
+    const problems = Array.isArray(data["problems"]) ? (data["problems"] as readonly (string | undefined)[]) : [];
+    return cluster.replicas.map(({ id, addresses }) => ({ replica: id, status: undefined, problem: problems[id] ?? `not reached at ${addresses.join(", ")}` }));
   }
 }
 
@@ -45,10 +48,7 @@ function row(report: ReplicaReport, head: number, output: Output): readonly stri
 async function status(shell: Shell, _args: readonly (string | undefined)[], flags: ClientFlags): Promise<Exit> {
   const cluster = await loadCluster(clusterPath(flags));
   const { n, f, strong } = quorums(cluster.replicas.length, cluster.f);
-  const connection = await open(flags);
-  const reports = connection === undefined
-    ? cluster.replicas.map((info): ReplicaReport => ({ replica: info.id, status: undefined, problem: `not reached at ${info.addresses.join(", ")}` }))
-    : await collectReports(connection, STRAGGLERS_MS).finally(() => connection.close());
+  const reports = await reportsOf(flags, cluster);
   const head = Math.max(0, ...reports.map((report) => report.status?.seq ?? 0));
   const { healthy, text } = verdict(reports, strong);
   const columns = [{ title: "replica" }, { title: "state" }, { title: "view", right: true }, { title: "primary", right: true }, { title: "executed", right: true }, { title: "stable", right: true }, { title: "lag", right: true }, { title: "state root" }, { title: "" }];
