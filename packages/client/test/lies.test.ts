@@ -1,7 +1,6 @@
-import { InvariantViolation, NULL_DIGEST, digest, replicaId, seqNum, type Bundle, type Reply } from "@narses/core";
+import { InvariantViolation, NULL_DIGEST, digest, replicaId, seqNum, toHex, type Bundle, type Reply } from "@narses/core";
 import { hasher, merklePath, merkleRoot } from "@narses/crypto";
 import { encodeResult, resultLeaf } from "@narses/wire";
-import { toHex } from "@narses/core";
 import { describe, expect, it } from "vitest";
 import { keyOf, leaves, type FakeCluster, type Lie } from "./support/fake-cluster.ts";
 import { isSettled, open, rejectionOf, type Opened } from "./support/open.ts";
@@ -102,6 +101,20 @@ describe("a replica that lied about a bundle", () => {
 });
 
 describe("signatures", () => {
+  it("are not looked at before W replicas claim the same", async () => {
+    const { cluster, client } = await open();
+    for (const replica of [1, 2, 3]) cluster.silent.add(replica);
+    cluster.lies.set(0, (reply) => ({ ...reply, outcome: { ...reply.outcome, bytes: flipped(reply.outcome.bytes) } }));
+    const answer = client.submit("x", { timeoutMs: Number.POSITIVE_INFINITY });
+    expect(await isSettled(answer)).toBe(false);
+    expect(client.status().rejected).toEqual({});
+    const [bundle] = cluster.bundles();
+    cluster.sendReply(replicaId(1), cluster.reply(replicaId(1), bundle as Bundle));
+    expect(client.status().rejected).toEqual({ 0: { SIGNATURE_INVALID: 1 } });
+    cluster.sendReply(replicaId(2), cluster.reply(replicaId(2), bundle as Bundle));
+    expect((await answer).result).toBe("x");
+  });
+
   it("are verified once for each replica and block, and only up to W", async () => {
     const { cluster, client } = await open({}, { limits: { bundlesInFlight: 8 } });
     cluster.holding = true;
@@ -151,6 +164,19 @@ describe("one bundle in two places of one block", () => {
 });
 
 describe("more than f liars", () => {
+  it("cannot make the client take a block with too few results for its operations", async () => {
+    const { cluster, client } = await open();
+    const short: Lie = (reply, of, replica) => {
+      const results = reply.results.slice(1);
+      const header = { ...reply.header, resultRoot: digest(toHex(merkleRoot([resultLeaf(hasher, reply.bundleDigest, results)]))) };
+      return { ...reply, header, results, outcome: of.outcome(replica, header) };
+    };
+    for (const replica of [0, 1]) cluster.lies.set(replica, short);
+    const answers = await Promise.all([client.submit("a"), client.submit("b")]);
+    expect(answers.map(({ result }) => result)).toEqual(["a", "b"]);
+    expect(client.status().rejected).toEqual({ 0: { CERTIFICATE_INVALID: 1 }, 1: { CERTIFICATE_INVALID: 1 } });
+  });
+
   it("that certify a second block for a slot stop the client with an invariant violation", async () => {
     const { cluster, client } = await open();
     await client.submit("a");

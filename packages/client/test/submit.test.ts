@@ -140,6 +140,16 @@ describe("submit", () => {
     expect(toHex(bundle?.publicKey ?? new Uint8Array())).toBe(toHex(keyOf("client").publicKey));
   });
 
+  it("logs what it does not believe at the first, second, fourth … time", async () => {
+    const counts: unknown[] = [];
+    const ignore = (): void => undefined;
+    const { cluster, client } = await open({}, { logger: { debug: ignore, info: ignore, error: ignore, warn: ({ count }) => counts.push(count) } });
+    const [zero] = cluster.config.replicas;
+    for (let i = 0; i < 9; i++) cluster.transport.receive(zero!.id, new Uint8Array(3));
+    expect(client.status().rejected).toEqual({ 0: { FRAME_MALFORMED: 9 } });
+    expect(counts).toEqual([1, 2, 4, 8]);
+  });
+
   it("follows the primary that W replicas name", async () => {
     const { cluster, client } = await open();
     cluster.view = 2;

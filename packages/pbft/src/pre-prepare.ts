@@ -75,8 +75,8 @@ function checkBatch(r: Replica, batch: Batch): string | undefined {
   return undefined;
 }
 
-/** Header and offset table of a batch are not counted against batchBytesMax. */
-const BATCH_OVERHEAD_BYTES = 1 << 16;
+/** Header and offset table of a batch are not counted against batchBytesMax: 4 bytes for each of at most 65,536 bundles. */
+const BATCH_OVERHEAD_BYTES = 1 << 19;
 
 /**
  * Takes the proposal as this replica's one and only for (view, seq): durable before PREPARE.
