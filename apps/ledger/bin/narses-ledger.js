@@ -1,19 +1,30 @@
 #!/usr/bin/env node
-/** Runs the compiled program, or in a checkout that was not compiled, the sources through tsx. */
-import { spawn } from "node:child_process";
+/**
+ * In a checkout, runs the sources through tsx, so that it never runs a stale build; installed without sources or tsx, runs
+ * the compiled program. In this very process: signals, and kill -9, reach the replica and no wrapper.
+ */
 import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { register } from "node:module";
 
-const compiled = new URL("../dist/main.js", import.meta.url);
-if (existsSync(compiled)) {
-  await import(compiled.href);
+const source = new URL("../src/main.ts", import.meta.url);
+
+function tsxApi() {
+  try {
+    return import.meta.resolve("tsx/esm/api");
+  } catch {
+    return undefined;
+  }
+}
+
+const api = existsSync(source) ? tsxApi() : undefined;
+if (api === undefined) {
+  await import(new URL("../dist/main.js", import.meta.url).href);
 } else {
-  const source = fileURLToPath(new URL("../src/main.ts", import.meta.url));
-  const args = ["--import", import.meta.resolve("tsx"), "--conditions=@narses/source", source, ...process.argv.slice(2)];
-  const child = spawn(process.execPath, args, { stdio: "inherit" });
-  // The child gets its own copy of a signal from a terminal; one sent to this process alone is passed on.
-  for (const name of ["SIGTERM", "SIGINT"]) process.on(name, () => child.kill(name));
-  child.on("exit", (code, signal) => {
-    process.exitCode = code ?? (signal === null ? 1 : 128);
-  });
+  const tsx = await import(api);
+  tsx.register();
+  // As `node --conditions=@narses/source` does, which cannot be asked for after the start.
+  const hook = `export const resolve = (specifier, context, next) =>
+    next(specifier, { ...context, conditions: ["@narses/source", ...context.conditions] });`;
+  register(`data:text/javascript,${encodeURIComponent(hook)}`);
+  await import(source.href);
 }

@@ -23,7 +23,8 @@ function describeMalformed(text: string): string {
   if (/^\+/.test(text)) return "has a plus sign; write the digits alone";
   if (/^[\d.]+e[+-]?\d+$/i.test(text)) return "uses exponent notation; write plain digits, for example 1200.00";
   if (/^0x/i.test(text)) return "is hexadecimal; write plain decimal digits";
-  if (/^[\d.,' _]+$/.test(text) && /[,' _]/.test(text)) return "has a separator other than one decimal point; write 1234.50, not 1,234.50 or 1234,50";
+  if (/^[\d.,' _]+$/.test(text) && /[,' _]/.test(text))
+    return "has a separator other than one decimal point; write 1234.50, not 1,234.50 or 1234,50";
   if (/^\d*\.$/.test(text)) return "needs digits after the decimal point";
   return "is not a decimal number; write digits, for example 12.50";
 }
@@ -39,7 +40,9 @@ export function parseAmount(text: string, decimals: number, options: { readonly 
   const whole = match[1] ?? "";
   const fraction = match[2] ?? "";
   if (fraction.length > decimals) {
-    return bad(`has ${fraction.length} decimal${fraction.length === 1 ? "" : "s"}, the asset has ${decimals === 0 ? "none" : String(decimals)}`);
+    return bad(
+      `has ${fraction.length} decimal${fraction.length === 1 ? "" : "s"}, the asset has ${decimals === 0 ? "none" : String(decimals)}`,
+    );
   }
   const minor = BigInt(whole + fraction.padEnd(decimals, "0"));
   if (minor > MINOR_MAX) return bad(`is larger than the limit of ${formatMinor(MINOR_MAX, decimals)}`);

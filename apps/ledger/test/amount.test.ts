@@ -63,9 +63,18 @@ describe("parseAmount", () => {
 
 describe("formatting", () => {
   it("keeps the sign and pads the fraction", () => {
-    expect([formatMinor(-5n, 2), formatMinor(-12345n, 2), formatMinor(0n, 0), formatMinor(7n, 8)]).toEqual(["-0.05", "-123.45", "0", "0.00000007"]);
+    expect([formatMinor(-5n, 2), formatMinor(-12345n, 2), formatMinor(0n, 0), formatMinor(7n, 8)]).toEqual([
+      "-0.05",
+      "-123.45",
+      "0",
+      "0.00000007",
+    ]);
   });
   it("groups digits for people", () => {
-    expect([formatForPeople(123456789n, 2), formatForPeople(999n, 0), formatForPeople(-100000000n, 2)]).toEqual(["1,234,567.89", "999", "-1,000,000.00"]);
+    expect([formatForPeople(123456789n, 2), formatForPeople(999n, 0), formatForPeople(-100000000n, 2)]).toEqual([
+      "1,234,567.89",
+      "999",
+      "-1,000,000.00",
+    ]);
   });
 });

@@ -15,7 +15,8 @@ export const hasher: Hasher = {
 const keyOf = (name: string): Uint8Array => hasher.sha256(Buffer.from(name));
 export const publicKeyOf = (name: string): string => Buffer.from(keyOf(name)).toString("hex");
 
-export type Outcome = { ok: true; value: Record<string, unknown> } | { ok: false; code: string; message: string; data: Readonly<Record<string, unknown>> };
+export type Outcome =
+  { ok: true; value: Record<string, unknown> } | { ok: false; code: string; message: string; data: Readonly<Record<string, unknown>> };
 
 export class LedgerOnABench {
   readonly machine = createLedger(hasher);
@@ -40,7 +41,14 @@ export class LedgerOnABench {
     const publicKey = keyOf(who);
     const client = clientId(Buffer.from(hasher.sha256(publicKey)).toString("hex"));
     try {
-      const value = this.machine.apply(op as LedgerOperation, { store: this.store(), time: 1_700_000_000_000 + this.seq, seq: seqNum(this.seq), client, publicKey, rid: requestId(this.seq) });
+      const value = this.machine.apply(op as LedgerOperation, {
+        store: this.store(),
+        time: 1_700_000_000_000 + this.seq,
+        seq: seqNum(this.seq),
+        client,
+        publicKey,
+        rid: requestId(this.seq),
+      });
       return { ok: true, value: value as unknown as Record<string, unknown> };
     } catch (error) {
       this.state = before;
@@ -61,7 +69,7 @@ export class LedgerOnABench {
   /** Sum over all accounts, issuance accounts included. */
   sum(asset: string): string {
     let total = 0n;
-    for (let offset = 0; ; ) {
+    for (let offset = 0; ;) {
       const part = this.ask({ type: "sum", asset, offset, limit: 100 }) as { minor: string; counted: number; total: number };
       total += BigInt(part.minor);
       offset += part.counted;
@@ -91,11 +99,11 @@ export const GENESIS = {
 export const openBench = (): LedgerOnABench => new LedgerOnABench(GENESIS);
 
 export function refused(outcome: Outcome): { code: string; message: string; data: Readonly<Record<string, unknown>> } {
-  if (outcome.ok) throw new Error(`expected a refusal, got ${JSON.stringify(outcome.value)}`);
+  if (outcome.ok) throw new TypeError(`expected a refusal, got ${JSON.stringify(outcome.value)}`);
   return outcome;
 }
 
 export function applied(outcome: Outcome): Record<string, unknown> {
-  if (!outcome.ok) throw new Error(`expected success, got ${outcome.code}: ${outcome.message}`);
+  if (!outcome.ok) throw new TypeError(`expected success, got ${outcome.code}: ${outcome.message}`);
   return outcome.value;
 }

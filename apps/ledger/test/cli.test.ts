@@ -19,7 +19,10 @@ interface Ran {
   error(): Record<string, unknown>;
 }
 
-function begin(args: readonly string[], signal: AbortSignal = new AbortController().signal): { readonly done: Promise<Ran>; out(): string } {
+function begin(
+  args: readonly string[],
+  signal: AbortSignal = new AbortController().signal,
+): { readonly done: Promise<Ran>; out(): string } {
   let out = "";
   let err = "";
   const done = runCommandLine(args, {
@@ -28,7 +31,9 @@ function begin(args: readonly string[], signal: AbortSignal = new AbortControlle
     env: { ...process.env, NO_COLOR: "1" },
     signal,
   }).then((exit) => ({
-    exit, out, err,
+    exit,
+    out,
+    err,
     json: () => JSON.parse(out) as Record<string, unknown>,
     error: () => (JSON.parse(err) as { error: Record<string, unknown> }).error,
   }));
@@ -44,7 +49,7 @@ const replicas: Promise<Ran>[] = [];
 
 async function untilReady(started: { readonly done: Promise<Ran>; out(): string }): Promise<void> {
   const ended = started.done.then((ran) => {
-    throw new Error(`a replica ended at start: ${ran.err}`);
+    throw new TypeError(`a replica ended at start: ${ran.err}`);
   });
   ended.catch(() => undefined);
   while (!started.out().startsWith("ready replica ")) await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 10))]);
@@ -66,17 +71,38 @@ afterAll(async () => {
 
 describe("accounts and transfers", () => {
   it("move money and leave a receipt that verifies offline", async () => {
-    expect((await ledger("account", "create", "alice", "--asset", "EUR", "--opening", "100.00")).json()).toMatchObject({ replayed: false, id: "alice" });
+    expect((await ledger("account", "create", "alice", "--asset", "EUR", "--opening", "100.00")).json()).toMatchObject({
+      replayed: false,
+      id: "alice",
+    });
     expect((await ledger("account", "create", "bob")).exit).toBe(0);
-    const paid = await ledger("transfer", "alice", "bob", "12.50", "EUR", "--idempotency-key", "k1", "--reference", "Invoice 7", "--receipt", path("k1.receipt"));
+    const paid = await ledger(
+      "transfer",
+      "alice",
+      "bob",
+      "12.50",
+      "EUR",
+      "--idempotency-key",
+      "k1",
+      "--reference",
+      "Invoice 7",
+      "--receipt",
+      path("k1.receipt"),
+    );
     expect(paid.json()).toMatchObject({ replayed: false, balance: "87.50", idempotencyKey: "k1" });
     const verified = await run("verify", "receipt", path("k1.receipt"), "--cluster", join(bank, "cluster.json"), "--json");
-    expect(verified.json()).toMatchObject({ valid: true, operation: { type: "transfer", amount: "12.50", reference: "Invoice 7" }, result: { status: "ok" } });
+    expect(verified.json()).toMatchObject({
+      valid: true,
+      operation: { type: "transfer", amount: "12.50", reference: "Invoice 7" },
+      result: { status: "ok" },
+    });
     expect((await ledger("account", "show", "bob")).json()).toMatchObject({ holdings: [{ asset: "EUR", balance: "12.50" }] });
   });
 
   it("do not pay twice for one key, and say so when the payment differs", async () => {
-    expect((await ledger("transfer", "alice", "bob", "12.5", "EUR", "--idempotency-key", "k1", "--reference", "Invoice 7")).json()).toMatchObject({ replayed: true, balance: "87.50" });
+    expect(
+      (await ledger("transfer", "alice", "bob", "12.5", "EUR", "--idempotency-key", "k1", "--reference", "Invoice 7")).json(),
+    ).toMatchObject({ replayed: true, balance: "87.50" });
     const conflict = await ledger("transfer", "alice", "bob", "99", "EUR", "--idempotency-key", "k1");
     expect([conflict.exit, conflict.error()["code"]]).toEqual([4, "IDEMPOTENCY_CONFLICT"]);
   });
@@ -120,7 +146,13 @@ describe("import", () => {
     writeFileSync(file, generatePaymentDay({ seed: 9, payments: 300 }));
     const options = ["--opening-balance", "60000.00"];
     const first = await ledger("import", file, ...options, "--receipts", path("day.receipts"));
-    expect(first.json()).toMatchObject({ payments: 300, applied: 300, replayed: 0, refused: 0, sums: [{ asset: "EUR", unchanged: true, after: "0.00" }] });
+    expect(first.json()).toMatchObject({
+      payments: 300,
+      applied: 300,
+      replayed: 0,
+      refused: 0,
+      sums: [{ asset: "EUR", unchanged: true, after: "0.00" }],
+    });
     const copy = path("same-content.csv");
     copyFileSync(file, copy);
     expect((await ledger("import", copy, ...options)).json()).toMatchObject({ applied: 0, replayed: 300, refused: 0 });
@@ -136,7 +168,11 @@ describe("the cluster", () => {
     expect(new Set(status.replicas.map((replica) => replica.stateRoot)).size).toBe(1);
     const chain = await ledger("verify", "chain", "--from-replica", "2", "--receipt", path("k1.receipt"));
     expect(chain.json()).toMatchObject({ valid: true, head: { seq: status.replicas[0]?.seq, stateRoot: status.replicas[0]?.stateRoot } });
-    expect((await ledger("block", "show", "2")).json()).toMatchObject({ seq: 2, view: 0, operations: [{ text: "create account bob", status: "ok" }] });
+    expect((await ledger("block", "show", "2")).json()).toMatchObject({
+      seq: 2,
+      view: 0,
+      operations: [{ text: "create account bob", status: "ok" }],
+    });
   });
 
   it("keeps its port and its data directory to itself", async () => {
@@ -184,7 +220,11 @@ describe("setting up", () => {
 
   it.each([
     ["three replicas for f = 1", (c: { replicas: Record<string, unknown>[] }) => c.replicas.pop(), "3f+1 = 4"],
-    ["a key used twice", (c: { replicas: Record<string, unknown>[] }) => void (c.replicas[1] = { ...c.replicas[1], publicKey: c.replicas[0]?.["publicKey"] }), "replicas[1].publicKey"],
+    [
+      "a key used twice",
+      (c: { replicas: Record<string, unknown>[] }) => void (c.replicas[1] = { ...c.replicas[1], publicKey: c.replicas[0]?.["publicKey"] }),
+      "replicas[1].publicKey",
+    ],
   ])("a cluster file with %s is refused by name", async (_, change, text) => {
     const cluster = JSON.parse(readFileSync(join(bank, "cluster.json"), "utf8")) as { replicas: Record<string, unknown>[] };
     change(cluster);
@@ -195,7 +235,19 @@ describe("setting up", () => {
   });
 
   it("every command has help with an example", async () => {
-    for (const args of [["init"], ["start"], ["account", "create"], ["account", "list"], ["account", "show"], ["transfer"], ["import"], ["block", "show"], ["status"], ["verify", "receipt"], ["verify", "chain"]]) {
+    for (const args of [
+      ["init"],
+      ["start"],
+      ["account", "create"],
+      ["account", "list"],
+      ["account", "show"],
+      ["transfer"],
+      ["import"],
+      ["block", "show"],
+      ["status"],
+      ["verify", "receipt"],
+      ["verify", "chain"],
+    ]) {
       const { exit, out } = await run(...args, "--help");
       expect(exit).toBe(0);
       expect(out).toContain(`  $ narses-ledger ${args.join(" ")}`);

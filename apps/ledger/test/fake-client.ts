@@ -11,7 +11,12 @@ export interface FakeOptions {
 }
 
 export function fakeLedgerClient(bench: LedgerOnABench, who: string, options: FakeOptions = {}): LedgerClient {
-  const answered = (result: unknown): Submitted => ({ result, seq: bench.seq as SeqNum, block: "" as Digest, receipt: { bundle: new Uint8Array(0), operation: 0 } as unknown as Receipt });
+  const answered = (result: unknown): Submitted => ({
+    result,
+    seq: bench.seq as SeqNum,
+    block: "" as Digest,
+    receipt: { bundle: new Uint8Array(0), operation: 0 } as unknown as Receipt,
+  });
   const client: Client = {
     id: who as ClientId,
     submit: async (operation) => {
@@ -19,13 +24,18 @@ export function fakeLedgerClient(bench: LedgerOnABench, who: string, options: Fa
       options.onSubmit?.(operation as Record<string, unknown>);
       const outcome = bench.apply(who, operation);
       if (outcome.ok) return answered(outcome.value);
-      throw new NarsesError("APP_REJECTED", outcome.message, { code: outcome.code, message: outcome.message, data: outcome.data, seq: bench.seq });
+      throw new NarsesError("APP_REJECTED", outcome.message, {
+        code: outcome.code,
+        message: outcome.message,
+        data: outcome.data,
+        seq: bench.seq,
+      });
     },
     query: async (question) => Promise.resolve(answered(bench.ask(question as LedgerQuestion))),
-    submitMany: () => Promise.reject(new Error("not used")),
-    call: () => Promise.reject(new Error("not used")),
+    submitMany: () => Promise.reject(new TypeError("not used")),
+    call: () => Promise.reject(new TypeError("not used")),
     status: () => {
-      throw new Error("not used");
+      throw new TypeError("not used");
     },
     close: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),

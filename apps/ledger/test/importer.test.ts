@@ -32,7 +32,13 @@ describe("an import", () => {
     const ledger = fakeLedgerClient(bench, "bank");
     await runImport(ledger, planOf(LINES));
     const before = new Map(bench.state);
-    expect(await runImport(ledger, planOf(LINES))).toMatchObject({ accountsCreated: 0, accountsPresent: 4, applied: 0, replayed: 3, refused: [] });
+    expect(await runImport(ledger, planOf(LINES))).toMatchObject({
+      accountsCreated: 0,
+      accountsPresent: 4,
+      applied: 0,
+      replayed: 3,
+      refused: [],
+    });
     expect(bench.state).toEqual(before);
   });
 
@@ -68,14 +74,21 @@ describe("an import", () => {
 
   it("gives up on payments that nothing covers, and names their lines", async () => {
     const bench = openBench();
-    const { applied, refused, waited } = await runImport(fakeLedgerClient(bench, "bank"), planOf(["1,10,YZ,500,40.00,", "2,10,YZ,500,70.00,"]));
+    const { applied, refused, waited } = await runImport(
+      fakeLedgerClient(bench, "bank"),
+      planOf(["1,10,YZ,500,40.00,", "2,10,YZ,500,70.00,"]),
+    );
     expect([applied, waited, refused.map(({ code, payment }) => [code, payment.line])]).toEqual([1, 0, [["OVERDRAFT", 3]]]);
   });
 
   it("uses accounts that exist as they are", async () => {
     const bench = openBench();
     bench.apply("bank", { type: "account.create", id: "HOME:10", name: "old", opening: [{ asset: "EUR", amount: "500" }] });
-    expect(await runImport(fakeLedgerClient(bench, "bank"), planOf(LINES))).toMatchObject({ accountsCreated: 3, accountsPresent: 1, applied: 3 });
+    expect(await runImport(fakeLedgerClient(bench, "bank"), planOf(LINES))).toMatchObject({
+      accountsCreated: 3,
+      accountsPresent: 1,
+      applied: 3,
+    });
     expect(bench.balance("HOME:10", "EUR")).toBe("434.50");
   });
 
@@ -114,34 +127,50 @@ describe("the pipeline", () => {
     let most = 0;
     const started: number[] = [];
     const items = Array.from({ length: 53 }, (_, i) => i);
-    await pipeline(items, async (item) => {
-      started.push(item);
-      most = Math.max(most, ++running);
-      await new Promise((resolve) => setImmediate(resolve));
-      running--;
-    }, { chunk: 5, chunksInFlight: 3 });
+    await pipeline(
+      items,
+      async (item) => {
+        started.push(item);
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running--;
+      },
+      { chunk: 5, chunksInFlight: 3 },
+    );
     expect(started).toEqual(items);
     expect([most, running]).toEqual([15, 0]);
   });
 
   it("starts nothing after a failure, and throws it when the rest has ended", async () => {
     const started: number[] = [];
-    await expect(pipeline([0, 1, 2, 3, 4, 5], async (item) => {
-      started.push(item);
-      await new Promise((resolve) => setImmediate(resolve));
-      if (item === 1) throw new Error("boom");
-    }, { chunk: 2, chunksInFlight: 1 })).rejects.toThrow("boom");
+    await expect(
+      pipeline(
+        [0, 1, 2, 3, 4, 5],
+        async (item) => {
+          started.push(item);
+          await new Promise((resolve) => setImmediate(resolve));
+          if (item === 1) throw new TypeError("boom");
+        },
+        { chunk: 2, chunksInFlight: 1 },
+      ),
+    ).rejects.toThrow("boom");
     expect(started).toEqual([0, 1]);
   });
 
   it("ends with the reason of the signal", async () => {
     const stop = new AbortController();
     const started: number[] = [];
-    await expect(pipeline([0, 1, 2], async (item) => {
-      started.push(item);
-      stop.abort(new Error("enough"));
-      await Promise.resolve();
-    }, { chunk: 1, chunksInFlight: 1, signal: stop.signal })).rejects.toThrow("enough");
+    await expect(
+      pipeline(
+        [0, 1, 2],
+        async (item) => {
+          started.push(item);
+          stop.abort(new TypeError("enough"));
+          await Promise.resolve();
+        },
+        { chunk: 1, chunksInFlight: 1, signal: stop.signal },
+      ),
+    ).rejects.toThrow("enough");
     expect(started).toEqual([0]);
   });
 });

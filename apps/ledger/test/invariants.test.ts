@@ -7,14 +7,25 @@ const PEOPLE = ["bank", "alice", "bob", "mallory"];
 const ACCOUNTS = ["a", "b", "c", "d", "issuance.EUR"];
 const account = fc.constantFrom(...ACCOUNTS);
 const asset = fc.constantFrom("EUR", "YEN", "USD");
-const amount = fc.oneof(fc.integer({ min: 1, max: 9_999 }).map((n) => String(n)), fc.integer({ min: 0, max: 9_999 }).map((n) => (n / 100).toFixed(2)), fc.constantFrom("0", "-1", "1e3", "0.001", "1000000000000000000"));
+const amount = fc.oneof(
+  fc.integer({ min: 1, max: 9_999 }).map((n) => String(n)),
+  fc.integer({ min: 0, max: 9_999 }).map((n) => (n / 100).toFixed(2)),
+  fc.constantFrom("0", "-1", "1e3", "0.001", "1000000000000000000"),
+);
 const idempotencyKey = fc.integer({ min: 0, max: 12 }).map((n) => `k${n}`);
 
 const operation = fc.oneof(
   { weight: 6, arbitrary: fc.record({ type: fc.constant("transfer"), from: account, to: account, asset, amount, idempotencyKey }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant("issue"), to: account, asset, amount, idempotencyKey }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("redeem"), from: account, asset, amount, idempotencyKey }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant("account.create"), id: account, opening: fc.array(fc.record({ asset, amount }), { maxLength: 2 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant("account.create"),
+      id: account,
+      opening: fc.array(fc.record({ asset, amount }), { maxLength: 2 }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("account.overdraft"), id: account, asset, limit: amount }) },
 );
 const history = fc.array(fc.tuple(fc.constantFrom(...PEOPLE), operation), { minLength: 1, maxLength: 60 });
@@ -26,7 +37,8 @@ interface Stored {
   readonly overdrafts: Record<string, string>;
 }
 
-const accountsIn = (ledger: LedgerOnABench): Stored[] => [...ledger.state].filter(([key]) => key.startsWith("account/")).map(([, value]) => value as Stored);
+const accountsIn = (ledger: LedgerOnABench): Stored[] =>
+  [...ledger.state].filter(([key]) => key.startsWith("account/")).map(([, value]) => value as Stored);
 
 describe("any history", () => {
   it("keeps the sum of every asset at zero and every customer above the limit it had", () => {
@@ -54,13 +66,20 @@ describe("any history", () => {
   });
 
   it("submitted twice gives the same state as submitted once", () => {
-    const payments = fc.array(
-      fc.record({ from: fc.constantFrom("a", "b"), cents: fc.integer({ min: 1, max: 900 }) }),
-      { minLength: 1, maxLength: 25 },
-    );
+    const payments = fc.array(fc.record({ from: fc.constantFrom("a", "b"), cents: fc.integer({ min: 1, max: 900 }) }), {
+      minLength: 1,
+      maxLength: 25,
+    });
     fc.assert(
       fc.property(payments, fc.array(fc.nat(), { minLength: 1, maxLength: 50 }), (list, order) => {
-        const ops = list.map((p, i) => ({ type: "transfer", from: p.from, to: p.from === "a" ? "b" : "a", asset: "EUR", amount: (p.cents / 100).toFixed(2), idempotencyKey: `p${i}` }));
+        const ops = list.map((p, i) => ({
+          type: "transfer",
+          from: p.from,
+          to: p.from === "a" ? "b" : "a",
+          asset: "EUR",
+          amount: (p.cents / 100).toFixed(2),
+          idempotencyKey: `p${i}`,
+        }));
         const owner = (from: string): string => (from === "a" ? "alice" : "bob");
         const fund = (ledger: LedgerOnABench): void => {
           for (const to of ["a", "b"]) ledger.apply("bank", { type: "issue", to, asset: "EUR", amount: "1000", idempotencyKey: to });

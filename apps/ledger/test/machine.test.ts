@@ -2,12 +2,25 @@ import { NarsesError } from "@narses/core";
 import { describe, expect, it } from "vitest";
 import { applied, GENESIS, LedgerOnABench, openBench, publicKeyOf, refused } from "./bench-ledger.ts";
 
-const pay = (amount: string, key: string, more: Record<string, unknown> = {}): Record<string, unknown> => ({ type: "transfer", from: "a", to: "b", asset: "EUR", amount, idempotencyKey: key, ...more });
+const pay = (amount: string, key: string, more: Record<string, unknown> = {}): Record<string, unknown> => ({
+  type: "transfer",
+  from: "a",
+  to: "b",
+  asset: "EUR",
+  amount,
+  idempotencyKey: key,
+  ...more,
+});
 
 describe("transfers", () => {
   it("debit one account and credit the other by the same amount", () => {
     const ledger = openBench();
-    expect(applied(ledger.apply("alice", pay("12.50", "k1")))).toEqual({ replayed: false, seq: 1, time: 1_700_000_000_001, balance: "87.50" });
+    expect(applied(ledger.apply("alice", pay("12.50", "k1")))).toEqual({
+      replayed: false,
+      seq: 1,
+      time: 1_700_000_000_001,
+      balance: "87.50",
+    });
     expect([ledger.balance("a", "EUR"), ledger.balance("b", "EUR"), ledger.sum("EUR")]).toEqual(["87.50", "12.50", "0"]);
   });
 
@@ -116,23 +129,42 @@ describe("issuers", () => {
     const ledger = openBench();
     applied(ledger.apply("bank", { type: "account.create", id: "till" }));
     applied(ledger.apply("bank", { type: "issue", to: "till", asset: "EUR", amount: "40", idempotencyKey: "i1" }));
-    expect(applied(ledger.apply("bank", { type: "redeem", from: "till", asset: "EUR", amount: "15", idempotencyKey: "r1" }))["balance"]).toBe("25.00");
+    expect(
+      applied(ledger.apply("bank", { type: "redeem", from: "till", asset: "EUR", amount: "15", idempotencyKey: "r1" }))["balance"],
+    ).toBe("25.00");
     expect([ledger.balance("issuance.EUR", "EUR"), ledger.sum("EUR")]).toEqual(["-125.00", "0"]);
     const { assets } = ledger.ask({ type: "summary" }) as { assets: { code: string; supply: string }[] };
-    expect(assets.map((asset) => [asset.code, asset.supply])).toEqual([["EUR", "125.00"], ["YEN", "0"]]);
+    expect(assets.map((asset) => [asset.code, asset.supply])).toEqual([
+      ["EUR", "125.00"],
+      ["YEN", "0"],
+    ]);
   });
 
   it("are the only ones who may, and cannot take from others", () => {
     const ledger = openBench();
-    expect(refused(ledger.apply("alice", { type: "issue", to: "a", asset: "EUR", amount: "1", idempotencyKey: "i1" })).code).toBe("NOT_ALLOWED");
-    expect(refused(ledger.apply("alice", { type: "redeem", from: "a", asset: "EUR", amount: "1", idempotencyKey: "i1" })).code).toBe("NOT_ALLOWED");
-    expect(refused(ledger.apply("bank", { type: "redeem", from: "a", asset: "EUR", amount: "1", idempotencyKey: "i1" })).code).toBe("NOT_ALLOWED");
-    expect(refused(ledger.apply("bank", { type: "issue", to: "issuance.YEN", asset: "EUR", amount: "1", idempotencyKey: "i1" })).code).toBe("ACCOUNT_RESERVED");
+    expect(refused(ledger.apply("alice", { type: "issue", to: "a", asset: "EUR", amount: "1", idempotencyKey: "i1" })).code).toBe(
+      "NOT_ALLOWED",
+    );
+    expect(refused(ledger.apply("alice", { type: "redeem", from: "a", asset: "EUR", amount: "1", idempotencyKey: "i1" })).code).toBe(
+      "NOT_ALLOWED",
+    );
+    expect(refused(ledger.apply("bank", { type: "redeem", from: "a", asset: "EUR", amount: "1", idempotencyKey: "i1" })).code).toBe(
+      "NOT_ALLOWED",
+    );
+    expect(refused(ledger.apply("bank", { type: "issue", to: "issuance.YEN", asset: "EUR", amount: "1", idempotencyKey: "i1" })).code).toBe(
+      "ACCOUNT_RESERVED",
+    );
   });
 
   it("cannot take the supply beyond the range of the ledger", () => {
     const ledger = openBench();
-    const issue = (amount: string, key: string): Record<string, unknown> => ({ type: "issue", to: "b", asset: "YEN", amount, idempotencyKey: key });
+    const issue = (amount: string, key: string): Record<string, unknown> => ({
+      type: "issue",
+      to: "b",
+      asset: "YEN",
+      amount,
+      idempotencyKey: key,
+    });
     applied(ledger.apply("bank", issue("1000000000000000000", "i1")));
     expect(refused(ledger.apply("bank", issue("1", "i2"))).code).toBe("BALANCE_LIMIT");
     expect(refused(ledger.apply("bank", issue("1000000000000000001", "i3"))).code).toBe("AMOUNT_INVALID");
@@ -142,7 +174,14 @@ describe("issuers", () => {
 describe("accounts", () => {
   it("open with a balance in one step, or not at all", () => {
     const ledger = openBench();
-    const open = { type: "account.create", id: "c", opening: [{ asset: "EUR", amount: "10" }, { asset: "YEN", amount: "7" }] };
+    const open = {
+      type: "account.create",
+      id: "c",
+      opening: [
+        { asset: "EUR", amount: "10" },
+        { asset: "YEN", amount: "7" },
+      ],
+    };
     expect(refused(ledger.apply("alice", open)).code).toBe("NOT_ALLOWED");
     expect(refused(ledger.apply("bob", pay("1", "k", { from: "b", to: "c" }))).code).toBe("ACCOUNT_UNKNOWN");
     expect(applied(ledger.apply("bank", open))["replayed"]).toBe(false);

@@ -4,11 +4,22 @@ import { CommandError, EXIT, failureOf } from "../src/cli/failure.ts";
 import { createOutput, type Output } from "../src/cli/output.ts";
 import { bar, count, fields, table } from "../src/cli/table.ts";
 
-function capture(options: { json?: boolean; tty?: boolean; env?: Record<string, string> } = {}): { output: Output; out: string[]; err: string[] } {
+function capture(options: { json?: boolean; tty?: boolean; env?: Record<string, string> } = {}): {
+  output: Output;
+  out: string[];
+  err: string[];
+} {
   const out: string[] = [];
   const err: string[] = [];
-  const stream = (lines: string[]): { write(text: string): void; isTTY: boolean } => ({ write: (text) => void lines.push(text), isTTY: options.tty ?? false });
-  return { output: createOutput({ json: options.json ?? false, stdout: stream(out), stderr: stream(err), env: options.env ?? {} }), out, err };
+  const stream = (lines: string[]): { write(text: string): void; isTTY: boolean } => ({
+    write: (text) => void lines.push(text),
+    isTTY: options.tty ?? false,
+  });
+  return {
+    output: createOutput({ json: options.json ?? false, stdout: stream(out), stderr: stream(err), env: options.env ?? {} }),
+    out,
+    err,
+  };
 }
 
 describe("output", () => {
@@ -53,8 +64,8 @@ describe("failures", () => {
     [new NarsesError("NOT_CONNECTED", "m"), "NOT_CONNECTED", EXIT.unreachable],
     [new NarsesError("RECEIPT_INVALID", "m"), "RECEIPT_INVALID", EXIT.unverified],
     [new NarsesError("APP_REJECTED", "m", { code: "OVERDRAFT", message: "too much", seq: 4, data: {} }), "OVERDRAFT", EXIT.refused],
-    [Object.assign(new Error("no such file"), { code: "ENOENT" }), "ENOENT", EXIT.setup],
-    [new Error("oops"), "INTERNAL", EXIT.internal],
+    [Object.assign(new TypeError("no such file"), { code: "ENOENT" }), "ENOENT", EXIT.setup],
+    [new TypeError("oops"), "INTERNAL", EXIT.internal],
     ["text", "INTERNAL", EXIT.internal],
   ])("%s becomes code %s and status %i", (error, code, exit) => {
     expect(failureOf(error)).toMatchObject({ code, exit });
@@ -68,10 +79,30 @@ describe("failures", () => {
 
 describe("tables", () => {
   it("align columns and end lines without blanks", () => {
-    expect(table([{ title: "id" }, { title: "n", right: true }, { title: "x" }], [["a", "5", ""], ["long", "12", "y"]])).toBe("id     n  x\na      5\nlong  12  y");
-    expect(fields([["a", "1"], ["long", "2"]])).toBe("a     1\nlong  2");
+    expect(
+      table(
+        [{ title: "id" }, { title: "n", right: true }, { title: "x" }],
+        [
+          ["a", "5", ""],
+          ["long", "12", "y"],
+        ],
+      ),
+    ).toBe("id     n  x\na      5\nlong  12  y");
+    expect(
+      fields([
+        ["a", "1"],
+        ["long", "2"],
+      ]),
+    ).toBe("a     1\nlong  2");
   });
   it("draw bars and counts", () => {
-    expect([bar(0, 10, 4), bar(5, 10, 4), bar(10, 10, 4), bar(0, 0, 2), count(1234567), count(999)]).toEqual(["[....]", "[##..]", "[####]", "[##]", "1,234,567", "999"]);
+    expect([bar(0, 10, 4), bar(5, 10, 4), bar(10, 10, 4), bar(0, 0, 2), count(1234567), count(999)]).toEqual([
+      "[....]",
+      "[##..]",
+      "[####]",
+      "[##]",
+      "1,234,567",
+      "999",
+    ]);
   });
 });

@@ -19,7 +19,7 @@ describe("the sample payment day", () => {
 
   it("never lets an account pay more than its opening balance, so any order of payments works", () => {
     const opening = parseAmount(SAMPLE_OPENING, 2);
-    if (!opening.ok) throw new Error(opening.problem);
+    if (!opening.ok) throw new TypeError(opening.problem);
     const paid = new Map<string, bigint>();
     for (const payment of file.payments) paid.set(payment.from, (paid.get(payment.from) ?? 0n) + payment.minor);
     for (const total of paid.values()) expect(total <= opening.minor).toBe(true);

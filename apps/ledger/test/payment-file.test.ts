@@ -3,7 +3,14 @@ import { formatProblem, readPaymentFile, type PaymentFile } from "../src/csv/pay
 import { csvCell, parseCsv } from "../src/csv/parse.ts";
 
 const HEADER = "order_id,account_from,bank_to,account_to,amount,purpose";
-const options = { asset: "CZK", decimals: new Map([["CZK", 2], ["EUR", 2], ["JPY", 0]]) };
+const options = {
+  asset: "CZK",
+  decimals: new Map([
+    ["CZK", 2],
+    ["EUR", 2],
+    ["JPY", 0],
+  ]),
+};
 const read = (text: string): PaymentFile => readPaymentFile(Buffer.from(text), options);
 const problemsOf = (text: string): string[] => read(text).problems.map((problem) => formatProblem("f.csv", problem));
 
@@ -13,8 +20,26 @@ describe("orders", () => {
       format: "orders",
       problems: [],
       payments: [
-        { line: 2, id: "29401", from: "HOME:1", to: "YZ:87144583", asset: "CZK", amount: "245.20", minor: 24520n, reference: "order 29401 HH" },
-        { line: 3, id: "29402", from: "HOME:2", to: "ST:89597016", asset: "CZK", amount: "337.27", minor: 33727n, reference: "order 29402" },
+        {
+          line: 2,
+          id: "29401",
+          from: "HOME:1",
+          to: "YZ:87144583",
+          asset: "CZK",
+          amount: "245.20",
+          minor: 24520n,
+          reference: "order 29401 HH",
+        },
+        {
+          line: 3,
+          id: "29402",
+          from: "HOME:2",
+          to: "ST:89597016",
+          asset: "CZK",
+          amount: "337.27",
+          minor: 33727n,
+          reference: "order 29402",
+        },
       ],
     });
   });
@@ -67,8 +92,15 @@ describe("files", () => {
 
   it("in the payments format carry their own currency, and each asset its decimals", () => {
     const header = "payment_id,time,debtor_bank,debtor_account,creditor_bank,creditor_account,amount,currency,reference";
-    const line = (amount: string, currency: string, time = "09:30:00"): string => `${header}\nP1,${time},AA,1,BB,2,${amount},${currency},"Invoice ""7"", paid"\n`;
-    expect(read(line("5.00", "EUR")).payments[0]).toMatchObject({ from: "AA:1", to: "BB:2", asset: "EUR", minor: 500n, reference: 'Invoice "7", paid' });
+    const line = (amount: string, currency: string, time = "09:30:00"): string =>
+      `${header}\nP1,${time},AA,1,BB,2,${amount},${currency},"Invoice ""7"", paid"\n`;
+    expect(read(line("5.00", "EUR")).payments[0]).toMatchObject({
+      from: "AA:1",
+      to: "BB:2",
+      asset: "EUR",
+      minor: 500n,
+      reference: 'Invoice "7", paid',
+    });
     expect(problemsOf(line("5.00", "JPY"))[0]).toContain("has 2 decimals, the asset has none");
     expect(problemsOf(line("5.00", "USD"))[0]).toContain("is USD, which this ledger does not have (it has CZK, EUR, JPY)");
     expect(problemsOf(line("5.00", "EUR", "25:00"))[0]).toContain("column 2 (time)");

@@ -128,9 +128,10 @@ export class Dispatcher {
     for (const { pending } of flight.submissions) pending.reject(reason);
   }
 
+  /** A replica that missed what the others got at once. */
   onConnected(replica: ReplicaId): void {
     for (const flight of this.#inFlight.values()) {
-      if (flight.broadcast || replica === this.primary) this.#links.send(replica, flight.frame);
+      if (flight.broadcast) this.#links.send(replica, flight.frame);
     }
   }
 

@@ -48,7 +48,8 @@ export function checkClientSignature(subject: string, membership: Membership, bu
     if (!(error instanceof NarsesError)) throw error;
     throw invalid(subject, "client-key", `client key ${publicKey} is not acceptable: ${error.message}`, { publicKey });
   }
-  if (!isSignedBy(codec, key, bundle.bytes)) throw invalid(subject, "client-signature", `bundle ${bundle.digest} is not signed by client ${bundle.client}`, { client: bundle.client });
+  if (isSignedBy(codec, key, bundle.bytes)) return;
+  throw invalid(subject, "client-signature", `bundle ${bundle.digest} is not signed by client ${bundle.client}`, { client: bundle.client });
 }
 
 /** Rejections of the codec say whether the bytes are malformed or of another epoch. */

@@ -1,4 +1,4 @@
-import { NULL_DIGEST, NarsesError, digest, epoch, fromHex, replicaId, seqNum, toHex, view, type Block, type CommitCertificate, type Votes } from "@narses/core";
+import { NULL_DIGEST, NarsesError, assert, digest, epoch, fromHex, replicaId, seqNum, toHex, view, type Block, type CommitCertificate, type Votes } from "@narses/core";
 import { merkleRoot } from "@narses/crypto";
 import { encodeResult } from "@narses/wire";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -23,7 +23,7 @@ beforeAll(async () => {
   await Promise.all(answers);
   await opened.client.submit("c");
   const parent = cluster.blocks[2]?.header;
-  if (parent === undefined) throw new Error("no block 2");
+  assert(parent !== undefined, "no block 2");
   const empty = digest(toHex(merkleRoot([])));
   const header = { ...parent, seq: seqNum(3), parent: cluster.hash(2), batchDigest: NULL_DIGEST, bundleRoot: empty, resultRoot: empty };
   cluster.blocks.push({ header, batch: undefined, results: [], certificate: cluster.certificate(header) });
@@ -33,7 +33,7 @@ beforeAll(async () => {
 
 const at = (seq: number): Block => {
   const block = chain[seq];
-  if (block === undefined) throw new Error(`no block ${seq}`);
+  assert(block !== undefined, `no block ${seq}`);
   return block;
 };
 
@@ -150,7 +150,7 @@ describe("a tampered block is refused:", () => {
     const own = new FakeCluster();
     const honest = own.codec.makeBundle({ key: keyOf("client"), session: 0, ridFirst: 1 as never, ackLow: 0, operations: [{ kind: "apply", payload: Uint8Array.of(1) }] });
     const decoded = own.codec.decodeBundle(honest.bytes.map((byte, i) => (i === honest.bytes.length - 1 ? byte ^ 1 : byte)));
-    if (!decoded.ok) throw new Error(decoded.rejection.detail);
+    assert(decoded.ok, "only the signature is damaged");
     const block = own.makeBlock([decoded.value]);
     expect(failedCheck(() => verifyBlock(block, block.header.parent, own.config))).toBe("client-signature");
   });

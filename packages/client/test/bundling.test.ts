@@ -1,4 +1,4 @@
-import { NarsesError, type SigningKey } from "@narses/core";
+import { assert, type NarsesError, type SigningKey } from "@narses/core";
 import { decodePayload } from "@narses/wire";
 import { describe, expect, it } from "vitest";
 import { verifyReceipt } from "../src/receipt.ts";
@@ -87,7 +87,7 @@ describe("bundles", () => {
     const key: SigningKey = {
       publicKey: keyOf("client").publicKey,
       sign: (message) => {
-        if (fails) throw new Error("the token was removed");
+        if (fails) throw new TypeError("the token was removed");
         return keyOf("client").sign(message);
       },
     };
@@ -109,7 +109,7 @@ describe("the session window", () => {
     expect(client.status()).toMatchObject({ operationsInFlight: 8, queuedOperations: 12 });
     // The second bundle is answered: ids 1 … 4 still hold the window.
     const [first, second] = cluster.bundles();
-    if (first === undefined || second === undefined) throw new Error("two bundles");
+    assert(first !== undefined && second !== undefined, "two bundles");
     cluster.order([second]);
     await turn();
     expect(cluster.bundles()).toHaveLength(2);

@@ -1,7 +1,9 @@
 import { InvariantViolation, NULL_DIGEST, digest, replicaId, seqNum, toHex, type Bundle, type Reply } from "@narses/core";
 import { hasher, merklePath, merkleRoot } from "@narses/crypto";
 import { encodeResult, resultLeaf } from "@narses/wire";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { verifyReceipt } from "../src/receipt.ts";
 import { keyOf, leaves, type FakeCluster, type Lie } from "./support/fake-cluster.ts";
 import { isSettled, open, rejectionOf, type Opened } from "./support/open.ts";
 
@@ -27,7 +29,7 @@ const LIES: Readonly<Record<string, readonly [Lie, string | undefined]>> = {
   "a wrong place": [(reply) => ({ ...reply, leafIndex: 1, leafCount: 2, path: [] }), "CERTIFICATE_INVALID"],
   "a header that the outcome does not sign": [(reply) => ({ ...reply, header: { ...reply.header, stateRoot: NULL_DIGEST } }), "DIGEST_MISMATCH"],
   "a header of another slot": [(reply) => ({ ...reply, header: { ...reply.header, seq: seqNum(9) } }), "CERTIFICATE_INVALID"],
-  "the outcome of another replica": [(reply, cluster) => ({ ...reply, outcome: cluster.outcome(2, reply.header) }), "SENDER_MISMATCH"],
+  "the outcome of another replica": [(reply, cluster, replica) => ({ ...reply, outcome: cluster.outcome((replica + 1) % cluster.quorums.n, reply.header) }), "SENDER_MISMATCH"],
   "an outcome signed with another key": [
     (reply, cluster, replica) => ({ ...reply, outcome: cluster.sign(replica, reply.outcome.body, keyOf("stranger")) }),
     "SIGNATURE_INVALID",
@@ -82,6 +84,31 @@ describe("with f = 2 of n = 7", () => {
   });
 });
 
+describe("with any f replicas telling any lies", () => {
+  it("the truth is accepted, certified by replicas that told it", async () => {
+    const liars = fc.constantFrom(1, 2, 3).chain((f) =>
+      fc.record({
+        n: fc.constant(3 * f + 1),
+        who: fc.uniqueArray(fc.nat(3 * f), { minLength: f, maxLength: f }),
+        what: fc.array(fc.constantFrom(...Object.keys(LIES)), { minLength: f, maxLength: f }),
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(liars, async ({ n, who, what }) => {
+        const { cluster, client } = await open({ n });
+        who.forEach((replica, i) => cluster.lies.set(replica, LIES[what[i] ?? ""]?.[0] ?? ownBlock));
+        const { result, receipt, block } = await client.submit("truth");
+        expect(result).toBe("truth");
+        expect(block).toBe(cluster.hash(1));
+        expect(verifyReceipt(receipt, cluster.config).result).toEqual({ status: "ok", value: "truth" });
+        for (const { body } of receipt.outcomes) expect(who).not.toContain(body.sender);
+        await client.close();
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
 describe("a replica that lied about a bundle", () => {
   it("is not heard again about it, and is heard about the next", async () => {
     const { cluster, client } = await open();
@@ -111,6 +138,9 @@ describe("signatures", () => {
     const [bundle] = cluster.bundles();
     cluster.sendReply(replicaId(1), cluster.reply(replicaId(1), bundle as Bundle));
     expect(client.status().rejected).toEqual({ 0: { SIGNATURE_INVALID: 1 } });
+    // From then on replica 0 is not heard about this bundle.
+    cluster.sendReply(replicaId(0), cluster.reply(replicaId(0), bundle as Bundle));
+    expect(await isSettled(answer)).toBe(false);
     cluster.sendReply(replicaId(2), cluster.reply(replicaId(2), bundle as Bundle));
     expect((await answer).result).toBe("x");
   });

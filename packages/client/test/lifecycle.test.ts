@@ -1,4 +1,4 @@
-import { NarsesError, toHex } from "@narses/core";
+import { assert, toHex, type NarsesError } from "@narses/core";
 import { describe, expect, it } from "vitest";
 import { connect } from "../src/connect.ts";
 import { FakeCluster, clusterConfig, keyOf } from "./support/fake-cluster.ts";
@@ -151,7 +151,7 @@ describe("connect", () => {
     expect(await refused({ cluster: { ...cluster.config, f: 2 } })).toMatchObject({ code: "CONFIG_INVALID" });
     const smallOrder = `01${"00".repeat(31)}`;
     const [zero, ...others] = cluster.config.replicas;
-    if (zero === undefined) throw new Error("no replica");
+    assert(zero !== undefined, "no replica");
     expect(await refused({ cluster: { ...cluster.config, replicas: [{ ...zero, publicKey: smallOrder }, ...others] } })).toMatchObject({ code: "KEY_INVALID" });
     expect(await refused({ cluster: clusterConfig({ clients: "listed", clientKeys: [toHex(keyOf("other").publicKey)] }) })).toMatchObject({
       code: "CONFIG_INVALID",
@@ -288,8 +288,10 @@ describe("call", () => {
     expect(client.status().callsWaiting).toBe(0);
   });
 
-  it("refuses more than the limit at once", async () => {
-    const { client } = await open({}, { limits: { calls: 2 } });
+  it("refuses more than the limit at once, not more than the limit in all", async () => {
+    const { cluster, client } = await open({}, { limits: { calls: 2 } });
+    cluster.calls = (_, method) => (method === "echo" ? { ok: true, value: 1 } : undefined);
+    for (let i = 0; i < 3; i++) expect(await client.call(0, "echo")).toBe(1);
     const calls = [0, 1].map((replica) => rejectionOf(client.call(replica, "status")));
     expect(await rejectionOf(client.call(2, "status"))).toMatchObject({ code: "OVERLOADED" });
     await client.close();

@@ -1,4 +1,4 @@
-import { NULL_DIGEST, NarsesError, digest, epoch, replicaId, seqNum, toHex, type Outcome, type Receipt, type Signed } from "@narses/core";
+import { NULL_DIGEST, NarsesError, assert, digest, epoch, replicaId, seqNum, toHex, type Outcome, type Receipt, type Signed } from "@narses/core";
 import { encodeResult } from "@narses/wire";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -23,7 +23,7 @@ beforeAll(async () => {
   }
   cluster.release(true);
   const submitted = (await Promise.all(answers))[2];
-  if (submitted === undefined) throw new Error("no answer");
+  assert(submitted !== undefined, "no answer");
   ({ receipt } = submitted);
   bytes = encodeReceipt(receipt, cluster.config);
 });

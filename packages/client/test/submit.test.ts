@@ -1,4 +1,4 @@
-import { NarsesError, seqNum, toHex, view } from "@narses/core";
+import { NarsesError, assert, seqNum, toHex, view } from "@narses/core";
 import { describe, expect, it } from "vitest";
 import { verifyReceipt, type VerifiedReceipt } from "../src/receipt.ts";
 import type { Submitted } from "../src/outbox.ts";
@@ -48,7 +48,7 @@ describe("submit", () => {
     expect(await isSettled(answer)).toBe(false);
     cluster.silent.delete(2);
     const [bundle] = cluster.bundles();
-    if (bundle === undefined) throw new Error("nothing sent");
+    assert(bundle !== undefined, "nothing sent");
     cluster.sendReply(cluster.config.replicas[2]!.id, cluster.reply(cluster.config.replicas[2]!.id, bundle));
     expect((await answer).result).toBe(1);
   });
@@ -59,7 +59,7 @@ describe("submit", () => {
     const answer = client.submit(1, { timeoutMs: Number.POSITIVE_INFINITY });
     expect(await isSettled(answer)).toBe(false);
     const [bundle] = cluster.bundles();
-    if (bundle === undefined) throw new Error("nothing sent");
+    assert(bundle !== undefined, "nothing sent");
     const [zero] = cluster.config.replicas;
     for (let i = 0; i < 5; i++) cluster.sendReply(zero!.id, cluster.reply(zero!.id, bundle));
     expect(await isSettled(answer)).toBe(false);

@@ -48,30 +48,55 @@ export interface AdmissionControl {
 const refused = (code: string, detail: string): Admission => ({ type: "refused", code, detail });
 
 export function createAdmission(options: AdmissionOptions): AdmissionControl {
-  const { state, parameters, verifier, pending, connections, counters } = options;
-  const sessionOf = (client: ClientId): Session => readSession(state, client, parameters.sessionWindow);
-  const isDone = (bundle: Bundle): boolean => allExecuted(sessionOf(bundle.client), bundle.ridFirst, bundle.operations.length);
+  return new Gate(options);
+}
 
-  /** Reasons that need no signature: undefined when there is none. */
-  function judge(bundle: Bundle): Admission | undefined {
-    const halted = options.halted();
-    if (halted !== undefined) return refused("DIVERGED", halted);
-    if (bundle.session !== 0) return refused("SESSION_UNKNOWN", `session ${bundle.session} was never opened; use session 0`);
-    if (pending.has(bundle.digest)) return { type: "waiting" };
-    const session = sessionOf(bundle.client);
-    if (allExecuted(session, bundle.ridFirst, bundle.operations.length)) {
-      const record = readReply(state, bundle);
-      return record === undefined ? refused("ALREADY_EXECUTED", "its request ids are executed, and no result is kept for this bundle") : { type: "reply", record };
-    }
-    const low = Math.max(session.low, Math.min(bundle.ackLow, bundle.ridFirst - 1));
-    const last = bundle.ridFirst + bundle.operations.length - 1;
-    if (last > low + session.window) return refused("OUT_OF_WINDOW", `request id ${last} is above ${low} + ${session.window}: wait for the replies to lower ones`);
-    const full = pending.full(bundle);
-    return full === undefined ? undefined : refused("OVERLOADED", full);
+class Gate implements AdmissionControl {
+  readonly #options: AdmissionOptions;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
   }
 
-  function request(connection: ClientConnection, bundle: Bundle): Admission {
-    const judged = judge(bundle);
+  request(connection: ClientConnection, bundle: Bundle): Admission {
+    const admission = this.#request(connection, bundle);
+    if (admission.type === "refused") count(this.#options.counters.refused, admission.code);
+    return admission;
+  }
+
+  relayed(bundle: Bundle): Rejection | undefined {
+    const judged = this.#judge(bundle);
+    if (judged === undefined) return undefined;
+    if (judged.type === "refused") {
+      return rejection(judged.code === "OVERLOADED" ? "QUEUE_FULL" : "DUPLICATE", `relayed bundle ${bundle.digest}: ${judged.detail}`);
+    }
+    return rejection("DUPLICATE", `relayed bundle ${bundle.digest} ${judged.type === "waiting" ? "waits already" : "is executed already"}`);
+  }
+
+  admit(bundle: Bundle): void {
+    this.#options.counters.bundlesAdmitted++;
+    this.#options.pending.add(bundle);
+  }
+
+  isDone(bundle: Bundle): boolean {
+    return allExecuted(this.#session(bundle.client), bundle.ridFirst, bundle.operations.length);
+  }
+
+  ids(client: ClientId): { readonly low: number; readonly highest: number } {
+    const { low, highest, window } = this.#session(client);
+    let last: number = highest;
+    for (const bundle of this.#options.pending.of(client)) last = Math.max(last, bundle.ridFirst + bundle.operations.length - 1);
+    return { low, highest: Math.min(last, low + window) };
+  }
+
+  #session(client: ClientId): Session {
+    const { state, parameters } = this.#options;
+    return readSession(state, client, parameters.sessionWindow);
+  }
+
+  #request(connection: ClientConnection, bundle: Bundle): Admission {
+    const { connections, verifier } = this.#options;
+    const judged = this.#judge(bundle);
     if (judged !== undefined) {
       // The same bytes were verified when they were admitted or executed.
       if (judged.type !== "refused") connections.attach(connection, bundle.client, true);
@@ -83,34 +108,30 @@ export function createAdmission(options: AdmissionOptions): AdmissionControl {
       return refused(verified.rejection.code, verified.rejection.detail);
     }
     connections.attach(connection, bundle.client, true);
-    admit(bundle);
+    this.admit(bundle);
     return { type: "order", bundle: verified.bundle };
   }
 
-  function admit(bundle: Bundle): void {
-    counters.bundlesAdmitted++;
-    pending.add(bundle);
+  /** What can be said without the signature; undefined when that is what is left to check. */
+  #judge(bundle: Bundle): Admission | undefined {
+    const { state, pending } = this.#options;
+    const halted = this.#options.halted();
+    if (halted !== undefined) return refused("DIVERGED", halted);
+    if (bundle.session !== 0) return refused("SESSION_UNKNOWN", `session ${bundle.session} was never opened; use session 0`);
+    if (pending.has(bundle.digest)) return { type: "waiting" };
+    const session = this.#session(bundle.client);
+    if (allExecuted(session, bundle.ridFirst, bundle.operations.length)) {
+      const record = readReply(state, bundle);
+      if (record !== undefined) return { type: "reply", record };
+      return refused("ALREADY_EXECUTED", "its request ids are executed, and no result is kept for this bundle");
+    }
+    // As execution will see it: ids up to ackLow are done by then.
+    const low = Math.max(session.low, Math.min(bundle.ackLow, bundle.ridFirst - 1));
+    const last = bundle.ridFirst + bundle.operations.length - 1;
+    if (last > low + session.window) {
+      return refused("OUT_OF_WINDOW", `request id ${last} is above ${low} + ${session.window}: wait for the replies to lower ones`);
+    }
+    const full = pending.full(bundle);
+    return full === undefined ? undefined : refused("OVERLOADED", full);
   }
-
-  return {
-    request(connection, bundle) {
-      const admission = request(connection, bundle);
-      if (admission.type === "refused") count(counters.refused, admission.code);
-      return admission;
-    },
-    relayed(bundle) {
-      const judged = judge(bundle);
-      if (judged === undefined) return undefined;
-      if (judged.type === "refused") return rejection(judged.code === "OVERLOADED" ? "QUEUE_FULL" : "DUPLICATE", `relayed bundle ${bundle.digest}: ${judged.detail}`);
-      return rejection("DUPLICATE", `relayed bundle ${bundle.digest} ${judged.type === "waiting" ? "waits already" : "is executed already"}`);
-    },
-    admit,
-    isDone,
-    ids(client) {
-      const { low, highest, window } = sessionOf(client);
-      let last: number = highest;
-      for (const bundle of pending.of(client)) last = Math.max(last, bundle.ridFirst + bundle.operations.length - 1);
-      return { low, highest: Math.min(last, low + window) };
-    },
-  };
 }

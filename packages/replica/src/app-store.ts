@@ -38,7 +38,10 @@ function read(state: StateReader, key: string): unknown {
   const bytes = state.get(key);
   if (bytes === undefined) return undefined;
   const decoded = decodePayload(bytes);
-  if (!decoded.ok) throw new NarsesError("DATA_CORRUPT", `the state holds a value that cannot be decoded under ${JSON.stringify(key)}: ${decoded.rejection.detail}`, { key });
+  if (!decoded.ok) {
+    const where = JSON.stringify(key);
+    throw new NarsesError("DATA_CORRUPT", `the state holds a value that cannot be decoded under ${where}: ${decoded.rejection.detail}`, { key });
+  }
   return decoded.value;
 }
 
@@ -64,7 +67,9 @@ export function leaseStore(state: StateReader & Pick<StateStore, "put" | "delete
       const full = appKey(key);
       if (value === undefined) throw new TypeError(`the value for ${JSON.stringify(key)} is undefined: use delete, or null`);
       const bytes = encodePayload(value);
-      if (bytes.length > STATE_VALUE_BYTES_MAX) throw new TypeError(`the value for ${JSON.stringify(key)} has ${bytes.length} bytes, at most ${STATE_VALUE_BYTES_MAX}`);
+      if (bytes.length > STATE_VALUE_BYTES_MAX) {
+        throw new TypeError(`the value for ${JSON.stringify(key)} has ${bytes.length} bytes, at most ${STATE_VALUE_BYTES_MAX}`);
+      }
       guard.run(() => state.put(full, bytes));
     },
     delete(key) {

@@ -11,7 +11,9 @@ import { z } from "zod";
 export const CLUSTER_FILE_BYTES_MAX: number = 16 << 20;
 
 const parameterNames = Object.keys(DEFAULT_PARAMETERS) as (keyof Parameters)[];
-const parameters = z.strictObject(Object.fromEntries(parameterNames.map((name) => [name, z.number().optional()])) as Record<keyof Parameters, z.ZodOptional<z.ZodNumber>>);
+const parameters = z.strictObject(
+  Object.fromEntries(parameterNames.map((name) => [name, z.number().optional()])) as Record<keyof Parameters, z.ZodOptional<z.ZodNumber>>,
+);
 
 const schema = z.strictObject({
   version: z.literal(1),
@@ -36,7 +38,12 @@ const schema = z.strictObject({
 });
 
 const invalid = (source: string, problem: string, field?: string, cause?: unknown): NarsesError =>
-  new NarsesError("CONFIG_INVALID", `${source}: ${problem}`, { source, ...(field !== undefined && { field }) }, cause === undefined ? undefined : { cause });
+  new NarsesError(
+    "CONFIG_INVALID",
+    `${source}: ${problem}`,
+    { source, ...(field !== undefined && { field }) },
+    cause === undefined ? undefined : { cause },
+  );
 
 /** Where a zod issue points, as one would write it: replicas[1].publicKey */
 function fieldOf(path: readonly PropertyKey[]): string {
@@ -93,7 +100,8 @@ function checkKeys(cluster: ClusterConfig, source: string): void {
 }
 
 /** The keys that verify the replicas' messages, by id. */
-export const replicaKeysOf = (cluster: ClusterConfig): readonly VerifyingKey[] => cluster.replicas.map(({ publicKey }) => verifyingKey(fromHex(publicKey)));
+export const replicaKeysOf = (cluster: ClusterConfig): readonly VerifyingKey[] =>
+  cluster.replicas.map(({ publicKey }) => verifyingKey(fromHex(publicKey)));
 
 /** @throws NarsesError CONFIG_INVALID when there is no such file, or it is not JSON, or too large. */
 export async function readJson(path: string, bytesMax: number): Promise<unknown> {
@@ -102,7 +110,8 @@ export async function readJson(path: string, bytesMax: number): Promise<unknown>
     text = await readFile(path, "utf8");
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    throw invalid(path, missing ? "there is no such file; create it, or correct the path" : `cannot be read: ${error instanceof Error ? error.message : String(error)}`, undefined, error);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw invalid(path, missing ? "there is no such file; create it, or correct the path" : `cannot be read: ${reason}`, undefined, error);
   }
   if (text.length > bytesMax) throw invalid(path, `has ${text.length} characters, at most ${bytesMax}`);
   try {

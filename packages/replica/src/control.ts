@@ -66,8 +66,12 @@ export function createControl(options: ControlOptions): Control {
 
   async function answer(connection: ClientConnection, { method, params }: Call): Promise<unknown> {
     const handler = methods.get(method);
-    if (handler === undefined) throw new CallError("METHOD_UNKNOWN", `there is no method ${JSON.stringify(method)}; there are ${[...methods.keys()].join(", ")}`);
-    if (params.length > CALL_PARAMS_BYTES_MAX) throw new CallError("REQUEST_TOO_LARGE", `parameters have ${params.length} bytes, at most ${CALL_PARAMS_BYTES_MAX}`);
+    if (handler === undefined) {
+      throw new CallError("METHOD_UNKNOWN", `there is no method ${JSON.stringify(method)}; there are ${[...methods.keys()].join(", ")}`);
+    }
+    if (params.length > CALL_PARAMS_BYTES_MAX) {
+      throw new CallError("REQUEST_TOO_LARGE", `parameters have ${params.length} bytes, at most ${CALL_PARAMS_BYTES_MAX}`);
+    }
     const decoded = decodePayload(params);
     if (!decoded.ok) throw new CallError("REQUEST_INVALID", `parameters: ${decoded.rejection.detail}`);
     return handler(decoded.value, connection);
@@ -91,7 +95,8 @@ export function createControl(options: ControlOptions): Control {
       counters.calls++;
       const own = open.get(connection) ?? 0;
       if (own >= CALLS_PER_CONNECTION_MAX || total >= CALLS_MAX) {
-        return send(connection, call.id, false, { code: "OVERLOADED", message: `${own} calls of this connection and ${total} in all are without an answer` });
+        const message = `${own} calls of this connection and ${total} in all are without an answer`;
+        return send(connection, call.id, false, { code: "OVERLOADED", message });
       }
       open.set(connection, own + 1);
       total++;
@@ -132,7 +137,9 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
     }],
     ["block", async (params) => {
       const { seq } = blockParams.parse(params);
-      if (blocks.head === undefined || seq > blocks.head) throw new CallError("NOT_FOUND", `block ${seq} is not there yet: the last one is ${String(blocks.head)}`);
+      if (blocks.head === undefined || seq > blocks.head) {
+        throw new CallError("NOT_FOUND", `block ${seq} is not there yet: the last one is ${String(blocks.head)}`);
+      }
       const block = await blocks.get(seqNum(seq));
       if (block === undefined) throw new CallError("NOT_FOUND", `block ${seq} is not kept`);
       return codec.encodeBlock(block);

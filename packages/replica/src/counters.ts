@@ -22,7 +22,7 @@ export interface Counters {
   /** Frames dropped unread because the queue of their source was full. */
   inboxDropped: number;
   turns: number;
-  /** Turns that waited for the disk. */
+  /** Waits for the disk of the vote log: at most one a turn, and one a truncation. */
   fsyncs: number;
   records: number;
   signaturesMade: number;

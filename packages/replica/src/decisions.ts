@@ -41,7 +41,9 @@ export function createDecisions({ blocks, send, stopped, logger }: DecisionsOpti
     send(to, first, last) {
       if (running.has(to)) return;
       const work = run(to, first, last)
-        .catch((error: unknown) => logger.error({ replica: to, first, last, error: describeError(error) }, "decided slots could not be read for a peer that is behind"))
+        .catch((error: unknown) => {
+          logger.error({ replica: to, first, last, error: describeError(error) }, "decided slots could not be read for a peer that is behind");
+        })
         .finally(() => running.delete(to));
       running.set(to, work);
     },

@@ -2,7 +2,9 @@
  * Runs decided slots through the executor, in order: stores the block, answers clients, tells the engine; at a checkpoint
  * makes the state durable. A bounded share per turn; waits only for the disk, and only at checkpoints and replays.
  */
-import { InvariantViolation, type BlockStore, type Digest, type Effect, type Hasher, type Input, type Logger, type SeqNum, type StateStore } from "@narses/core";
+import {
+  InvariantViolation, type BlockStore, type Digest, type Effect, type Hasher, type Input, type Logger, type SeqNum, type StateStore,
+} from "@narses/core";
 import { blockHash } from "@narses/wire";
 import type { AdmissionControl } from "./admission.ts";
 import type { Counters } from "./counters.ts";
@@ -116,9 +118,11 @@ class ExecutionQueue implements Execution {
     const slot = executor.execute(seq, batch, certificate);
     if (stored === undefined) blocks.put(slot.block);
     else if (blockHash(hasher, stored.header) !== slot.hash) {
-      logger.error({ seq, stored: JSON.stringify(stored.header), executed: JSON.stringify(slot.block.header) }, "executing a slot again gave another block");
+      const headers = { stored: JSON.stringify(stored.header), executed: JSON.stringify(slot.block.header) };
+      logger.error({ seq, ...headers }, "executing a slot again gave another block");
       throw new InvariantViolation(
-        `slot ${seq} executed again gives block ${slot.hash}, the block store holds ${blockHash(hasher, stored.header)}: the application is not deterministic or was changed, or the data directory is damaged`,
+        `slot ${seq} executed again gives block ${slot.hash}, the block store holds ${blockHash(hasher, stored.header)}: ` +
+          "the application is not deterministic or was changed, or the data directory is damaged",
       );
     }
     this.#finish(slot, checkpoint);

@@ -111,7 +111,9 @@ interface Place {
 function executeBundle(options: ExecutorOptions, place: Place): ExecutedBundle {
   const { state, parameters } = options;
   const { bundle } = place;
-  const none = (code: keyof typeof NOT_EXECUTED): ExecutedBundle => ({ bundle, results: bundle.operations.map(() => NOT_EXECUTED[code]), repeated: false });
+  const none = (code: keyof typeof NOT_EXECUTED): ExecutedBundle => {
+    return { bundle, results: bundle.operations.map(() => NOT_EXECUTED[code]), repeated: false };
+  };
   if (bundle.session !== 0) return none("session");
   const writes = new Overlay(state);
   const session = readSession(state, bundle.client, parameters.sessionWindow);
@@ -141,7 +143,13 @@ interface BundleRun {
   readonly kept: ReplyRecord | undefined;
 }
 
-function executeOperations({ app, logger }: ExecutorOptions, { writes, place, session, kept }: BundleRun): { readonly results: readonly Uint8Array[]; readonly ran: boolean } {
+interface BundleResults {
+  readonly results: readonly Uint8Array[];
+  /** Something was executed, not only refused or repeated. */
+  readonly ran: boolean;
+}
+
+function executeOperations({ app, logger }: ExecutorOptions, { writes, place, session, kept }: BundleRun): BundleResults {
   const { bundle, time, seq } = place;
   let budget = BUNDLE_RESULT_BYTES_MAX;
   let ran = false;

@@ -1,5 +1,8 @@
 /** Genesis: the first state and the first block. Run once per data directory; every replica must come to the same block 0. */
-import { fromHex, InvariantViolation, NarsesError, NULL_DIGEST, seqNum, toHex, type BlockHeader, type BlockStore, type ClusterConfig, type Digest, type Hasher, type Logger, type SeqNum, type StateMachine, type StateStore } from "@narses/core";
+import {
+  fromHex, InvariantViolation, NarsesError, NULL_DIGEST, seqNum, toHex,
+  type BlockHeader, type BlockStore, type ClusterConfig, type Digest, type Hasher, type Logger, type SeqNum, type StateMachine, type StateStore,
+} from "@narses/core";
 import { merkleRoot } from "@narses/crypto";
 import { blockHash } from "@narses/wire";
 import { leaseStore } from "./app-store.ts";
@@ -34,32 +37,36 @@ export async function openHeads(options: GenesisOptions): Promise<Heads> {
   const { state, blocks, clusterId, mustExist } = options;
   const config = state.get(CONFIG_KEY);
   if (mustExist && (config === undefined || blocks.head === undefined)) {
-    throw new NarsesError("DATA_CORRUPT", `this replica has run before, but its ${config === undefined ? "state" : "block store"} is empty; restore the data directory, or give the replica a new key and an empty one`);
+    const store = config === undefined ? "state" : "block store";
+    throw new NarsesError("DATA_CORRUPT", `this replica has run before, but its ${store} is empty; restore the data directory, or give the replica a new key and an empty one`);
   }
   if (config === undefined) await runGenesis(options);
   else if (toHex(config) !== clusterId) {
-    throw new NarsesError("DATA_DIR_FOREIGN", `the state on disk belongs to cluster ${toHex(config)}, the cluster file is ${clusterId}; use another data directory or the right cluster file`);
+    const whose = `the state on disk belongs to cluster ${toHex(config)}, the cluster file is ${clusterId}`;
+    throw new NarsesError("DATA_DIR_FOREIGN", `${whose}; use another data directory or the right cluster file`);
   }
   if (blocks.head === undefined) await putGenesisBlock(options);
   const genesis = await readHead(options, seqNum(0));
   const durable = state.durableSeq === 0 ? genesis : await readHead(options, state.durableSeq);
   const root = state.root();
   if (durable.header.stateRoot !== root) {
-    throw new NarsesError("DATA_CORRUPT", `the state on disk has root ${root}, block ${durable.header.seq} says ${durable.header.stateRoot}; restore the data directory from another replica`, { seq: durable.header.seq });
+    const { seq, stateRoot } = durable.header;
+    throw corrupt(`the state on disk has root ${root}, block ${seq} says ${stateRoot}`, { seq });
   }
   return { genesis, durable };
 }
 
 async function runGenesis({ app, cluster, clusterId, state, logger }: GenesisOptions): Promise<void> {
   if (state.durableSeq !== 0) {
-    throw new NarsesError("DATA_CORRUPT", `the state on disk is at slot ${state.durableSeq} but lacks ${CONFIG_KEY}; restore the data directory from another replica`);
+    throw corrupt(`the state on disk is at slot ${state.durableSeq} but lacks ${CONFIG_KEY}`);
   }
   state.put(CONFIG_KEY, fromHex(clusterId));
   const lease = leaseStore(state);
   try {
     app.genesis?.(structuredClone(cluster.genesis), lease.store);
   } catch (error) {
-    throw new NarsesError("CONFIG_INVALID", `the application refuses the genesis of the cluster file: ${error instanceof Error ? error.message : String(error)}`, { field: "genesis" }, { cause: error });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new NarsesError("CONFIG_INVALID", `the application refuses the genesis of the cluster file: ${reason}`, { field: "genesis" }, { cause: error });
   }
   lease.end();
   await state.checkpoint(seqNum(0));
@@ -68,7 +75,7 @@ async function runGenesis({ app, cluster, clusterId, state, logger }: GenesisOpt
 
 async function putGenesisBlock({ state, blocks }: GenesisOptions): Promise<void> {
   if (state.durableSeq !== 0) {
-    throw new NarsesError("DATA_CORRUPT", `the state on disk is at slot ${state.durableSeq} but there are no blocks; restore the data directory from another replica`);
+    throw corrupt(`the state on disk is at slot ${state.durableSeq} but there are no blocks`);
   }
   blocks.put({ header: genesisHeader(state.root()), batch: undefined, results: [], certificate: undefined });
   await blocks.sync();
@@ -83,8 +90,12 @@ export function genesisHeader(stateRoot: Digest): BlockHeader {
 async function readHead({ blocks, hasher }: GenesisOptions, seq: SeqNum): Promise<Head> {
   const block = await blocks.get(seq);
   if (block === undefined) {
-    throw new NarsesError("DATA_CORRUPT", `block ${seq} is missing (the last one is ${String(blocks.head)}); restore the data directory from another replica`, { seq });
+    throw corrupt(`block ${seq} is missing (the last one is ${String(blocks.head)})`, { seq });
   }
   if (block.header.seq !== seq) throw new InvariantViolation(`the block store gave block ${block.header.seq} for ${seq}`);
   return { header: block.header, hash: blockHash(hasher, block.header) };
+}
+
+function corrupt(problem: string, data: Readonly<Record<string, unknown>> = {}): NarsesError {
+  return new NarsesError("DATA_CORRUPT", `${problem}; restore the data directory from another replica`, data);
 }

@@ -46,7 +46,8 @@ export async function loadHome(home: string, passphrase?: string): Promise<Repli
   const cluster = await loadCluster(clusterPath);
   const info = cluster.replicas[file.replica];
   if (info === undefined) {
-    throw new NarsesError("CONFIG_INVALID", `${path}: replica: is ${file.replica}, ${clusterPath} lists replicas 0 to ${cluster.replicas.length - 1}`, { source: path, field: "replica" });
+    const listed = `${clusterPath} lists replicas 0 to ${cluster.replicas.length - 1}`;
+    throw new NarsesError("CONFIG_INVALID", `${path}: replica: is ${file.replica}, ${listed}`, { source: path, field: "replica" });
   }
   const self = replicaId(file.replica);
   const keys = loadReplicaKey({ path: resolve(home, file.key), passphrase, self, cluster });
@@ -68,10 +69,12 @@ function loadReplicaKey({ path, passphrase, self, cluster }: KeyRequest): Pick<R
   const expected = cluster.replicas[self];
   if (key.publicKey !== expected?.publicKey || key.networkKey !== expected.networkKey) {
     const owner = cluster.replicas.find(({ publicKey }) => publicKey === key.publicKey);
-    const whose = owner === undefined ? "which is not in the cluster file" : owner.id === self ? "but another network key" : `which is replica ${owner.id}'s`;
+    const others = owner?.id === self ? "but another network key" : `which is replica ${owner?.id}'s`;
+    const whose = owner === undefined ? "which is not in the cluster file" : others;
     throw new NarsesError(
       "KEY_INVALID",
-      `key file ${path} has public key ${key.publicKey}, ${whose}; replica ${self} has public key ${String(expected?.publicKey)}: check "replica" and "key" in replica.json`,
+      `key file ${path} has public key ${key.publicKey}, ${whose}; replica ${self} has public key ${String(expected?.publicKey)}: ` +
+        'check "replica" and "key" in replica.json',
       { path, replica: self, found: key.publicKey, expected: expected?.publicKey },
     );
   }

@@ -76,6 +76,9 @@ export function createJournal({ log, codec, counters, recovered }: JournalOption
         log.flush();
       }
     },
-    truncate: (seq) => log.truncate(seq, pinned.base()),
+    truncate(seq) {
+      log.truncate(seq, pinned.base());
+      counters.fsyncs++;
+    },
   };
 }

@@ -24,7 +24,7 @@ export interface OperationContext {
 }
 
 const notExecuted = (code: string, message: string): Uint8Array => encodeResult({ status: "not-executed", code, message });
-const rejected = (code: string, message: string, data: Record<string, unknown> = {}): Uint8Array => encodeResult({ status: "rejected", code, message, data });
+const rejected = (code: string, message: string): Uint8Array => encodeResult({ status: "rejected", code, message, data: {} });
 
 /** Results of operations that were ordered and that the session refuses. */
 export const NOT_EXECUTED: Readonly<Record<"already" | "window" | "session" | "full", Uint8Array>> = {

@@ -59,7 +59,10 @@ function readPeer(options: ReaderOptions, from: ReplicaId, frame: Uint8Array): r
   const { codec, counters, verifier, admission } = options;
   counters.bytesReceived += frame.length;
   const decoded = guarded(options, "replica", () => codec.decodePeer(frame));
-  if (!decoded.ok) return rejectPeer(options, { from, what: "frame", problem: decoded.rejection, guilty: verdict(decoded.rejection) === "misbehaviour" ? [from] : [] });
+  if (!decoded.ok) {
+    const guilty = verdict(decoded.rejection) === "misbehaviour" ? [from] : [];
+    return rejectPeer(options, { from, what: "frame", problem: decoded.rejection, guilty });
+  }
   const message = decoded.value;
   count(counters.received, message.type);
   const unwanted = message.type === "forward" ? admission.relayed(message.bundle) : undefined;
@@ -99,10 +102,11 @@ function readClient(options: ReaderOptions, connection: ClientConnection, frame:
   }
   const decoded = guarded(options, "client", () => codec.decodeClient(frame));
   if (!decoded.ok) {
-    count(counters.rejected, decoded.rejection.code);
+    const { code, detail } = decoded.rejection;
+    const { label } = connection;
+    count(counters.rejected, code);
     connections.offence(connection);
-    limiter.line(`client ${decoded.rejection.code}`, (leftOut) =>
-      logger.info({ connection: connection.label, code: decoded.rejection.code, leftOut }, `rejected a frame of client connection ${connection.label}: ${decoded.rejection.detail}`));
+    limiter.line(`client ${code}`, (leftOut) => logger.info({ connection: label, code, leftOut }, `rejected a frame of client connection ${label}: ${detail}`));
     return [];
   }
   if (decoded.value.type === "request") return request(options, connection, decoded.value.bundle);
@@ -122,7 +126,8 @@ function request({ admission, replies, limiter, logger }: ReaderOptions, connect
       return [];
     case "refused": {
       const { code, detail } = admitted;
-      limiter.line(`refused ${code}`, (leftOut) => logger.debug({ client: bundle.client, code, leftOut }, `refused a bundle of client ${bundle.client}: ${detail}`));
+      const { client } = bundle;
+      limiter.line(`refused ${code}`, (leftOut) => logger.debug({ client, code, leftOut }, `refused a bundle of client ${client}: ${detail}`));
       replies.refuse(connection, bundle.digest, code, detail);
       return [];
     }

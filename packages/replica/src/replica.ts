@@ -127,7 +127,9 @@ function assemble(parts: ReplicaParts, heads: Heads, records: readonly LogRecord
   const connections = new ClientConnections();
   const executor = createExecutor({ state, hasher, logger, app: parts.app, parameters: cluster.parameters, head: heads.durable });
   const admission = createAdmission({ state, parameters: cluster.parameters, verifier, pending, connections, counters, halted: () => execution.halted });
-  const replies = createReplies({ self, epoch: cluster.epoch, signer, codec, hasher, blocks, connections, view: () => known.view, stopped: () => loop.stopped, counters, logger });
+  const replies = createReplies({
+    self, epoch: cluster.epoch, signer, codec, hasher, blocks, connections, counters, logger, view: () => known.view, stopped: () => loop.stopped,
+  });
   const execution = createExecution({
     executor, state, blocks, hasher, pending, admission, replies, counters, logger,
     input: (input) => loop.input(input),
@@ -136,7 +138,8 @@ function assemble(parts: ReplicaParts, heads: Heads, records: readonly LogRecord
   });
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => !loop.stopped && outbox.send(to, message) });
   const control = createControl({
-    codec, state, blocks, executor, admission, connections, counters, logger, app: parts.app, localQueries: parts.localQueries, status: () => shell.status(),
+    codec, state, blocks, executor, admission, connections, counters, logger,
+    app: parts.app, localQueries: parts.localQueries, status: () => shell.status(),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
@@ -236,7 +239,12 @@ function durableCheckpoint({ durable }: Heads): readonly Input[] {
   return seq === 0 ? [] : [{ type: "checkpointed", seq, root: durable.hash }];
 }
 
-function describe(assembled: Assembled, { uptimeMs, connected }: { readonly uptimeMs: number; readonly connected: ReadonlySet<ReplicaId> }): ReplicaStatus {
+interface Observed {
+  readonly uptimeMs: number;
+  readonly connected: ReadonlySet<ReplicaId>;
+}
+
+function describe(assembled: Assembled, { uptimeMs, connected }: Observed): ReplicaStatus {
   const { parts, engine, executor, execution, connections, pending, counters } = assembled;
   const { self, cluster, clusterId, state } = parts;
   const { header, hash } = executor.head;

@@ -61,14 +61,15 @@ export function createReplies(options: RepliesOptions): Replies {
   async function rebuild(connection: ClientConnection, bundle: Bundle, record: ReplyRecord): Promise<void> {
     const block = await options.blocks.get(record.seq);
     if (options.stopped()) return;
-    const stored = block?.batch?.bundles[record.leafIndex];
+    const bundles = block?.batch?.bundles ?? [];
     const results = block?.results[record.leafIndex];
-    if (block?.batch === undefined || stored?.digest !== bundle.digest || results === undefined) {
+    if (block === undefined || bundles[record.leafIndex]?.digest !== bundle.digest || results === undefined) {
       logger.warn({ seq: record.seq, client: bundle.client }, "the block of a kept reply cannot be read back; the client is not answered");
       return;
     }
-    const tree = merkleTree(block.batch.bundles.map((other, i) => resultLeaf(options.hasher, other.digest, block.results[i] ?? [])));
-    const place: Place = { header: block.header, hash: blockHash(options.hasher, block.header), tree, leafIndex: record.leafIndex, leafCount: block.batch.bundles.length };
+    const tree = merkleTree(bundles.map((other, i) => resultLeaf(options.hasher, other.digest, block.results[i] ?? [])));
+    const { header } = block;
+    const place: Place = { header, hash: blockHash(options.hasher, header), tree, leafIndex: record.leafIndex, leafCount: bundles.length };
     if (connection.send(encodeReply(bundle, results, place))) counters.repliesResent++;
   }
 
@@ -79,7 +80,8 @@ export function createReplies(options: RepliesOptions): Replies {
         if (repeated) return;
         const receivers = connections.of(bundle.client);
         if (receivers.length === 0) return;
-        const frame = encodeReply(bundle, results, { header: slot.block.header, hash: slot.hash, tree: slot.resultTree, leafIndex, leafCount: slot.bundles.length });
+        const place: Place = { header: slot.block.header, hash: slot.hash, tree: slot.resultTree, leafIndex, leafCount: slot.bundles.length };
+        const frame = encodeReply(bundle, results, place);
         for (const connection of receivers) if (connection.send(frame)) counters.repliesSent++;
       });
     },

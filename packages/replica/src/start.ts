@@ -4,7 +4,7 @@ import { hasher, verifyingKey } from "@narses/crypto";
 import { createTransport } from "@narses/network";
 import { createEngine } from "@narses/pbft";
 import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type DataDirectory } from "@narses/storage";
-import { clusterId as clusterIdOf, createCodec } from "@narses/wire";
+import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
 import { replicaKeysOf } from "./cluster-file.ts";
 import { loadHome } from "./home.ts";
 import { createPinoLogger, describeError, withFields } from "./log.ts";
@@ -67,14 +67,15 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
   const closing = new Closing(logger);
   try {
     const directory = closing.add(await lockDataDirectory(dataDirectory, { clusterId, replica: self }), (held) => held.release());
-    const stores = await openStores(directory, { codec, closing });
+    const stores = await openStores(directory, codec, closing);
     const transport = (options.transport ?? createTransport)({ self, cluster, clusterId, networkSeed, listen, logger });
     const core = await runReplica({
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, ...stores,
       app: options.app as StateMachine, engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster), clock: options.clock ?? systemClock,
       mustExist: directory.initialized, onOpened: () => directory.markInitialized(),
     });
-    logger.info({ cluster: cluster.name, clusterId, home: options.home }, `replica ${self} of ${cluster.replicas.length} runs, ${cluster.f} faults tolerated`);
+    const size = `replica ${self} of ${cluster.replicas.length} runs, ${cluster.f} faults tolerated`;
+    logger.info({ cluster: cluster.name, clusterId, home: options.home }, size);
     return running({ id: self, cluster, clusterId }, core, closing);
   } catch (error) {
     await closing.close();
@@ -88,7 +89,7 @@ interface Stores {
   readonly blocks: BlockStore;
 }
 
-async function openStores(directory: DataDirectory, { codec, closing }: { readonly codec: ReturnType<typeof createCodec>; readonly closing: Closing }): Promise<Stores> {
+async function openStores(directory: DataDirectory, codec: Codec, closing: Closing): Promise<Stores> {
   const log = closing.add(await openVoteLog({ directory: directory.votes, mustExist: directory.initialized }), (store) => store.close());
   const state = closing.add(await openStateStore({ directory: directory.state, hasher }), (store) => store.close());
   const blocks = closing.add(await openBlockStore({ directory: directory.blocks, codec }), (store) => store.close());

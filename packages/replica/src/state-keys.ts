@@ -13,7 +13,8 @@ const utf8 = new TextEncoder();
 /** @throws TypeError for keys the state cannot hold: deterministic, a function of the key alone. */
 export function appKey(key: unknown): string {
   if (typeof key !== "string" || key.length === 0) throw new TypeError(`a state key must be a non-empty string, got ${typeof key}`);
-  if (key.length > APP_KEY_BYTES_MAX || utf8.encode(key).length > APP_KEY_BYTES_MAX) {
+  // A UTF-16 unit takes at most three bytes: short keys need no encoding.
+  if (3 * key.length > APP_KEY_BYTES_MAX && utf8.encode(key).length > APP_KEY_BYTES_MAX) {
     throw new TypeError(`a state key must have at most ${APP_KEY_BYTES_MAX} UTF-8 bytes: ${JSON.stringify(key.slice(0, 40))}…`);
   }
   if (LONE_SURROGATE.test(key)) throw new TypeError("a state key must be well-formed Unicode, it has a lone surrogate");

@@ -145,11 +145,13 @@ function onDiverged({ execution, logger }: TurnOptions, { seq, own, stable }: Ex
   execution.halt(reason);
   logger.error(
     { seq, own, stable },
-    `DIVERGED: ${reason}. This replica executes nothing and answers no requests any more; its application is not deterministic or its disk is damaged. Keep the data directory for the comparison, and rebuild the replica from another one`,
+    `DIVERGED: ${reason}. This replica executes nothing and answers no requests any more; its application is not deterministic ` +
+      "or its disk is damaged. Keep the data directory for the comparison, and rebuild the replica from another one",
   );
 }
 
 function onRejected({ counters, limiter, logger }: TurnOptions, { from, message, rejection }: Extract<Effect, { type: "rejected" }>): void {
   count(counters.rejected, rejection.code);
-  limiter.line(rejection.code, (leftOut) => logger.debug({ from, code: rejection.code, leftOut }, `rejected ${message} from replica ${from}: ${rejection.detail}`));
+  const { code, detail } = rejection;
+  limiter.line(code, (leftOut) => logger.debug({ from, code, leftOut }, `rejected ${message} from replica ${from}: ${detail}`));
 }

@@ -8,7 +8,7 @@
  */
 import {
   assertNever, mintVerified, primaryOf, rejection, verdict,
-  type Batch, type Bundle, type CommitCertificate, type Hasher, type PeerMessage, type PreparedCertificate, type Rejection, type ReplicaId,
+  type Batch, type Bundle, type CommitCertificate, type Hasher, type NewView, type PeerMessage, type PreparedCertificate, type Rejection, type ReplicaId,
   type SeqNum, type Signed, type SignedBody, type StableCheckpoint, type Verified, type VerifyingKey, type ViewChange, type VoteRef,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
@@ -54,44 +54,47 @@ interface Finding {
   readonly signer?: ReplicaId;
 }
 
+/** What the checks below share. */
+interface Tools {
+  readonly envelopes: EnvelopeVerifier;
+  readonly bundles: BundleVerifier;
+  readonly options: VerifierOptions;
+}
+
 export function createVerifier(options: VerifierOptions): Verifier {
-  const envelopes = new EnvelopeVerifier(options);
-  const bundles = new BundleVerifier(options);
+  const tools: Tools = { envelopes: new EnvelopeVerifier(options), bundles: new BundleVerifier(options), options };
   return {
     message(from, message) {
-      const finding = examine(envelopes, bundles, options, message);
+      const finding = examine(tools, message);
       if (finding === undefined) return { ok: true, message: mintVerified(message) };
       // A correct replica relays only what it has verified itself: whoever brings a forgery is guilty of it.
       const guilty = verdict(finding.rejection) === "ignore" ? [] : [...new Set([from, ...(finding.signer === undefined ? [] : [finding.signer])])];
       return { ok: false, rejection: finding.rejection, guilty };
     },
     bundle(bundle) {
-      const problem = bundles.check(bundle);
+      const problem = tools.bundles.check(bundle);
       return problem === undefined ? { ok: true, bundle: mintVerified(bundle) } : { ok: false, rejection: problem };
     },
-    knows: (bundle) => bundles.knows(bundle),
-    remember: (own) => envelopes.remember(own),
+    knows: (bundle) => tools.bundles.knows(bundle),
+    remember: (own) => tools.envelopes.remember(own),
   };
 }
 
-function examine(envelopes: EnvelopeVerifier, bundles: BundleVerifier, options: VerifierOptions, message: PeerMessage): Finding | undefined {
+function examine(tools: Tools, message: PeerMessage): Finding | undefined {
+  const { envelopes, bundles, options } = tools;
   const found = (problem: Problem): Finding | undefined => (problem === undefined ? undefined : { rejection: problem });
   const stale = settled(message, options.settledSeq());
   if (stale !== undefined) return { rejection: stale };
   switch (message.type) {
     case "pre-prepare":
-      return proposal(envelopes, bundles, options, message);
+      return proposal(tools, message);
     case "votes":
     case "checkpoint":
       return found(envelopes.check(message.signed));
     case "view-change":
       return found(viewChange(envelopes, message.signed));
     case "new-view":
-      return found(
-        envelopes.check(message.signed) ??
-          first(message.signed.body.viewChanges, (vc) => viewChange(envelopes, vc)) ??
-          first(message.signed.body.prePrepares, (pp) => envelopes.check(pp)),
-      );
+      return found(newView(envelopes, message.signed));
     case "forward":
       return found(bundles.check(message.bundle));
     case "decision":
@@ -110,19 +113,24 @@ function examine(envelopes: EnvelopeVerifier, bundles: BundleVerifier, options: 
 
 /** Votes and checkpoints at or below the stable checkpoint: most of them are the last ones of a quorum, not worth a verification. */
 function settled(message: PeerMessage, seq: SeqNum): Problem {
-  if (message.type === "votes" && message.signed.body.votes.every((vote) => vote.seq <= seq)) return rejection("SEQ_BELOW_WINDOW", `votes up to seq ${seq} are settled`);
-  if (message.type === "checkpoint" && message.signed.body.seq <= seq) return rejection("SEQ_BELOW_WINDOW", `checkpoint ${message.signed.body.seq} is at or below the stable ${seq}`);
-  return undefined;
+  let last: number;
+  if (message.type === "votes") last = Math.max(...message.signed.body.votes.map((vote) => vote.seq));
+  else if (message.type === "checkpoint") last = message.signed.body.seq;
+  else return undefined;
+  if (last > seq) return undefined;
+  return rejection("SEQ_BELOW_WINDOW", `${message.type} up to seq ${last}, the stable checkpoint is at ${seq}`);
 }
 
-function proposal(envelopes: EnvelopeVerifier, bundles: BundleVerifier, options: VerifierOptions, { signed, batch }: PeerMessage & { type: "pre-prepare" }): Finding | undefined {
+function proposal({ envelopes, bundles, options }: Tools, { signed, batch }: PeerMessage & { type: "pre-prepare" }): Finding | undefined {
   const { body } = signed;
   // Before the signatures of a whole batch: only a primary may make this replica verify them.
   const primary = primaryOf(body.view, options.replicaKeys.length);
   if (body.sender !== primary) return { rejection: rejection("NOT_PRIMARY", `replica ${body.sender} is not the primary of view ${body.view}`) };
   const forged = envelopes.check(signed);
   if (forged !== undefined) return { rejection: forged };
-  if (batch.digest !== body.digest) return { rejection: rejection("DIGEST_MISMATCH", `the batch is ${batch.digest}, the proposal for seq ${body.seq} names ${body.digest}`) };
+  if (batch.digest !== body.digest) {
+    return { rejection: rejection("DIGEST_MISMATCH", `the batch is ${batch.digest}, the proposal for seq ${body.seq} names ${body.digest}`) };
+  }
   // From here on the batch is the one the primary signed for.
   const invalid = batchProblem(bundles, batch);
   return invalid === undefined ? undefined : { rejection: invalid, signer: body.sender };
@@ -145,7 +153,13 @@ function decision(envelopes: EnvelopeVerifier, certificate: CommitCertificate, b
 }
 
 function viewChange(envelopes: EnvelopeVerifier, signed: Signed<ViewChange>): Problem {
-  return envelopes.check(signed) ?? stable(envelopes, signed.body.stable) ?? first(signed.body.prepared, (certificate) => prepared(envelopes, certificate));
+  const { body } = signed;
+  return envelopes.check(signed) ?? stable(envelopes, body.stable) ?? first(body.prepared, (certificate) => prepared(envelopes, certificate));
+}
+
+function newView(envelopes: EnvelopeVerifier, signed: Signed<NewView>): Problem {
+  const { viewChanges, prePrepares } = signed.body;
+  return envelopes.check(signed) ?? first(viewChanges, (vc) => viewChange(envelopes, vc)) ?? first(prePrepares, (pp) => envelopes.check(pp));
 }
 
 const prepared = (envelopes: EnvelopeVerifier, certificate: PreparedCertificate): Problem =>

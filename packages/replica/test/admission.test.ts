@@ -68,7 +68,7 @@ describe("admission", () => {
     expect(code(admission.request(connection, first))).toBe("waiting");
     expect(counters).toMatchObject({ signaturesVerified: 1, bundlesAdmitted: 1 });
     const { bundles } = execute(first);
-    expect(pending.executed(bundles.map((b) => b.bundle), admission.isDone)).toEqual([]);
+    expect(pending.executed(bundles.map((b) => b.bundle), (b) => admission.isDone(b))).toEqual([]);
     expect(pending.size).toBe(0);
     expect(admission.request(connection, first)).toMatchObject({ type: "reply", record: { seq: 1, leafIndex: 0 } });
     expect(counters.signaturesVerified).toBe(1);
@@ -119,7 +119,7 @@ describe("admission", () => {
     const [single, pair, later] = [bundle(2), tools.bundle([apply("a"), apply("b")], { ridFirst: 1 }), bundle(3)];
     for (const b of [single, pair, later]) admission.request(connection, b);
     const slot = execute(pair);
-    expect(pending.executed(slot.bundles.map((b) => b.bundle), admission.isDone)).toEqual([single.digest]);
+    expect(pending.executed(slot.bundles.map((b) => b.bundle), (b) => admission.isDone(b))).toEqual([single.digest]);
     expect([pending.has(single.digest), pending.has(pair.digest), pending.has(later.digest), pending.size, pending.bytes]).toEqual([false, false, true, 1, later.bytes.length]);
   });
 

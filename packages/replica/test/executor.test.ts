@@ -263,6 +263,37 @@ describe("one operation", () => {
     expect(() => run(one(apply(null)))).toThrow("cannot read a/total");
   });
 
+  test("where the state has no room, the bundle leaves no trace: its ids are free, the next bundle goes on", () => {
+    const { run, state } = setUp({ apply: (op, { store }) => (store.put(op as string, 1), "done") });
+    state.full = "a/full";
+    const before = state.root();
+    const bundle = tools.bundle([apply("first"), apply("full")]);
+    const slot = run(tools.batch([bundle, tools.bundle([apply("other")], { key: clientKey("b") })]));
+    expect([values(slot, 0), values(slot, 1)]).toEqual([["STATE_FULL", "STATE_FULL"], ["done"]]);
+    expect([...state.entries.keys()].filter((key) => key.includes(bundle.client) || key === "a/first")).toEqual([]);
+    expect(state.root()).not.toBe(before);
+    state.full = undefined;
+    expect(values(run(tools.batch([bundle])))).toEqual(["done", "done"]);
+  });
+
+  test("results too large to be kept are in the block only: a repetition in another block is refused", () => {
+    const { run, state } = setUp({ apply: () => "x".repeat(40_000) });
+    const batch = one(apply(null));
+    expect(values(run(batch))).toEqual(["x".repeat(40_000)]);
+    const again = run(batch);
+    expect(values(again)).toEqual(["ALREADY_EXECUTED"]);
+    expect(again.bundles[0]?.repeated).toBe(true);
+    expect([...state.entries.values()].every(({ length }) => length < 1_000)).toBe(true);
+  });
+
+  test("the results of one bundle are bounded together", () => {
+    const { run } = setUp({ apply: () => new Uint8Array(200 << 10) });
+    const outcome = results(run(one(...Array.from({ length: 30 }, () => apply(null)))));
+    const fitting = outcome.filter(({ status }) => status === "ok").length;
+    expect(fitting).toBe(10);
+    expect(outcome.slice(fitting).every((r) => r.status === "rejected" && r.code === "RESULT_TOO_LARGE")).toBe(true);
+  });
+
   test("the context is the agreed one; the machine cannot change the bundle through it", () => {
     const { run } = setUp();
     const bundle = tools.bundle([apply({ do: "context" })], { ridFirst: 9, ackLow: 8 });

@@ -38,8 +38,9 @@ export interface NodeOptions {
   readonly mergeVotes: boolean;
   /** Wall clock minus true time. */
   readonly clockOffsetMs: number;
-  /** Mean time of a sync, and of making a checkpoint durable. */
+  /** Mean time of a sync, of executing a slot, and of making a checkpoint durable. */
   readonly syncMeanUs: number;
+  readonly executionMeanUs: number;
   readonly checkpointMeanUs: number;
 }
 
@@ -58,6 +59,7 @@ export class SimNode {
   /** Counts lives: events of an earlier one are void. */
   private life = 0;
   private turnScheduled = false;
+  private executing = false;
   private readonly world: NodeWorld;
   private readonly random: Random;
 
@@ -145,6 +147,7 @@ export class SimNode {
     this.life++;
     this.shell = undefined;
     this.turnScheduled = false;
+    this.executing = false;
     this.paused = false;
     this.armed = undefined;
   }
@@ -199,6 +202,20 @@ export class SimNode {
     this.turnScheduled = false;
     this.world.onTurn(this);
     this.wake();
+    this.executeSoon();
+  }
+
+  private executeSoon(): void {
+    if (this.executing || this.shell?.hasDecided !== true) return;
+    this.executing = true;
+    this.later(this.random.exponential(this.options.executionMeanUs), () => {
+      this.executing = false;
+      this.guard(() => {
+        this.shell?.executeNext();
+      });
+      this.wake();
+      this.executeSoon();
+    });
   }
 
   private scheduleTick(): void {

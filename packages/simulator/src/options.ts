@@ -45,7 +45,10 @@ export interface RunPlan {
   /** Mean pause between two bundles of a client. */
   readonly thinkMeanMs: number;
   readonly operationsMax: number;
+  /** Mean time of a sync, of executing a slot, and of making a checkpoint durable. */
   readonly syncMeanUs: number;
+  readonly executionMeanUs: number;
+  readonly checkpointMeanUs: number;
   readonly clockSkewMaxMs: number;
 }
 
@@ -74,7 +77,9 @@ export function planRun(options: SimOptions): RunPlan {
     liveness: options.liveness ?? byzantine <= f,
     thinkMeanMs: random.int(20, 120),
     operationsMax: random.int(1, 4),
-    syncMeanUs: random.pick([20, 100, 1_000]),
+    syncMeanUs: random.pick([20, 100, 1_000, 10_000]),
+    executionMeanUs: random.pick([0, 50, 1_000, 20_000]),
+    checkpointMeanUs: random.pick([200, 5_000, 50_000, 300_000]),
     clockSkewMaxMs: random.pick([0, 10, 1_000, 50_000]),
   };
 }
@@ -87,7 +92,7 @@ function drawParameters(random: Random): Parameters {
     checkpointInterval, logWindow,
     pipelineDepth: random.int(1, Math.max(1, Math.floor(logWindow / 2))),
     batchBytesMax: 1 << 16, batchOperationsMax: random.pick([4, 16, 2_000]), batchDelayTicks: random.pick([0, 0, 1, 3]),
-    bundleBytesMax: 1 << 12, bundleOperationsMax: 4, pendingBundlesMax: 256, sessionWindow: 4_096,
+    bundleBytesMax: 1 << 12, bundleOperationsMax: 4, pendingBundlesMax: random.pick([6, 256, 256]), sessionWindow: 4_096,
     requestTimeoutTicks,
     disconnectTimeoutTicks: random.int(5, Math.min(15, requestTimeoutTicks)),
     viewChangeTimeoutTicks: random.int(15, 40),
@@ -113,6 +118,6 @@ export function describePlan(plan: RunPlan): readonly string[] {
     `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine, ${plan.clients} clients (+${plan.equivocatingClients} Byzantine), chaos ${plan.chaosMs} ms`,
     `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, `
       + `backoff ≤ 2^${p.backoffExponentMax}, status every ${p.statusIntervalTicks} ticks, votes ${plan.mergeVotes ? "merged" : "one per frame"}`,
-    `think ${plan.thinkMeanMs} ms, sync ${plan.syncMeanUs} µs, clock skew up to ${plan.clockSkewMaxMs} ms, progress due within ${livenessBudgetMs(plan)} ms of healing`,
+    `think ${plan.thinkMeanMs} ms, sync ${plan.syncMeanUs} µs, execution ${plan.executionMeanUs} µs, checkpoint ${plan.checkpointMeanUs} µs, clock skew up to ${plan.clockSkewMaxMs} ms, progress due within ${livenessBudgetMs(plan)} ms of healing`,
   ];
 }

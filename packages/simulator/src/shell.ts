@@ -1,6 +1,6 @@
 /**
  * One replica around its engine, as production runs it: inputs of a turn → effects → everything durable → sign and send →
- * own messages come back as inputs of the next turn. No clock in here: a host (the simulator, or a scripted stage) says when.
+ * own messages come back as inputs of the next turn; decided slots are executed one by one between turns. No clock in here: a host (the simulator, or a scripted stage) says when.
  */
 import type {
   Bundle, ClientId, Effect, EngineConfig, EngineStatus, Input, LogRecord, OrderingEngine, Outcome, OwnMessage, PeerMessage, ReplicaId, SeqNum, Signed, SignedBody,
@@ -56,6 +56,8 @@ export class Shell {
   private readonly own: Input[] = [];
   private readonly inbox: Input[] = [];
   private staged: readonly Effect[] = [];
+  /** Decided slots handed over and not executed yet, in order. */
+  private readonly decided: Extract<Effect, { type: "execute" }>[] = [];
   /** Bundles given to the engine and not executed: to tell it which became obsolete. */
   private readonly admitted = new Map<string, Bundle>();
 
@@ -154,6 +156,16 @@ export class Shell {
     this.disk.crash(kind, random);
   }
 
+  get hasDecided(): boolean {
+    return this.decided.length > 0;
+  }
+
+  /** Executes the next decided slot. */
+  executeNext(): void {
+    const next = this.decided.shift();
+    if (next !== undefined) this.execute(next);
+  }
+
   /** The state frozen by `ShellHost.freeze` is on disk. */
   checkpointDurable(state: State): void {
     this.disk.saveSnapshot(state);
@@ -203,7 +215,7 @@ export class Shell {
       case "send-decisions":
         return this.sendDecisions(action.to, action.first, action.last);
       case "execute":
-        return this.execute(action);
+        return void this.decided.push(action);
       case "truncate":
         return this.disk.truncate(action.seq);
       case "diverged":

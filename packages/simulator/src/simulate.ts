@@ -61,7 +61,9 @@ function assemble(world: World): readonly string[] {
   const { n } = plan.quorums;
   const random = world.random.split("cast");
   const ids = Array.from({ length: n }, (_, id) => replicaId(id));
-  const villains = new Set(random.shuffle(ids).slice(0, plan.byzantine));
+  // The first primaries are the ones a lie from whom matters most.
+  const order = random.chance(0.5) ? ids : random.shuffle(ids);
+  const villains = new Set(order.slice(0, plan.byzantine));
   const conspiracy = new Conspiracy(random, ids.filter((id) => !villains.has(id)));
   const cast: string[] = [];
   for (const id of ids) {

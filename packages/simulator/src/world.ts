@@ -80,10 +80,10 @@ export class World {
     const index = this.nodes.length;
     const name = `r${id}${suffix}${byzantine ? "!" : ""}`;
     const random = this.random.split(`node ${name}`);
-    const { clockSkewMaxMs, syncMeanUs, mergeVotes } = this.plan;
+    const { clockSkewMaxMs, syncMeanUs, executionMeanUs, checkpointMeanUs, mergeVotes } = this.plan;
     const node = new SimNode({
-      index, id, name, byzantine, mergeVotes, syncMeanUs, config: this.configOf(id), signer: this.keyring.signer(id),
-      clockOffsetMs: random.int(-clockSkewMaxMs, clockSkewMaxMs) / 2, checkpointMeanUs: 10 * syncMeanUs,
+      index, id, name, byzantine, mergeVotes, syncMeanUs, executionMeanUs, checkpointMeanUs, config: this.configOf(id), signer: this.keyring.signer(id),
+      clockOffsetMs: random.int(-clockSkewMaxMs, clockSkewMaxMs) / 2,
     }, this, random);
     this.nodes.push(node);
     return node;

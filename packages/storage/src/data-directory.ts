@@ -26,7 +26,7 @@ export interface DataDirectory extends Identity {
   readonly blocks: string;
   /** How many processes have held the directory, this one included; never the same twice. */
   readonly instance: number;
-  /** The stores were made before: `openVoteLog` must find one (`mustExist`). */
+  /** The stores were made before: pass it as `mustExist` when you open them. */
   readonly initialized: boolean;
   /** Once every store was opened: from now on an empty store is a lost one. Durable when it returns. */
   markInitialized(): void;

@@ -1,7 +1,8 @@
 /** Opening LevelDB, and its errors as ours. */
 import { NarsesError } from "@narses/core";
 import { ClassicLevel, type OpenOptions } from "classic-level";
-import { diskFailed, errnoOf } from "./files/file-system.ts";
+import { attempt, diskFailed, errnoOf, joinPath, syncParent } from "./files/file-system.ts";
+import { nodeFileSystem } from "./files/node-file-system.ts";
 
 export type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -36,8 +37,18 @@ export function levelFailed(operation: string, directory: string, error: unknown
   return diskFailed(operation, directory, inner, ERRNO_TEXTS.find(([sign]) => text.includes(sign))?.[1]);
 }
 
-/** @throws NarsesError as {@link levelFailed} says. */
-export async function openLevel(directory: string, options: OpenOptions): Promise<Level> {
+/**
+ * Opens or makes the database in `directory`. With `mustExist`, one that is not there is a lost one.
+ * @throws NarsesError as {@link levelFailed} says; DATA_CORRUPT when it must exist and does not.
+ */
+export async function openLevel(directory: string, options: OpenOptions, mustExist = false): Promise<Level> {
+  if (mustExist && !nodeFileSystem.exists(joinPath(directory, "CURRENT"))) {
+    throw new NarsesError("DATA_CORRUPT", `there is no database in ${directory}, but there was one: restore it, or let the replica fetch its contents again`, { path: directory });
+  }
+  attempt("creation", directory, () => {
+    nodeFileSystem.makeDirectory(directory);
+    syncParent(nodeFileSystem, directory);
+  });
   const db: Level = new ClassicLevel<Uint8Array, Uint8Array>(directory, { keyEncoding: "view", valueEncoding: "view" });
   try {
     await db.open(options);

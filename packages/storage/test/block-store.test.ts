@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { seqNum, type BlockStore } from "@narses/core";
@@ -74,6 +75,14 @@ describe("LevelDB", () => {
     expect(copy.head).toBe(1);
     await copy.close();
     await blocks.close();
+  });
+
+  test("one that must exist is not made", async () => {
+    const directory = join(temporaryDirectory(), "blocks");
+    await expectCode("DATA_CORRUPT", () => openBlockStore({ directory, codec: jsonCodec, mustExist: true }));
+    expect(existsSync(directory)).toBe(false);
+    await (await openBlockStore({ directory, codec: jsonCodec })).close();
+    await (await openBlockStore({ directory, codec: jsonCodec, mustExist: true })).close();
   });
 
   test("damaged, swapped, undecodable and missing blocks are DATA_CORRUPT with their slot", async () => {

@@ -176,6 +176,14 @@ describe("on disk", () => {
     }
   });
 
+  test("one that must exist is not made", async () => {
+    const directory = join(temporaryDirectory(), "state");
+    await expectCode("DATA_CORRUPT", () => openStateStore({ directory, hasher, mustExist: true }));
+    const again = await openStateStore({ directory: await stored(), hasher, mustExist: true });
+    expect(again.durableSeq).toBe(1);
+    await again.close();
+  });
+
   test("a lost file of the database, and a second opener, are named as such", async () => {
     const directory = await stored();
     const state = await openStateStore({ directory, hasher });

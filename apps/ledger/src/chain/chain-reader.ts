@@ -2,7 +2,17 @@
  * An ordering engine that reads a chain instead of voting on one: what it is handed is executed, in order. Behind the same
  * port as the real one, so the replica's own code executes, and nothing about execution is written twice.
  */
-import { assert, primaryOf, view, type Block, type Effect, type EngineStatus, type Input, type OrderingEngine, type SeqNum } from "@narses/core";
+import {
+  assert,
+  primaryOf,
+  view,
+  type Block,
+  type Effect,
+  type EngineStatus,
+  type Input,
+  type OrderingEngine,
+  type SeqNum,
+} from "@narses/core";
 
 export class ChainReader implements OrderingEngine {
   readonly name = "chain-reader";
@@ -18,7 +28,10 @@ export class ChainReader implements OrderingEngine {
 
   /** The block after the last one. `step` hands it on; resolves when it was executed. */
   read(block: Block): Promise<void> {
-    assert(this.#next === undefined && block.header.seq === this.#executed + 1, `block ${block.header.seq} is read after block ${this.#executed}`);
+    assert(
+      this.#next === undefined && block.header.seq === this.#executed + 1,
+      `block ${block.header.seq} is read after block ${this.#executed}`,
+    );
     this.#next = block;
     return new Promise((resolve) => {
       this.#done = resolve;

@@ -2,7 +2,17 @@
  * Executes a chain again from genesis, in memory: every block must come out with the same results and the same state root.
  * With the commit certificates, which prove what was ordered, this proves what it led to; no replica's word is needed.
  */
-import { NarsesError, replicaId, seqNum, type Block, type BlockHeader, type BlockStore, type ClusterConfig, type StateMachine, type TransportHandlers } from "@narses/core";
+import {
+  NarsesError,
+  replicaId,
+  seqNum,
+  type Block,
+  type BlockHeader,
+  type BlockStore,
+  type ClusterConfig,
+  type StateMachine,
+  type TransportHandlers,
+} from "@narses/core";
 import { generateSeed, hasher, signingKeyFromSeed, verifyingKey } from "@narses/crypto";
 import { runReplica, silentLogger, systemClock } from "@narses/replica";
 import { memoryStateStore, memoryVoteLog } from "@narses/storage";
@@ -17,7 +27,15 @@ export interface Replay {
   close(): Promise<void>;
 }
 
-const COMPARED = ["resultRoot", "stateRoot", "bundleRoot", "batchDigest", "timestampMs", "parent", "seq"] as const satisfies readonly (keyof BlockHeader)[];
+const COMPARED = [
+  "resultRoot",
+  "stateRoot",
+  "bundleRoot",
+  "batchDigest",
+  "timestampMs",
+  "parent",
+  "seq",
+] as const satisfies readonly (keyof BlockHeader)[];
 const NAMES: Readonly<Record<(typeof COMPARED)[number], string>> = {
   resultRoot: "result root",
   stateRoot: "state root",
@@ -31,11 +49,14 @@ const NAMES: Readonly<Record<(typeof COMPARED)[number], string>> = {
 function requireSame(expected: BlockHeader, computed: BlockHeader | undefined): void {
   for (const field of COMPARED) {
     if (expected[field] === computed?.[field]) continue;
-    throw new NarsesError(
-      "RECEIPT_INVALID",
-      `block ${expected.seq} does not verify: executing it again gives ${NAMES[field]} ${String(computed?.[field])}, its header says ${expected[field]} [execution]; do not rely on it`,
-      { check: "execution", seq: expected.seq, field, expected: expected[field], computed: computed?.[field] },
-    );
+    const difference = `executing it again gives ${NAMES[field]} ${String(computed?.[field])}, its header says ${expected[field]}`;
+    throw new NarsesError("RECEIPT_INVALID", `block ${expected.seq} does not verify: ${difference} [execution]; do not rely on it`, {
+      check: "execution",
+      seq: expected.seq,
+      field,
+      expected: expected[field],
+      computed: computed?.[field],
+    });
   }
 }
 
@@ -88,7 +109,14 @@ export async function openReplay(cluster: ClusterConfig, app: StateMachine): Pro
   const transport = new NoNetwork();
   const state = await memoryStateStore({ hasher });
   const replica = await runReplica({
-    self, cluster, app, hasher, verifyingKey, state, blocks, transport,
+    self,
+    cluster,
+    app,
+    hasher,
+    verifyingKey,
+    state,
+    blocks,
+    transport,
     clusterId: clusterId(hasher, cluster),
     codec: codecOf(cluster),
     engine: () => engine,

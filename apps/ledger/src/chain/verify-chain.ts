@@ -28,7 +28,11 @@ export interface ChainOptions {
 }
 
 /** @throws NarsesError RECEIPT_INVALID at the first block that does not verify. */
-export async function verifyLedgerChain(blocks: AsyncIterable<Uint8Array>, cluster: ClusterConfig, options: ChainOptions = {}): Promise<ChainReport> {
+export async function verifyLedgerChain(
+  blocks: AsyncIterable<Uint8Array>,
+  cluster: ClusterConfig,
+  options: ChainOptions = {},
+): Promise<ChainReport> {
   const codec = codecOf(cluster);
   const replay = await openReplay(cluster, createLedger(hasher) as StateMachine);
   const counts = { bundles: 0, commits: 0 };
@@ -47,7 +51,8 @@ export async function verifyLedgerChain(blocks: AsyncIterable<Uint8Array>, clust
       last = { seq: header.seq, parent: header.parent };
       counts.bundles += batch?.bundles.length ?? 0;
       counts.commits += certificate?.commits.length ?? 0;
-      if (certificate !== undefined && certificate.view !== views.at(-1)?.view) views.push({ view: certificate.view, firstBlock: header.seq });
+      if (certificate !== undefined && certificate.view !== views.at(-1)?.view)
+        views.push({ view: certificate.view, firstBlock: header.seq });
       options.onBlock?.(header.seq);
     }
   }

@@ -26,7 +26,13 @@ export function loadClientKey(flags: Pick<ClientFlags, "dir" | "key" | "passphra
   const path = keyPath(flags);
   const passphrase = readPassphrase(flags.passphraseFile);
   const file = loadKeyFile(path, passphrase === undefined ? {} : { passphrase });
-  if (file.kind !== "client") throw new CommandError("KEY_INVALID", EXIT.setup, `key file ${path}: is the key of a replica; use a client key, for example admin.key, with --key`, { field: "key", path });
+  if (file.kind !== "client")
+    throw new CommandError(
+      "KEY_INVALID",
+      EXIT.setup,
+      `key file ${path}: is the key of a replica; use a client key, for example admin.key, with --key`,
+      { field: "key", path },
+    );
   return signingKeyFromSeed(file.seed);
 }
 
@@ -61,7 +67,12 @@ export async function openConnection(flags: ClientFlags, opening: Opening = {}):
     cluster,
     key,
     transport,
-    timeouts: { connectMs: Math.min(timeoutMs, CONNECT_MS_MAX), operationMs: timeoutMs, callMs: Math.min(timeoutMs, CALL_MS_MAX), ...opening.timeouts },
+    timeouts: {
+      connectMs: Math.min(timeoutMs, CONNECT_MS_MAX),
+      operationMs: timeoutMs,
+      callMs: Math.min(timeoutMs, CALL_MS_MAX),
+      ...opening.timeouts,
+    },
     ...(opening.anonymous === true ? { ridStart: 1 } : {}),
     ...(opening.replicasNeeded === undefined ? {} : { replicasNeeded: opening.replicasNeeded }),
     ...(opening.signal === undefined ? {} : { signal: opening.signal }),

@@ -101,13 +101,20 @@ function describeSystemError(error: NodeJS.ErrnoException): string {
 export function failureOf(error: unknown): Failure {
   if (error instanceof CommandError) return { code: error.code, message: error.message, exit: error.exit, data: error.data };
   const refusal = refusalOf(error);
-  if (refusal !== undefined) return { code: refusal.code, message: refusal.message, exit: EXIT.refused, data: { seq: refusal.seq, ...refusal.data } };
+  if (refusal !== undefined)
+    return { code: refusal.code, message: refusal.message, exit: EXIT.refused, data: { seq: refusal.seq, ...refusal.data } };
   if (error instanceof NarsesError) {
     const { receipt: _receipt, ...data } = error.data;
     return { code: error.code, message: error.message, exit: EXIT_OF_CODE[error.code], data };
   }
   if (error instanceof InvariantViolation) return { code: "INVARIANT", message: error.message, exit: EXIT.internal, data: {} };
   const system = error as NodeJS.ErrnoException;
-  if (error instanceof Error && typeof system.code === "string") return { code: system.code, message: describeSystemError(system), exit: EXIT.setup, data: { path: system.path } };
-  return { code: "INTERNAL", message: error instanceof Error ? (error.stack ?? error.message) : String(error), exit: EXIT.internal, data: {} };
+  if (error instanceof Error && typeof system.code === "string")
+    return { code: system.code, message: describeSystemError(system), exit: EXIT.setup, data: { path: system.path } };
+  return {
+    code: "INTERNAL",
+    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    exit: EXIT.internal,
+    data: {},
+  };
 }

@@ -16,7 +16,8 @@ export interface ClientFlags {
 export function integerOption(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < min || value > max) throw new InvalidArgumentError(`It must be an integer from ${min} to ${max}.`);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < min || value > max)
+      throw new InvalidArgumentError(`It must be an integer from ${min} to ${max}.`);
     return value;
   };
 }
@@ -31,7 +32,8 @@ export function addClusterOptions(command: Command, options: { readonly signs: b
       .option("--key <FILE>", "client key that signs (default: DIR/admin.key)")
       .option("--passphrase-file <FILE>", "file with the passphrase of the key, if it is encrypted");
   }
-  if (options.reaches !== false) command.option("--timeout <SECONDS>", "give up after this long without an answer", integerOption(1, 86_400), 30);
+  if (options.reaches !== false)
+    command.option("--timeout <SECONDS>", "give up after this long without an answer", integerOption(1, 86_400), 30);
   return command;
 }
 
@@ -46,10 +48,19 @@ export function readPassphrase(file: string | undefined): string | undefined {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new CommandError("PASSPHRASE_FILE", EXIT.setup, `--passphrase-file: ${error instanceof Error ? error.message : String(error)}`, { field: "passphrase-file", file });
+    throw new CommandError("PASSPHRASE_FILE", EXIT.setup, `--passphrase-file: ${error instanceof Error ? error.message : String(error)}`, {
+      field: "passphrase-file",
+      file,
+    });
   }
   const passphrase = text.split(/\r?\n/, 1)[0] ?? "";
-  if (passphrase === "") throw new CommandError("PASSPHRASE_FILE", EXIT.setup, `--passphrase-file: the first line of ${file} is empty; it must be the passphrase`, { field: "passphrase-file", file });
+  if (passphrase === "")
+    throw new CommandError(
+      "PASSPHRASE_FILE",
+      EXIT.setup,
+      `--passphrase-file: the first line of ${file} is empty; it must be the passphrase`,
+      { field: "passphrase-file", file },
+    );
   return passphrase;
 }
 

@@ -33,7 +33,9 @@ export interface OutputOptions {
 
 /** JSON of bigints and byte strings too, which results may hold. */
 export const toJson = (value: unknown): string =>
-  JSON.stringify(value, (_, item: unknown) => (typeof item === "bigint" ? item.toString() : item instanceof Uint8Array ? Buffer.from(item).toString("hex") : item));
+  JSON.stringify(value, (_, item: unknown) =>
+    typeof item === "bigint" ? item.toString() : item instanceof Uint8Array ? Buffer.from(item).toString("hex") : item,
+  );
 
 export function createOutput({ json, stdout, stderr, env }: OutputOptions): Output {
   const plain = (env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb";
@@ -67,7 +69,11 @@ export function createOutput({ json, stdout, stderr, env }: OutputOptions): Outp
     fail: (error) => {
       clear();
       const { code, message, exit, data } = failureOf(error);
-      stderr.write(json ? `${toJson({ error: { code, message, exit, data } })}\n` : `${styleNote("red", "error:")} ${message} ${styleNote("dim", `[${code}]`)}\n`);
+      stderr.write(
+        json
+          ? `${toJson({ error: { code, message, exit, data } })}\n`
+          : `${styleNote("red", "error:")} ${message} ${styleNote("dim", `[${code}]`)}\n`,
+      );
       return exit;
     },
   };

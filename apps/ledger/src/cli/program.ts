@@ -47,14 +47,28 @@ export async function runCommandLine(argv: readonly string[], { stdout, stderr, 
     .configureOutput({ writeOut: (text) => void stdout.write(text), writeErr: (text) => void (wantsJson ? undefined : stderr.write(text)) })
     .addHelpText("after", EXIT_STATUS);
   const runner = createRunner((json) => ({ output: createOutput({ json, stdout, stderr, env }), env, signal }));
-  for (const register of [registerInit, registerStart, registerAccount, registerTransfer, registerImport, registerStatus, registerBlock, registerVerify, registerGovernance]) register(program, runner);
+  for (const register of [
+    registerInit,
+    registerStart,
+    registerAccount,
+    registerTransfer,
+    registerImport,
+    registerStatus,
+    registerBlock,
+    registerVerify,
+    registerGovernance,
+  ])
+    register(program, runner);
   try {
     await program.parseAsync(argv, { from: "user" });
     return runner.exit;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.ok;
-    if (wantsJson) stderr.write(`${toJson({ error: { code: "USAGE", message: error.message.replace(/^error: /, ""), exit: EXIT.usage, data: { reason: error.code } } })}\n`);
+    if (wantsJson)
+      stderr.write(
+        `${toJson({ error: { code: "USAGE", message: error.message.replace(/^error: /, ""), exit: EXIT.usage, data: { reason: error.code } } })}\n`,
+      );
     return EXIT.usage;
   }
 }

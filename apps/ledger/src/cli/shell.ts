@@ -15,7 +15,10 @@ export type OpenShell = (json: boolean) => Shell;
 
 export interface Runner {
   /** Makes `handler` the action of `command`. Arguments are strings (or lists of them), flags the command's and the program's options. */
-  run<Flags>(command: Command, handler: (shell: Shell, args: readonly (string | undefined)[], flags: Flags) => Promise<Exit | undefined>): void;
+  run<Flags>(
+    command: Command,
+    handler: (shell: Shell, args: readonly (string | undefined)[], flags: Flags) => Promise<Exit | undefined>,
+  ): void;
   /** Exit status of the command that ran. */
   readonly exit: Exit;
 }
@@ -26,7 +29,10 @@ export function createRunner(openShell: OpenShell): Runner {
     get exit() {
       return exit;
     },
-    run: <Flags>(command: Command, handler: (shell: Shell, args: readonly (string | undefined)[], flags: Flags) => Promise<Exit | undefined>) => {
+    run: <Flags>(
+      command: Command,
+      handler: (shell: Shell, args: readonly (string | undefined)[], flags: Flags) => Promise<Exit | undefined>,
+    ) => {
       command.action(async () => {
         const flags: Flags & { readonly json?: boolean } = command.optsWithGlobals();
         const shell = openShell(flags.json === true);

@@ -9,7 +9,10 @@ export interface Column {
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const width = columns.map((column, i) => Math.max(column.title.length, ...rows.map((row) => (row[i] ?? "").length)));
   const line = (cells: readonly string[]): string =>
-    columns.map((column, i) => (column.right === true ? (cells[i] ?? "").padStart(width[i] ?? 0) : (cells[i] ?? "").padEnd(width[i] ?? 0))).join("  ").trimEnd();
+    columns
+      .map((column, i) => (column.right === true ? (cells[i] ?? "").padStart(width[i] ?? 0) : (cells[i] ?? "").padEnd(width[i] ?? 0)))
+      .join("  ")
+      .trimEnd();
   return [line(columns.map((column) => column.title)), ...rows.map(line)].join("\n");
 }
 

@@ -5,5 +5,6 @@ import { CommandError, EXIT } from "./failure.ts";
 /** Refuses what no asset would take. Whether the asset has that many decimals, the ledger judges. */
 export function checkAmount(text: string, field: string, options: { readonly zeroAllowed?: boolean } = {}): void {
   const parsed = parseAmount(text, DECIMALS_MAX, options);
-  if (!parsed.ok) throw new CommandError("AMOUNT_INVALID", EXIT.usage, `${field} ${JSON.stringify(text.slice(0, 48))} ${parsed.problem}`, { field });
+  if (!parsed.ok)
+    throw new CommandError("AMOUNT_INVALID", EXIT.usage, `${field} ${JSON.stringify(text.slice(0, 48))} ${parsed.problem}`, { field });
 }

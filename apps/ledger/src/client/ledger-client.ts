@@ -4,7 +4,17 @@ import type { Client, Submitted, SubmitOptions } from "@narses/client";
 import type { AccountCreated, OverdraftSet } from "../state-machine/accounts.ts";
 import type { AssetCreated, MemberSet } from "../state-machine/governance.ts";
 import { LIST_MAX, SUM_MAX } from "../state-machine/limits.ts";
-import type { CreateAccount, CreateAsset, Issue, LedgerOperation, LedgerQuestion, Redeem, SetMember, SetOverdraft, Transfer } from "../state-machine/operations.ts";
+import type {
+  CreateAccount,
+  CreateAsset,
+  Issue,
+  LedgerOperation,
+  LedgerQuestion,
+  Redeem,
+  SetMember,
+  SetOverdraft,
+  Transfer,
+} from "../state-machine/operations.ts";
 import type { AccountAnswer, AccountsAnswer, AssetAnswer, MemberAnswer, SumAnswer, SummaryAnswer } from "../state-machine/questions.ts";
 import type { Posted } from "../state-machine/transfers.ts";
 
@@ -44,7 +54,8 @@ type OperationByType = {
 const ATTEMPTS_MAX = 4;
 
 /** Fields left out are absent on the wire, not null. */
-const compact = <T extends object>(value: T): T => Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T;
+const compact = <T extends object>(value: T): T =>
+  Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T;
 
 /** The sum of the balances of one asset over all accounts. */
 export interface AssetSum {
@@ -62,7 +73,10 @@ export class LedgerClient {
   }
 
   /** @throws NarsesError APP_REJECTED with the ledger's code in `data`, and whatever `Client.submit` throws. */
-  async submit<T extends LedgerOperation["type"]>(operation: OperationByType[T] & { readonly type: T }, options?: SubmitOptions): Promise<Certified<Results[T]>> {
+  async submit<T extends LedgerOperation["type"]>(
+    operation: OperationByType[T] & { readonly type: T },
+    options?: SubmitOptions,
+  ): Promise<Certified<Results[T]>> {
     for (let attempt = 1; ; attempt++) {
       try {
         const submitted = await this.#client.submit(compact(operation), options);
@@ -74,7 +88,10 @@ export class LedgerClient {
   }
 
   /** An ordered, hence linearizable, read. */
-  async ask<T extends LedgerQuestion["type"]>(question: Extract<LedgerQuestion, { type: T }> & { readonly type: T }, options?: SubmitOptions): Promise<Certified<Answers[T]>> {
+  async ask<T extends LedgerQuestion["type"]>(
+    question: Extract<LedgerQuestion, { type: T }> & { readonly type: T },
+    options?: SubmitOptions,
+  ): Promise<Certified<Answers[T]>> {
     const submitted = await this.#client.query(question, options);
     return { ...submitted, result: submitted.result as Answers[T] };
   }
@@ -96,6 +113,11 @@ export class LedgerClient {
     // Asked in one turn: they share a bundle, so they are answered from one state.
     const rest = await Promise.all(offsets.map((offset) => this.ask({ type: "sum", asset, offset, limit: SUM_MAX })));
     const parts = [first, ...rest].map((part) => part.result);
-    return { asset, decimals: first.result.decimals, minor: parts.reduce((sum, part) => sum + BigInt(part.minor), 0n), accounts: parts.reduce((sum, part) => sum + part.counted, 0) };
+    return {
+      asset,
+      decimals: first.result.decimals,
+      minor: parts.reduce((sum, part) => sum + BigInt(part.minor), 0n),
+      accounts: parts.reduce((sum, part) => sum + part.counted, 0),
+    };
   }
 }

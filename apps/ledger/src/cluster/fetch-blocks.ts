@@ -26,13 +26,21 @@ async function blockBytes(client: Client, replica: number, seq: number): Promise
 }
 
 /** One block, and its hash as computed here. */
-export async function fetchBlock(client: Client, replica: number, seq: number, codec: Codec): Promise<{ readonly bytes: Uint8Array; readonly hash: Digest }> {
+export async function fetchBlock(
+  client: Client,
+  replica: number,
+  seq: number,
+  codec: Codec,
+): Promise<{ readonly bytes: Uint8Array; readonly hash: Digest }> {
   const bytes = await blockBytes(client, replica, seq);
   return { bytes, hash: blockHash(hasher, codec.decodeBlock(bytes).header) };
 }
 
 /** Blocks first … last in order, a few requests ahead of the reader. */
-export async function* fetchBlocks(client: Client, range: { readonly replica: number; readonly first: number; readonly last: number }): AsyncGenerator<Uint8Array> {
+export async function* fetchBlocks(
+  client: Client,
+  range: { readonly replica: number; readonly first: number; readonly last: number },
+): AsyncGenerator<Uint8Array> {
   const { replica, first, last } = range;
   const waiting: Promise<Uint8Array>[] = [];
   for (let seq = first; seq <= last + READ_AHEAD; seq++) {

@@ -43,7 +43,10 @@ export async function replicaState(client: Client, replica: number): Promise<Rep
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Asks all replicas; those not connected yet get `stragglersMs` to come. In order of id. */
-export async function collectReports({ client, transport }: { readonly client: Client; readonly transport: NetworkClientTransport }, stragglersMs: number): Promise<readonly ReplicaReport[]> {
+export async function collectReports(
+  { client, transport }: { readonly client: Client; readonly transport: NetworkClientTransport },
+  stragglersMs: number,
+): Promise<readonly ReplicaReport[]> {
   const replicas = transport.peers().map((peer) => Number(peer.replica));
   const deadline = Date.now() + stragglersMs;
   while (client.status().missing.length > 0 && Date.now() < deadline) await delay(50);
@@ -52,6 +55,10 @@ export async function collectReports({ client, transport }: { readonly client: C
     const replica = replicas[i] ?? i;
     if (result.status === "fulfilled") return { replica, status: result.value, problem: undefined };
     const problem = transport.peers()[replica]?.problem;
-    return { replica, status: undefined, problem: problem ?? (result.reason instanceof Error ? result.reason.message : String(result.reason)) };
+    return {
+      replica,
+      status: undefined,
+      problem: problem ?? (result.reason instanceof Error ? result.reason.message : String(result.reason)),
+    };
   });
 }

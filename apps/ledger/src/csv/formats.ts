@@ -1,9 +1,11 @@
 /**
  * The two kinds of payment files the ledger imports, and how their columns map to transfers.
  *
- * orders    standing orders of one bank        order_id,account_from,bank_to,account_to,amount,purpose
+ * orders    standing orders of one bank
+ *           order_id,account_from,bank_to,account_to,amount,purpose
  *           from HOME:<account_from>, to <bank_to>:<account_to>, asset from --asset, reference "order <order_id> <purpose>"
- * payments  a day of interbank payments        payment_id,time,debtor_bank,debtor_account,creditor_bank,creditor_account,amount,currency,reference
+ * payments  a day of interbank payments
+ *           payment_id,time,debtor_bank,debtor_account,creditor_bank,creditor_account,amount,currency,reference
  *           from <debtor_bank>:<debtor_account>, to <creditor_bank>:<creditor_account>, asset from currency
  */
 import { parseAmount } from "../amount.ts";
@@ -42,7 +44,8 @@ export interface PaymentFormat {
 export const HOME_BANK = "HOME";
 
 const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-const idReason = (value: string): string => (value === "" ? "is empty" : `is ${JSON.stringify(value.slice(0, 40))}; it may have 1 to 64 of A-Z a-z 0-9 . _ -`);
+const idReason = (value: string): string =>
+  value === "" ? "is empty" : `is ${JSON.stringify(value.slice(0, 40))}; it may have 1 to 64 of A-Z a-z 0-9 . _ -`;
 
 interface Fields {
   readonly id: readonly [column: string, value: string];
@@ -60,19 +63,28 @@ function check(fields: Fields, line: number, options: FormatOptions): ReadRow {
   if (!ID_PATTERN.test(id)) return wrong(fields.id, idReason(id));
   for (const party of [fields.from, fields.to]) {
     if (!ID_PATTERN.test(party[2])) return wrong(party, idReason(party[2]));
-    if (!ACCOUNT_ID_PATTERN.test(`${party[1]}:${party[2]}`)) return wrong(party, `with its bank ${JSON.stringify(party[1].slice(0, 40))} makes no valid account id of at most 64 characters`);
+    if (!ACCOUNT_ID_PATTERN.test(`${party[1]}:${party[2]}`))
+      return wrong(party, `with its bank ${JSON.stringify(party[1].slice(0, 40))} makes no valid account id of at most 64 characters`);
   }
   const from = `${fields.from[1]}:${fields.from[2]}`;
   const to = `${fields.to[1]}:${fields.to[2]}`;
   if (from === to) return wrong(fields.to, `is ${to}, the account that pays; a payment needs two different accounts`);
   const asset = fields.asset[1];
-  if (!ASSET_CODE_PATTERN.test(asset)) return wrong(fields.asset, `is ${JSON.stringify(asset.slice(0, 20))}, not an asset code such as EUR`);
+  if (!ASSET_CODE_PATTERN.test(asset))
+    return wrong(fields.asset, `is ${JSON.stringify(asset.slice(0, 20))}, not an asset code such as EUR`);
   const decimals = options.decimals.get(asset);
-  if (decimals === undefined) return wrong(fields.asset, `is ${asset}, which this ledger does not have (it has ${[...options.decimals.keys()].join(", ") || "none"}); create it with: narses-ledger asset create ${asset} --decimals 2`);
+  if (decimals === undefined) {
+    const known = [...options.decimals.keys()].join(", ") || "none";
+    return wrong(
+      fields.asset,
+      `is ${asset}, which this ledger does not have (it has ${known}); create it with: narses-ledger asset create ${asset} --decimals 2`,
+    );
+  }
   const amount = parseAmount(fields.amount[1], decimals);
   if (!amount.ok) return wrong(fields.amount, `${JSON.stringify(fields.amount[1].slice(0, 48))} ${amount.problem}`);
   const reference = fields.reference[1];
-  if (reference.length > 140 || /\p{Cc}/u.test(reference)) return wrong(fields.reference, "has more than 140 characters, or a control character");
+  if (reference.length > 140 || /\p{Cc}/u.test(reference))
+    return wrong(fields.reference, "has more than 140 characters, or a control character");
   return { payment: { line, id, from, to, asset, amount: fields.amount[1], minor: amount.minor, reference } };
 }
 
@@ -99,7 +111,8 @@ const payments: PaymentFormat = {
   columns: ["payment_id", "time", "debtor_bank", "debtor_account", "creditor_bank", "creditor_account", "amount", "currency", "reference"],
   read: (cell, line, options) => {
     const time = cell("time");
-    if (!/^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$/.test(time)) return { field: "time", reason: `is ${JSON.stringify(time.slice(0, 20))}; write hh:mm or hh:mm:ss` };
+    if (!/^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$/.test(time))
+      return { field: "time", reason: `is ${JSON.stringify(time.slice(0, 20))}; write hh:mm or hh:mm:ss` };
     return check(
       {
         id: ["payment_id", cell("payment_id")],

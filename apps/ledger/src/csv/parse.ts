@@ -75,7 +75,12 @@ function readRow(c: Cursor, problems: LineProblem[]): CsvRow | undefined {
     const cell = readCell(c);
     const tooLong = "text" in cell && cell.text.length > CELL_LENGTH_MAX;
     if ("reason" in cell || tooLong) {
-      problems.push({ line, column: cells.length + 1, field: undefined, reason: "reason" in cell ? cell.reason : `is longer than ${CELL_LENGTH_MAX} characters` });
+      problems.push({
+        line,
+        column: cells.length + 1,
+        field: undefined,
+        reason: "reason" in cell ? cell.reason : `is longer than ${CELL_LENGTH_MAX} characters`,
+      });
       skipLine(c);
       return undefined;
     }

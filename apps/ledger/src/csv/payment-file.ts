@@ -25,7 +25,14 @@ function formatOf(header: CsvRow, wanted: PaymentFormat["name"] | undefined): Pa
     const position = header.cells.findIndex((cell, i) => !format.columns.includes(cell) || header.cells.indexOf(cell) !== i);
     if (position < 0) return format;
     const cell = header.cells[position] ?? "";
-    return { line: header.line, column: position + 1, field: cell, reason: format.columns.includes(cell) ? "appears twice in the header" : `is no column of the ${format.name} format (${format.columns.join(",")})` };
+    return {
+      line: header.line,
+      column: position + 1,
+      field: cell,
+      reason: format.columns.includes(cell)
+        ? "appears twice in the header"
+        : `is no column of the ${format.name} format (${format.columns.join(",")})`,
+    };
   }
   const expected = candidates.map((candidate) => candidate.columns.join(",")).join("  or  ");
   return { line: header.line, column: undefined, field: undefined, reason: `the header must be ${expected}` };
@@ -35,10 +42,20 @@ function readRow(row: CsvRow, header: readonly string[], format: PaymentFormat, 
   if (row.cells.length !== header.length) {
     const missing = header[row.cells.length];
     const column = Math.min(row.cells.length, header.length) + 1;
-    return { line: row.line, column, field: missing, reason: missing === undefined ? `the line has ${row.cells.length} cells, the header ${header.length}` : `is missing: the line has ${row.cells.length} of ${header.length} cells` };
+    return {
+      line: row.line,
+      column,
+      field: missing,
+      reason:
+        missing === undefined
+          ? `the line has ${row.cells.length} cells, the header ${header.length}`
+          : `is missing: the line has ${row.cells.length} of ${header.length} cells`,
+    };
   }
   const result = format.read((column) => row.cells[header.indexOf(column)] ?? "", row.line, options);
-  return "payment" in result ? result.payment : { line: row.line, column: header.indexOf(result.field) + 1, field: result.field, reason: result.reason };
+  return "payment" in result
+    ? result.payment
+    : { line: row.line, column: header.indexOf(result.field) + 1, field: result.field, reason: result.reason };
 }
 
 /** Never throws for what is in the file. */
@@ -47,7 +64,13 @@ export function readPaymentFile(bytes: Uint8Array, options: PaymentFileOptions):
   const problems: LineProblem[] = [...csv.problems];
   const [header, ...rows] = csv.rows;
   if (header === undefined) {
-    if (problems.length === 0) problems.push({ line: 1, column: undefined, field: undefined, reason: "the file is empty; it needs a header and at least one payment" });
+    if (problems.length === 0)
+      problems.push({
+        line: 1,
+        column: undefined,
+        field: undefined,
+        reason: "the file is empty; it needs a header and at least one payment",
+      });
     return { format: undefined, payments: [], problems };
   }
   const format = formatOf(header, options.format);
@@ -62,15 +85,23 @@ export function readPaymentFile(bytes: Uint8Array, options: PaymentFileOptions):
     }
     const earlier = lineOfId.get(read.id);
     if (earlier === undefined) lineOfId.set(read.id, row.line);
-    else problems.push({ line: row.line, column: header.cells.indexOf(format.columns[0] ?? "") + 1, field: format.columns[0], reason: `${read.id} was used on line ${earlier} already; every payment needs its own id` });
+    else
+      problems.push({
+        line: row.line,
+        column: header.cells.indexOf(format.columns[0] ?? "") + 1,
+        field: format.columns[0],
+        reason: `${read.id} was used on line ${earlier} already; every payment needs its own id`,
+      });
     payments.push(read);
   }
-  if (rows.length === 0 && problems.length === 0) problems.push({ line: header.line, column: undefined, field: undefined, reason: "the file has a header and no payments" });
+  if (rows.length === 0 && problems.length === 0)
+    problems.push({ line: header.line, column: undefined, field: undefined, reason: "the file has a header and no payments" });
   return { format: format.name, payments, problems: problems.sort((a, b) => a.line - b.line) };
 }
 
 /** `payments.csv:17: column 7 (amount): "12.505" has 3 decimals, the asset has 2` */
 export function formatProblem(file: string, problem: LineProblem): string {
-  const column = problem.column === undefined ? "" : ` column ${problem.column}${problem.field === undefined ? "" : ` (${problem.field})`}:`;
+  const column =
+    problem.column === undefined ? "" : ` column ${problem.column}${problem.field === undefined ? "" : ` (${problem.field})`}:`;
   return `${file}:${problem.line}:${column} ${problem.reason}`;
 }

@@ -104,17 +104,32 @@ function amountOf(random: Random, payer: Customer): number {
 export function generatePaymentDay(options: { readonly seed: number; readonly payments: number }): string {
   const random = randomOf(options.seed);
   const people = customers(random);
-  const times = Array.from({ length: options.payments }, () => (7 + random.weighted(HOURS)) * 3_600 + random.below(3_600)).sort((a, b) => a - b);
+  const times = Array.from({ length: options.payments }, () => (7 + random.weighted(HOURS)) * 3_600 + random.below(3_600)).sort(
+    (a, b) => a - b,
+  );
   const lines = times.map((time, i) => {
     const payer = random.pick(people);
     const others = people.filter((other) => other.bank !== payer.bank);
     const payee = random.pick(others);
     const cents = amountOf(random, payer);
     payer.paid += cents;
-    if (payer.paid > OPENING_CENTS) throw new RangeError(`${options.payments} payments are more than the opening balances cover; ask for fewer`);
+    if (payer.paid > OPENING_CENTS)
+      throw new RangeError(`${options.payments} payments are more than the opening balances cover; ask for fewer`);
     const clock = [Math.floor(time / 3_600), Math.floor(time / 60) % 60, time % 60].map((part) => digits(part, 2)).join(":");
     const reference = `${random.pick(REFERENCES)} ${digits(random.below(100_000), 5)}`;
-    return [`P${digits(i + 1, 5)}`, clock, payer.bank, payer.account, payee.bank, payee.account, formatMinor(BigInt(cents), 2), "EUR", reference].map(csvCell).join(",");
+    return [
+      `P${digits(i + 1, 5)}`,
+      clock,
+      payer.bank,
+      payer.account,
+      payee.bank,
+      payee.account,
+      formatMinor(BigInt(cents), 2),
+      "EUR",
+      reference,
+    ]
+      .map(csvCell)
+      .join(",");
   });
   return `${[FORMATS.payments.columns.join(","), ...lines].join("\n")}\n`;
 }

@@ -7,7 +7,10 @@ import { NarsesError } from "@narses/core";
 /** Program and flags that run the command line like this process runs: from sources through tsx, or compiled. */
 export function commandLine(args: readonly string[]): { readonly command: string; readonly args: readonly string[] } {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  return { command: process.execPath, args: [...process.execArgv, fileURLToPath(new URL(`../main.${extension}`, import.meta.url)), ...args] };
+  return {
+    command: process.execPath,
+    args: [...process.execArgv, fileURLToPath(new URL(`../main.${extension}`, import.meta.url)), ...args],
+  };
 }
 
 const READY_MS = 60_000;
@@ -45,7 +48,12 @@ export class ReplicaProcess {
       });
     });
     return new Promise((resolve, reject) => {
-      const fail = (why: string): void => reject(new NarsesError("CLOSED", `replica ${this.id} ${why}; its log is ${this.#home}/replica.log\n${said.trim()}`, { replica: this.id }));
+      const fail = (why: string): void =>
+        reject(
+          new NarsesError("CLOSED", `replica ${this.id} ${why}; its log is ${this.#home}/replica.log\n${said.trim()}`, {
+            replica: this.id,
+          }),
+        );
       const timer = setTimeout(() => fail(`was not ready within ${READY_MS / 1_000} s`), READY_MS);
       const listen = (chunk: Buffer): void => {
         said = (said + chunk.toString()).slice(-OUTPUT_KEPT);
@@ -92,7 +100,9 @@ export async function freePorts(count: number): Promise<number> {
 }
 
 /** Runs one command to its end and returns its exit status and output. */
-export function runCommand(args: readonly string[]): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
+export function runCommand(
+  args: readonly string[],
+): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
   const { command, args: all } = commandLine(args);
   const child = spawn(command, all, { stdio: ["ignore", "pipe", "pipe"] });
   const output = { stdout: "", stderr: "" };

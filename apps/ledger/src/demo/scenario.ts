@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { ClusterConfig } from "@narses/core";
+import { assert, NarsesError, type ClusterConfig } from "@narses/core";
 import { collectReports, type ReplicaReport } from "../cluster/replica-report.ts";
 import { openConnection, type Connection } from "../cli/connection.ts";
 import { initialize } from "../cli/commands/init.ts";
@@ -15,7 +15,8 @@ import { freePorts, ReplicaProcess } from "./replica-process.ts";
 import { createPace, createWatch, type Watch } from "./watch.ts";
 
 export const REPLICAS = 4;
-const CHUNK = 20;
+/** Payments in a bundle: few when the day is paced, so that progress is smooth; many when speed is wanted. */
+const CHUNK = { paced: 15, fullSpeed: 100 } as const;
 /** The killed replica stays down until this part of the remaining payments went through without it. */
 const RESTART_AFTER = 0.1;
 const CATCH_UP_MS = 60_000;
@@ -36,7 +37,15 @@ export interface Stage {
 }
 
 export async function setStage(directory: string, onReplicas: (replicas: readonly ReplicaProcess[]) => void): Promise<Stage> {
-  const made = initialize({ directory, replicas: REPLICAS, basePort: await freePorts(REPLICAS), host: "127.0.0.1", name: "demo", clients: "open", asset: ["EUR:2"] });
+  const made = initialize({
+    directory,
+    replicas: REPLICAS,
+    basePort: await freePorts(REPLICAS),
+    host: "127.0.0.1",
+    name: "demo",
+    clients: "open",
+    asset: ["EUR:2"],
+  });
   const replicas = made.replicas.map((home, i) => new ReplicaProcess(i, home));
   onReplicas(replicas);
   await Promise.all(replicas.map((replica) => replica.start()));
@@ -49,7 +58,11 @@ export async function setStage(directory: string, onReplicas: (replicas: readonl
 export function loadDay(): ImportPlan {
   const bytes = readFileSync(fileURLToPath(new URL("../../samples/payment-day.csv", import.meta.url)));
   const file = readPaymentFile(bytes, { asset: "EUR", decimals: new Map([["EUR", 2]]) });
-  if (file.problems.length > 0) throw new Error(`the shipped sample has ${file.problems.length} problems: run its generator again`);
+  if (file.problems.length > 0)
+    throw new NarsesError(
+      "DATA_CORRUPT",
+      `the shipped sample has ${file.problems.length} problems; make it again with src/demo/generate.ts`,
+    );
   return planImport(file, { opening: SAMPLE_OPENING, batchId: batchIdOf(bytes) });
 }
 
@@ -70,31 +83,45 @@ export interface Played {
 }
 
 /** Kills the primary half-way and starts it again a little later, both while payments go on. */
-async function strike(stage: Stage, watch: Watch, { events, total, note }: { readonly events: Events; readonly total: number; note(failover: Failover): void }): Promise<void> {
+async function strike(
+  stage: Stage,
+  watch: Watch,
+  { events, total, note }: { readonly events: Events; readonly total: number; note(failover: Failover): void },
+): Promise<void> {
   const reports = await collectReports(stage.observer, 0);
   const view = Math.max(...reports.map((report) => report.status?.view ?? 0));
   const primary = reports.find((report) => report.status?.view === view)?.status?.primary ?? 0;
   const victim = stage.replicas[primary];
-  if (victim === undefined) throw new Error(`view ${view} has no primary`);
+  assert(victim !== undefined, `view ${view} has a primary among the replicas`);
   const failover: Failover = { killed: primary, viewBefore: view, viewAfter: view, confirmedAtKill: watch.count, confirmedAtRestart: 0 };
   watch.mark();
   const { pid } = victim;
   await victim.end("SIGKILL");
-  events.happened(`replica ${primary}, the primary of view ${view}, was killed (SIGKILL, process ${String(pid)}) after ${failover.confirmedAtKill} payments`);
+  events.happened(
+    `replica ${primary}, the primary of view ${view}, was killed (SIGKILL, process ${String(pid)}) after ${failover.confirmedAtKill} payments`,
+  );
   note(failover);
   const resume = watch.count + Math.floor((total - watch.count) * RESTART_AFTER);
   while (watch.count < resume) await new Promise((resolve) => setTimeout(resolve, 20));
   const after = await collectReports(stage.observer, 0);
   failover.viewAfter = Math.max(...after.map((report) => report.status?.view ?? 0));
   const next = after.find((report) => report.status?.view === failover.viewAfter)?.status?.primary;
-  events.happened(`replica ${String(next)} is the primary of view ${failover.viewAfter}; longest silence ${(watch.longestGapMs / 1_000).toFixed(2)} s, then payments went on`);
+  events.happened(
+    `replica ${String(next)} is the primary of view ${failover.viewAfter}; longest silence ${(watch.longestGapMs / 1_000).toFixed(2)} s, then payments went on`,
+  );
   failover.confirmedAtRestart = watch.count;
   await victim.start();
-  events.happened(`replica ${primary} is back (process ${String(victim.pid)}), ${watch.count - failover.confirmedAtKill} payments behind, and catches up`);
+  events.happened(
+    `replica ${primary} is back (process ${String(victim.pid)}), ${watch.count - failover.confirmedAtKill} payments behind, and catches up`,
+  );
 }
 
 /** Imports the day at `perSecond` (undefined: as fast as it goes), with the failure in the middle. */
-export async function play(stage: Stage, plan: ImportPlan, options: { readonly perSecond: number | undefined; readonly events: Events; readonly signal: AbortSignal }): Promise<Played> {
+export async function play(
+  stage: Stage,
+  plan: ImportPlan,
+  options: { readonly perSecond: number | undefined; readonly events: Events; readonly signal: AbortSignal },
+): Promise<Played> {
   const { events, perSecond } = options;
   const total = plan.payments.length;
   const now = (): number => performance.now();
@@ -107,12 +134,15 @@ export async function play(stage: Stage, plan: ImportPlan, options: { readonly p
   let pace: ((started: number) => Promise<void>) | undefined;
   let latest: readonly ReplicaReport[] = [];
   const poll = setInterval(() => {
-    collectReports(stage.observer, 0).then((reports) => (latest = reports), () => undefined);
+    collectReports(stage.observer, 0).then(
+      (reports) => (latest = reports),
+      () => undefined,
+    );
   }, 250);
   try {
     const report = await runImport(stage.main.ledger, plan, {
       signal: options.signal,
-      chunk: CHUNK,
+      chunk: perSecond === undefined ? CHUNK.fullSpeed : CHUNK.paced,
       before: (started) => (perSecond === undefined ? Promise.resolve() : (pace ??= createPace(perSecond, now))(started)),
       onProgress: ({ phase, done, total: all }) => {
         if (phase === "accounts") {
@@ -121,7 +151,10 @@ export async function play(stage: Stage, plan: ImportPlan, options: { readonly p
         }
         watch.confirmed();
         events.progress(done, total, latest);
-        if (done >= total / 2) struck ??= strike(stage, watch, { events, total, note: (it) => (failover = it) }).catch((error: unknown) => void (struckError = error));
+        if (done >= total / 2)
+          struck ??= strike(stage, watch, { events, total, note: (it) => (failover = it) }).catch(
+            (error: unknown) => void (struckError = error),
+          );
       },
       onPayment: (payment, { receipt }) => {
         // A payment ordered by the second primary: its receipt shows that the failure left no mark.

@@ -50,4 +50,5 @@ export function createScreen(stream: Stream, options: { readonly live: boolean }
 }
 
 /** Seconds since the demo began, in front of each line that stays. */
-export const stamp = (output: Output, startedMs: number): string => output.style("dim", `${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(5)} s `);
+export const stamp = (output: Output, startedMs: number): string =>
+  output.style("dim", `${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(5)} s `);

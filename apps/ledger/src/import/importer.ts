@@ -41,7 +41,8 @@ export interface ImportOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: ImportProgress) => void) | undefined;
   /** After each payment was answered; `receipt` proves it. */
-  readonly onPayment?: ((payment: Payment, outcome: { readonly replayed: boolean; readonly seq: number; readonly receipt: Receipt }) => void) | undefined;
+  readonly onPayment?:
+    ((payment: Payment, outcome: { readonly replayed: boolean; readonly seq: number; readonly receipt: Receipt }) => void) | undefined;
   /** Payments per bundle. */
   readonly chunk?: number | undefined;
   readonly chunksInFlight?: number | undefined;
@@ -111,7 +112,8 @@ export async function runImport(ledger: LedgerClient, plan: ImportPlan, options:
   const started = performance.now();
   let done = 0;
   let refused: RefusedPayment[] = [];
-  const progress = (): void => options.onProgress?.({ phase: "payments", done: ++done, total: plan.payments.length, elapsedMs: performance.now() - started });
+  const progress = (): void =>
+    options.onProgress?.({ phase: "payments", done: ++done, total: plan.payments.length, elapsedMs: performance.now() - started });
 
   const pay = async (payment: Payment, uncovered: RefusedPayment[]): Promise<void> => {
     try {

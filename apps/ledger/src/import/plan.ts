@@ -43,7 +43,11 @@ export function planImport(file: PaymentFile, { opening, batchId }: PlanOptions)
   const ids = new Set(file.payments.flatMap(({ from, to }) => [from, to]));
   const accounts = [...ids].map((id) => {
     const asset = assetOfPayer.get(id);
-    return { type: "account.create" as const, id, ...(asset === undefined || opening === undefined ? {} : { opening: [{ asset, amount: opening }] }) };
+    return {
+      type: "account.create" as const,
+      id,
+      ...(asset === undefined || opening === undefined ? {} : { opening: [{ asset, amount: opening }] }),
+    };
   });
   const totals = new Map<string, bigint>();
   for (const { asset, minor } of file.payments) totals.set(asset, (totals.get(asset) ?? 0n) + minor);

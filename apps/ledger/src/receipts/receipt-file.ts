@@ -19,16 +19,22 @@ export interface StoredReceipt {
   readonly payments: Readonly<Record<string, number>> | undefined;
 }
 
-const unreadable = (file: string, problem: string): CommandError => new CommandError("RECEIPT_FILE", EXIT.unverified, `receipt file ${file}: ${problem}`, { field: "file", file });
+const unreadable = (file: string, problem: string): CommandError =>
+  new CommandError("RECEIPT_FILE", EXIT.unverified, `receipt file ${file}: ${problem}`, { field: "file", file });
 
 /** Says before a payment is made that its receipt could not be kept. */
 export function requireNewFile(file: string): void {
-  if (existsSync(file)) throw new CommandError("FILE_EXISTS", EXIT.usage, `receipt file ${file} exists and is not overwritten; give another name`, { field: "receipt", file });
+  if (existsSync(file))
+    throw new CommandError("FILE_EXISTS", EXIT.usage, `receipt file ${file} exists and is not overwritten; give another name`, {
+      field: "receipt",
+      file,
+    });
 }
 
 function line(receipt: Receipt, cluster: ClusterConfig, payments: Readonly<Record<string, number>> | undefined): string {
   const encoded = Buffer.from(encodeReceipt(receipt, cluster)).toString("base64");
-  return `${JSON.stringify({ type: TYPE, version: 1, cluster: cluster.name, block: receipt.header.seq, ...(payments === undefined ? {} : { payments }), receipt: encoded })}\n`;
+  const named = { type: TYPE, version: 1, cluster: cluster.name, block: receipt.header.seq };
+  return `${JSON.stringify({ ...named, ...(payments === undefined ? {} : { payments }), receipt: encoded })}\n`;
 }
 
 /** Writes one receipt to a new file. */
@@ -63,8 +69,14 @@ function parseLine(file: string, text: string, number: number): StoredReceipt {
   } catch {
     throw unreadable(file, `line ${number} is not JSON; it is damaged or no receipt file`);
   }
-  const { type, version, receipt, payments } = (value ?? {}) as { type?: unknown; version?: unknown; receipt?: unknown; payments?: unknown };
-  if (type !== TYPE || typeof receipt !== "string") throw unreadable(file, `line ${number} is no receipt: it needs "type": "${TYPE}" and "receipt"`);
+  const { type, version, receipt, payments } = (value ?? {}) as {
+    type?: unknown;
+    version?: unknown;
+    receipt?: unknown;
+    payments?: unknown;
+  };
+  if (type !== TYPE || typeof receipt !== "string")
+    throw unreadable(file, `line ${number} is no receipt: it needs "type": "${TYPE}" and "receipt"`);
   if (version !== 1) throw unreadable(file, `line ${number} has version ${String(version)}, this program reads version 1`);
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(receipt)) throw unreadable(file, `line ${number}: "receipt" is not base64`);
   return { line: number, bytes: new Uint8Array(Buffer.from(receipt, "base64")), payments: readPayments(file, payments, number) };
@@ -72,7 +84,11 @@ function parseLine(file: string, text: string, number: number): StoredReceipt {
 
 function readPayments(file: string, payments: unknown, number: number): StoredReceipt["payments"] {
   if (payments === undefined) return undefined;
-  if (typeof payments !== "object" || payments === null || !Object.values(payments).every((index) => Number.isSafeInteger(index) && (index as number) >= 0)) {
+  if (
+    typeof payments !== "object" ||
+    payments === null ||
+    !Object.values(payments).every((index) => Number.isSafeInteger(index) && (index as number) >= 0)
+  ) {
     throw unreadable(file, `line ${number}: "payments" must give each payment its number in the bundle`);
   }
   return payments as Record<string, number>;
@@ -80,7 +96,8 @@ function readPayments(file: string, payments: unknown, number: number): StoredRe
 
 /** @throws CommandError RECEIPT_FILE, or the error of the file system. */
 export function readReceiptFile(file: string): readonly StoredReceipt[] {
-  if (statSync(file).size > RECEIPT_FILE_BYTES_MAX) throw unreadable(file, `is larger than ${RECEIPT_FILE_BYTES_MAX} bytes; split it by lines`);
+  if (statSync(file).size > RECEIPT_FILE_BYTES_MAX)
+    throw unreadable(file, `is larger than ${RECEIPT_FILE_BYTES_MAX} bytes; split it by lines`);
   const lines = readFileSync(file, "utf8").split("\n");
   const receipts = lines.flatMap((text, i) => (text.trim() === "" ? [] : [parseLine(file, text, i + 1)]));
   if (receipts.length === 0) throw unreadable(file, "is empty");

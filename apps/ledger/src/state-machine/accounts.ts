@@ -37,8 +37,13 @@ export function addAccount(store: AppStore, account: Account): void {
 export function createAccount(op: CreateAccount, caller: Caller, context: ApplyContext, digestOf: PayloadDigest): AccountCreated {
   const { store } = context;
   const owner = op.owner ?? caller.publicKey;
-  if (owner !== caller.publicKey && !isAdmin(caller)) refuse("NOT_ALLOWED", "owner: only an admin may open an account for another key; leave owner out to open your own", { field: "owner" });
-  if (op.id.startsWith(ISSUANCE_PREFIX)) refuse("ACCOUNT_RESERVED", `id: names that start with ${ISSUANCE_PREFIX} belong to assets; choose another`, { field: "id", account: op.id });
+  if (owner !== caller.publicKey && !isAdmin(caller))
+    refuse("NOT_ALLOWED", "owner: only an admin may open an account for another key; leave owner out to open your own", { field: "owner" });
+  if (op.id.startsWith(ISSUANCE_PREFIX))
+    refuse("ACCOUNT_RESERVED", `id: names that start with ${ISSUANCE_PREFIX} belong to assets; choose another`, {
+      field: "id",
+      account: op.id,
+    });
   const openings = (op.opening ?? []).map((o, i) => {
     const asset = requireAsset(store, o.asset, `opening.${i}.asset`);
     return { asset, minor: requireAmount(o.amount, asset, { field: `opening.${i}.amount` }) };
@@ -47,7 +52,11 @@ export function createAccount(op: CreateAccount, caller: Caller, context: ApplyC
   const existing = accountOf(store, op.id);
   if (existing !== undefined) {
     if (digestOf.equal(existing.origin, origin)) return { replayed: true, id: op.id, owner };
-    refuse("ACCOUNT_EXISTS", `id: account ${op.id} exists with another owner, name or opening balance; choose another id or use it as it is`, { field: "id", account: op.id });
+    refuse(
+      "ACCOUNT_EXISTS",
+      `id: account ${op.id} exists with another owner, name or opening balance; choose another id or use it as it is`,
+      { field: "id", account: op.id },
+    );
   }
   addAccount(store, { id: op.id, owner, name: op.name ?? "", kind: "customer", balances: {}, overdrafts: {}, origin });
   for (const { asset, minor } of openings) {
@@ -63,7 +72,8 @@ export function setOverdraft(op: SetOverdraft, caller: Caller, store: AppStore):
   const asset = requireAsset(store, op.asset);
   const minor = requireAmount(op.limit, asset, { field: "limit", zeroAllowed: true });
   const account = requireAccount(store, op.id, "id");
-  if (account.kind === "issuance") refuse("ACCOUNT_RESERVED", `id: ${op.id} is an issuance account and has no limit`, { field: "id", account: op.id });
+  if (account.kind === "issuance")
+    refuse("ACCOUNT_RESERVED", `id: ${op.id} is an issuance account and has no limit`, { field: "id", account: op.id });
   putAccount(store, { ...account, overdrafts: { ...account.overdrafts, [asset.code]: minor.toString() } });
   return { id: op.id, asset: asset.code, limit: formatMinor(minor, asset.decimals) };
 }

@@ -12,8 +12,20 @@ import { accountOf, assetOf, memberOf, requireAccount, requireAsset } from "./re
 export interface LedgerGenesis {
   readonly ledger: 1;
   readonly members: readonly { readonly publicKey: string; readonly name?: string | undefined; readonly roles: readonly Role[] }[];
-  readonly assets: readonly { readonly code: string; readonly decimals: number; readonly issuer: string; readonly name?: string | undefined }[];
-  readonly accounts?: readonly { readonly id: string; readonly owner: string; readonly name?: string | undefined; readonly opening?: readonly Opening[] | undefined }[] | undefined;
+  readonly assets: readonly {
+    readonly code: string;
+    readonly decimals: number;
+    readonly issuer: string;
+    readonly name?: string | undefined;
+  }[];
+  readonly accounts?:
+    | readonly {
+        readonly id: string;
+        readonly owner: string;
+        readonly name?: string | undefined;
+        readonly opening?: readonly Opening[] | undefined;
+      }[]
+    | undefined;
 }
 
 /** Accounts a cluster file may bring along; more are created by operations. */
@@ -24,15 +36,22 @@ const roles = z.array(z.enum(ROLES, { error: `must be one of ${ROLES.join(", ")}
 
 const SCHEMA: z.ZodType<LedgerGenesis> = z.strictObject({
   ledger: z.literal(1, { error: "must be 1, the version of this format" }),
-  members: z.array(z.strictObject({ publicKey, name: name.optional(), roles }), { error: "must be a list" }).min(1, { error: "must name at least one admin" }),
-  assets: z.array(z.strictObject({ code: assetCode, decimals, issuer: publicKey, name: name.optional() }), { error: "must be a list" }).max(ASSETS_MAX, { error: `must have at most ${ASSETS_MAX} entries` }),
+  members: z
+    .array(z.strictObject({ publicKey, name: name.optional(), roles }), { error: "must be a list" })
+    .min(1, { error: "must name at least one admin" }),
+  assets: z
+    .array(z.strictObject({ code: assetCode, decimals, issuer: publicKey, name: name.optional() }), { error: "must be a list" })
+    .max(ASSETS_MAX, { error: `must have at most ${ASSETS_MAX} entries` }),
   accounts: z
-    .array(z.strictObject({ id: accountId, owner: publicKey, name: name.optional(), opening: z.array(opening).optional() }), { error: "must be a list" })
+    .array(z.strictObject({ id: accountId, owner: publicKey, name: name.optional(), opening: z.array(opening).optional() }), {
+      error: "must be a list",
+    })
     .max(GENESIS_ACCOUNTS_MAX, { error: `must have at most ${GENESIS_ACCOUNTS_MAX} entries` })
     .optional(),
 });
 
-const invalid = (field: string, problem: string): NarsesError => new NarsesError("CONFIG_INVALID", `cluster file: genesis${field === "" ? "" : `.${field}`} ${problem}`, { field: `genesis.${field}` });
+const invalid = (field: string, problem: string): NarsesError =>
+  new NarsesError("CONFIG_INVALID", `cluster file: genesis${field === "" ? "" : `.${field}`} ${problem}`, { field: `genesis.${field}` });
 
 /** @throws NarsesError CONFIG_INVALID naming the field. */
 export function readGenesis(data: unknown): LedgerGenesis {
@@ -58,8 +77,17 @@ function fill(genesis: LedgerGenesis, store: AppStore, digestOf: PayloadDigest):
     addAsset(store, { code: asset.code, decimals: asset.decimals, issuer: asset.issuer, name: asset.name ?? "" }, digestOf);
   }
   for (const account of genesis.accounts ?? []) {
-    if (accountOf(store, account.id) !== undefined) throw invalid("accounts", `names ${account.id} twice, or takes the name of an issuance account`);
-    addAccount(store, { id: account.id, owner: account.owner, name: account.name ?? "", kind: "customer", balances: {}, overdrafts: {}, origin: digestOf(["genesis", account.id]) });
+    if (accountOf(store, account.id) !== undefined)
+      throw invalid("accounts", `names ${account.id} twice, or takes the name of an issuance account`);
+    addAccount(store, {
+      id: account.id,
+      owner: account.owner,
+      name: account.name ?? "",
+      kind: "customer",
+      balances: {},
+      overdrafts: {},
+      origin: digestOf(["genesis", account.id]),
+    });
     for (const { asset: code, amount } of account.opening ?? []) {
       const asset = requireAsset(store, code);
       const minor = requireAmount(amount, asset, { field: "amount" });
@@ -74,7 +102,13 @@ export function applyGenesis(data: unknown, store: AppStore, digestOf: PayloadDi
   try {
     fill(genesis, store, digestOf);
   } catch (error) {
-    if (error instanceof AppRejection) throw new NarsesError("CONFIG_INVALID", `cluster file: genesis: ${error.message}`, { field: "genesis", ...error.data }, { cause: error });
+    if (error instanceof AppRejection)
+      throw new NarsesError(
+        "CONFIG_INVALID",
+        `cluster file: genesis: ${error.message}`,
+        { field: "genesis", ...error.data },
+        { cause: error },
+      );
     throw error;
   }
 }

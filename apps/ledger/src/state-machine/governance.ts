@@ -27,7 +27,15 @@ export function addAsset(store: AppStore, asset: Omit<Asset, "issuance">, digest
   const issuance = ISSUANCE_PREFIX + asset.code;
   const complete = { ...asset, issuance };
   putNewAsset(store, complete);
-  addAccount(store, { id: issuance, owner: asset.issuer, name: `${asset.code} not in circulation`, kind: "issuance", balances: {}, overdrafts: {}, origin: digestOf(["issuance", asset.code]) });
+  addAccount(store, {
+    id: issuance,
+    owner: asset.issuer,
+    name: `${asset.code} not in circulation`,
+    kind: "issuance",
+    balances: {},
+    overdrafts: {},
+    origin: digestOf(["issuance", asset.code]),
+  });
   return complete;
 }
 
@@ -37,7 +45,12 @@ export function createAsset(op: CreateAsset, caller: Caller, store: AppStore, di
   const existing = assetOf(store, op.code);
   if (existing !== undefined) {
     const same = existing.decimals === wanted.decimals && existing.issuer === wanted.issuer && existing.name === wanted.name;
-    if (!same) refuse("ASSET_EXISTS", `code: asset ${op.code} exists with ${existing.decimals} decimals and issuer ${existing.issuer.slice(0, 16)}…; choose another code`, { field: "code", asset: op.code });
+    if (!same)
+      refuse(
+        "ASSET_EXISTS",
+        `code: asset ${op.code} exists with ${existing.decimals} decimals and issuer ${existing.issuer.slice(0, 16)}…; choose another code`,
+        { field: "code", asset: op.code },
+      );
     return { replayed: true, code: existing.code, decimals: existing.decimals, issuer: existing.issuer, issuance: existing.issuance };
   }
   const { code, decimals, issuer, issuance } = addAsset(store, wanted, digestOf);
@@ -53,7 +66,10 @@ export function setMember(op: SetMember, caller: Caller, store: AppStore): Membe
 }
 
 /** Shared with genesis. A name left out stays what it was. */
-export function addMember(store: AppStore, member: { readonly publicKey: string; readonly name?: string; readonly roles: MemberRoles }): void {
+export function addMember(
+  store: AppStore,
+  member: { readonly publicKey: string; readonly name?: string; readonly roles: MemberRoles },
+): void {
   const before = memberOf(store, member.publicKey);
   const counters = countersOf(store);
   const members = counters.members + (before === undefined ? 1 : 0);

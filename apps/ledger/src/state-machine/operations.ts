@@ -94,18 +94,22 @@ const text = (rule: string, pattern: RegExp): z.ZodString => z.string({ error: r
 const accountId = text("must be an account id: 1 to 64 of A-Z a-z 0-9 . _ : @ -, starting with a letter or digit", ACCOUNT_ID_PATTERN);
 const assetCode = text("must be an asset code: 2 to 12 of A-Z 0-9, starting with a letter", ASSET_CODE_PATTERN);
 const publicKey = text("must be a public key: 64 lower-case hex digits", /^[0-9a-f]{64}$/);
-// eslint-disable-next-line no-control-regex -- control characters are what it keeps out
-const printable = (max: number): z.ZodString => text(`must be 1 to ${max} characters without control characters`, new RegExp(`^[^\\u0000-\\u001f\\u007f-\\u009f]{1,${max}}$`));
+const printable = (max: number): z.ZodString =>
+  text(`must be 1 to ${max} characters without control characters`, new RegExp(`^[^\\u0000-\\u001f\\u007f-\\u009f]{1,${max}}$`));
 const name = printable(NAME_LENGTH_MAX);
 const reference = printable(REFERENCE_LENGTH_MAX);
-const idempotencyKey = text(`must be 1 to ${IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters without spaces`, new RegExp(`^[!-~]{1,${IDEMPOTENCY_KEY_LENGTH_MAX}}$`));
+const idempotencyKey = text(
+  `must be 1 to ${IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters without spaces`,
+  new RegExp(`^[!-~]{1,${IDEMPOTENCY_KEY_LENGTH_MAX}}$`),
+);
 /** Judged by parseAmount once the asset is known; here only: never a number. */
 const amount = z.string({ error: 'must be decimal text in quotes, for example "12.50", never a JSON number' });
 const integer = (min: number, max: number): z.ZodNumber => {
   const error = `must be an integer from ${min} to ${max}`;
   return z.number({ error }).int({ error }).min(min, { error }).max(max, { error });
 };
-const listOf = <T extends z.ZodType>(item: T, max: number): z.ZodArray<T> => z.array(item, { error: "must be a list" }).max(max, { error: `must have at most ${max} entries` });
+const listOf = <T extends z.ZodType>(item: T, max: number): z.ZodArray<T> =>
+  z.array(item, { error: "must be a list" }).max(max, { error: `must have at most ${max} entries` });
 
 const opening = z.strictObject({ asset: assetCode, amount });
 const posting = { asset: assetCode, amount, reference: reference.optional(), idempotencyKey };
@@ -122,7 +126,13 @@ const OPERATIONS: Readonly<Record<LedgerOperation["type"], z.ZodType<LedgerOpera
     opening: listOf(opening, OPENING_MAX).optional(),
   }),
   "account.overdraft": z.strictObject({ type: z.literal("account.overdraft"), id: accountId, asset: assetCode, limit: amount }),
-  "asset.create": z.strictObject({ type: z.literal("asset.create"), code: assetCode, decimals: integer(0, DECIMALS_MAX), issuer: publicKey.optional(), name: name.optional() }),
+  "asset.create": z.strictObject({
+    type: z.literal("asset.create"),
+    code: assetCode,
+    decimals: integer(0, DECIMALS_MAX),
+    issuer: publicKey.optional(),
+    name: name.optional(),
+  }),
   "member.set": z.strictObject({
     type: z.literal("member.set"),
     publicKey,
@@ -131,7 +141,10 @@ const OPERATIONS: Readonly<Record<LedgerOperation["type"], z.ZodType<LedgerOpera
   }),
 };
 
-const page = (max: number): { offset: z.ZodNumber; limit: z.ZodNumber } => ({ offset: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, max) });
+const page = (max: number): { offset: z.ZodNumber; limit: z.ZodNumber } => ({
+  offset: integer(0, Number.MAX_SAFE_INTEGER),
+  limit: integer(1, max),
+});
 
 const QUESTIONS: Readonly<Record<LedgerQuestion["type"], z.ZodType<LedgerQuestion>>> = {
   account: z.strictObject({ type: z.literal("account"), id: accountId }),
@@ -161,10 +174,15 @@ export function firstProblem(error: z.ZodError): { readonly field: string; reado
   return { field: issue.path.join("."), problem: issue.message };
 }
 
-function read<T extends { readonly type: string }>(what: "operation" | "question", schemas: Readonly<Record<string, z.ZodType<T>>>, value: unknown): T {
+function read<T extends { readonly type: string }>(
+  what: "operation" | "question",
+  schemas: Readonly<Record<string, z.ZodType<T>>>,
+  value: unknown,
+): T {
   const type = typeof value === "object" && value !== null ? (value as { type?: unknown }).type : undefined;
   const schema = typeof type === "string" && Object.hasOwn(schemas, type) ? schemas[type] : undefined;
-  if (schema === undefined) refuse("OPERATION_INVALID", `${what}.type must be one of ${Object.keys(schemas).join(", ")}`, { field: "type" });
+  if (schema === undefined)
+    refuse("OPERATION_INVALID", `${what}.type must be one of ${Object.keys(schemas).join(", ")}`, { field: "type" });
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const { field, problem } = firstProblem(parsed.error);

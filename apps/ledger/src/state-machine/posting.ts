@@ -15,7 +15,11 @@ export const overdraftOf = (account: Account, code: string): bigint => BigInt(ac
 export function requireAmount(text: string, asset: Asset, options: { readonly field: string; readonly zeroAllowed?: boolean }): bigint {
   const parsed = parseAmount(text, asset.decimals, options);
   if (parsed.ok) return parsed.minor;
-  refuse("AMOUNT_INVALID", `${options.field} ${JSON.stringify(text.slice(0, 48))} ${parsed.problem}`, { field: options.field, asset: asset.code, decimals: asset.decimals });
+  refuse("AMOUNT_INVALID", `${options.field} ${JSON.stringify(text.slice(0, 48))} ${parsed.problem}`, {
+    field: options.field,
+    asset: asset.code,
+    decimals: asset.decimals,
+  });
 }
 
 function requireCover(account: Account, asset: Asset, minor: bigint): void {
@@ -24,7 +28,8 @@ function requireCover(account: Account, asset: Asset, minor: bigint): void {
   const overdraft = overdraftOf(account, asset.code);
   if (balance - minor >= -overdraft) return;
   const show = (value: bigint): string => formatMinor(value, asset.decimals);
-  const text = `account ${account.id} has ${show(balance)} ${asset.code} and may go ${show(overdraft)} below zero: paying ${show(minor)} lacks ${show(minor - balance - overdraft)}; pay less, or fund the account`;
+  const state = `account ${account.id} has ${show(balance)} ${asset.code} and may go ${show(overdraft)} below zero`;
+  const text = `${state}: paying ${show(minor)} lacks ${show(minor - balance - overdraft)}; pay less, or fund the account`;
   refuse("OVERDRAFT", text, {
     field: "amount",
     account: account.id,
@@ -37,19 +42,30 @@ function requireCover(account: Account, asset: Asset, minor: bigint): void {
 
 function withBalance(account: Account, asset: Asset, balance: bigint): Account {
   if (balance > MINOR_MAX || balance < -MINOR_MAX) {
-    refuse("BALANCE_LIMIT", `account ${account.id} would hold ${formatMinor(balance, asset.decimals)} ${asset.code}, beyond the limit of ±${formatMinor(MINOR_MAX, asset.decimals)}`, {
-      field: "amount",
-      account: account.id,
-      asset: asset.code,
-    });
+    refuse(
+      "BALANCE_LIMIT",
+      `account ${account.id} would hold ${formatMinor(balance, asset.decimals)} ${asset.code}, beyond the limit of ±${formatMinor(MINOR_MAX, asset.decimals)}`,
+      {
+        field: "amount",
+        account: account.id,
+        asset: asset.code,
+      },
+    );
   }
   return { ...account, balances: { ...account.balances, [asset.code]: balance.toString() } };
 }
 
 /** Moves `minor` from one account to another and returns the debited account as it now stands. */
-export function post(store: AppStore, entry: { readonly debit: Account; readonly credit: Account; readonly asset: Asset; readonly minor: bigint }): Account {
+export function post(
+  store: AppStore,
+  entry: { readonly debit: Account; readonly credit: Account; readonly asset: Asset; readonly minor: bigint },
+): Account {
   const { asset, minor } = entry;
-  if (entry.debit.id === entry.credit.id) refuse("SAME_ACCOUNT", `to: ${entry.credit.id} is also the account that pays; name another one`, { field: "to", account: entry.credit.id });
+  if (entry.debit.id === entry.credit.id)
+    refuse("SAME_ACCOUNT", `to: ${entry.credit.id} is also the account that pays; name another one`, {
+      field: "to",
+      account: entry.credit.id,
+    });
   requireCover(entry.debit, asset, minor);
   const debited = withBalance(entry.debit, asset, balanceOf(entry.debit, asset.code) - minor);
   const credited = withBalance(entry.credit, asset, balanceOf(entry.credit, asset.code) + minor);
@@ -60,5 +76,8 @@ export function post(store: AppStore, entry: { readonly debit: Account; readonly
 
 /** The issuance account of an asset exists since the asset does. */
 export function issuanceOf(store: AppStore, asset: Asset): Account {
-  return accountOf(store, asset.issuance) ?? refuse("ACCOUNT_UNKNOWN", `the issuance account ${asset.issuance} of ${asset.code} is missing`, { account: asset.issuance });
+  return (
+    accountOf(store, asset.issuance) ??
+    refuse("ACCOUNT_UNKNOWN", `the issuance account ${asset.issuance} of ${asset.code} is missing`, { account: asset.issuance })
+  );
 }

@@ -3,7 +3,18 @@ import { assertNever, type AppReader } from "@narses/core";
 import { formatMinor } from "../amount.ts";
 import type { LedgerQuestion } from "./operations.ts";
 import { balanceOf, overdraftOf } from "./posting.ts";
-import { accountIds, accountOf, assetCodes, countersOf, memberOf, requireAccount, requireAsset, type Account, type Asset, type Member } from "./records.ts";
+import {
+  accountIds,
+  accountOf,
+  assetCodes,
+  countersOf,
+  memberOf,
+  requireAccount,
+  requireAsset,
+  type Account,
+  type Asset,
+  type Member,
+} from "./records.ts";
 
 export interface Holding {
   readonly asset: string;
@@ -47,13 +58,18 @@ export interface SummaryAnswer {
   readonly transfers: number;
   readonly assets: readonly AssetAnswer[];
 }
-export type LedgerAnswer = AccountAnswer | AccountsAnswer | { readonly assets: readonly AssetAnswer[] } | MemberAnswer | SumAnswer | SummaryAnswer;
+export type LedgerAnswer =
+  AccountAnswer | AccountsAnswer | { readonly assets: readonly AssetAnswer[] } | MemberAnswer | SumAnswer | SummaryAnswer;
 
 function describeAccount(store: AppReader, account: Account): AccountAnswer {
   const codes = assetCodes(store).filter((code) => account.balances[code] !== undefined || account.overdrafts[code] !== undefined);
   const holdings = codes.map((code) => {
     const { decimals } = requireAsset(store, code);
-    return { asset: code, balance: formatMinor(balanceOf(account, code), decimals), overdraft: formatMinor(overdraftOf(account, code), decimals) };
+    return {
+      asset: code,
+      balance: formatMinor(balanceOf(account, code), decimals),
+      overdraft: formatMinor(overdraftOf(account, code), decimals),
+    };
   });
   return { id: account.id, owner: account.owner, name: account.name, kind: account.kind, holdings };
 }
@@ -61,10 +77,18 @@ function describeAccount(store: AppReader, account: Account): AccountAnswer {
 function describeAsset(store: AppReader, asset: Asset): AssetAnswer {
   const issuance = accountOf(store, asset.issuance);
   const supply = issuance === undefined ? 0n : -balanceOf(issuance, asset.code);
-  return { code: asset.code, name: asset.name, decimals: asset.decimals, issuer: asset.issuer, issuance: asset.issuance, supply: formatMinor(supply, asset.decimals) };
+  return {
+    code: asset.code,
+    name: asset.name,
+    decimals: asset.decimals,
+    issuer: asset.issuer,
+    issuance: asset.issuance,
+    supply: formatMinor(supply, asset.decimals),
+  };
 }
 
-const describeAssets = (store: AppReader): readonly AssetAnswer[] => assetCodes(store).map((code) => describeAsset(store, requireAsset(store, code)));
+const describeAssets = (store: AppReader): readonly AssetAnswer[] =>
+  assetCodes(store).map((code) => describeAsset(store, requireAsset(store, code)));
 
 function sum(store: AppReader, question: Extract<LedgerQuestion, { type: "sum" }>): SumAnswer {
   const asset = requireAsset(store, question.asset);
@@ -79,7 +103,10 @@ export function answer(question: LedgerQuestion, store: AppReader): LedgerAnswer
     case "account":
       return describeAccount(store, requireAccount(store, question.id, "id"));
     case "accounts":
-      return { accounts: accountIds(store, question).map((id) => describeAccount(store, requireAccount(store, id, "id"))), total: countersOf(store).accounts };
+      return {
+        accounts: accountIds(store, question).map((id) => describeAccount(store, requireAccount(store, id, "id"))),
+        total: countersOf(store).accounts,
+      };
     case "assets":
       return { assets: describeAssets(store) };
     case "member":

@@ -76,7 +76,8 @@ export const putAccount = (store: AppStore, account: Account): void => store.put
 export const countersOf = (store: AppReader): Counters => (store.get("counters") as Counters | undefined) ?? NO_COUNTERS;
 export const putCounters = (store: AppStore, counters: Counters): void => store.put("counters", counters);
 
-export const usedKeyOf = (store: AppReader, client: string, key: string): UsedKey | undefined => store.get(`key/${client}/${key}`) as UsedKey | undefined;
+export const usedKeyOf = (store: AppReader, client: string, key: string): UsedKey | undefined =>
+  store.get(`key/${client}/${key}`) as UsedKey | undefined;
 export const putUsedKey = (store: AppStore, client: string, key: string, used: UsedKey): void => store.put(`key/${client}/${key}`, used);
 
 /** Appends to the index of accounts; `position` is the number of accounts so far. */
@@ -91,7 +92,8 @@ export function accountIds(store: AppReader, range: { readonly offset: number; r
   const ids: string[] = [];
   let page: readonly string[] = [];
   for (let i = range.offset; i < end; i++) {
-    if (i === range.offset || i % INDEX_PAGE_SIZE === 0) page = store.get(`accounts/${Math.floor(i / INDEX_PAGE_SIZE)}`) as readonly string[];
+    if (i === range.offset || i % INDEX_PAGE_SIZE === 0)
+      page = store.get(`accounts/${Math.floor(i / INDEX_PAGE_SIZE)}`) as readonly string[];
     const id = page[i % INDEX_PAGE_SIZE];
     if (id !== undefined) ids.push(id);
   }
@@ -99,9 +101,18 @@ export function accountIds(store: AppReader, range: { readonly offset: number; r
 }
 
 export function requireAsset(store: AppReader, code: string, field = "asset"): Asset {
-  return assetOf(store, code) ?? refuse("ASSET_UNKNOWN", `${field} ${code} does not exist; this ledger has ${assetCodes(store).join(", ") || "no assets yet"}`, { field, asset: code });
+  return (
+    assetOf(store, code) ??
+    refuse("ASSET_UNKNOWN", `${field} ${code} does not exist; this ledger has ${assetCodes(store).join(", ") || "no assets yet"}`, {
+      field,
+      asset: code,
+    })
+  );
 }
 
 export function requireAccount(store: AppReader, id: string, field: string): Account {
-  return accountOf(store, id) ?? refuse("ACCOUNT_UNKNOWN", `${field}: account ${id} does not exist; check the spelling or create it first`, { field, account: id });
+  return (
+    accountOf(store, id) ??
+    refuse("ACCOUNT_UNKNOWN", `${field}: account ${id} does not exist; check the spelling or create it first`, { field, account: id })
+  );
 }

@@ -28,7 +28,8 @@ interface Entry {
 /** Anybody may be paid, except the account that stands for money not in circulation. */
 function requireCustomer(store: AppStore, id: string): Account {
   const account = requireAccount(store, id, "to");
-  if (account.kind === "issuance") refuse("ACCOUNT_RESERVED", `to: ${id} is an issuance account; only issue and redeem post to it`, { field: "to", account: id });
+  if (account.kind === "issuance")
+    refuse("ACCOUNT_RESERVED", `to: ${id} is an issuance account; only issue and redeem post to it`, { field: "to", account: id });
   return account;
 }
 
@@ -64,11 +65,15 @@ export function applyPosting(op: Transfer | Issue | Redeem, caller: Caller, cont
   const used = usedKeyOf(store, caller.client, op.idempotencyKey);
   if (used !== undefined) {
     if (!digestOf.equal(used.payload, payload)) {
-      refuse("IDEMPOTENCY_CONFLICT", `idempotencyKey ${op.idempotencyKey} was used in block ${used.seq} for another payment; use a new key for a new payment`, {
-        field: "idempotencyKey",
-        idempotencyKey: op.idempotencyKey,
-        seq: used.seq,
-      });
+      refuse(
+        "IDEMPOTENCY_CONFLICT",
+        `idempotencyKey ${op.idempotencyKey} was used in block ${used.seq} for another payment; use a new key for a new payment`,
+        {
+          field: "idempotencyKey",
+          idempotencyKey: op.idempotencyKey,
+          seq: used.seq,
+        },
+      );
     }
     return { replayed: true, seq: used.seq, time: used.time, balance: used.balance };
   }

@@ -1,3 +1,4 @@
+import { assert } from "@narses/core";
 import type { Client } from "../../src/client.ts";
 import { connect } from "../../src/connect.ts";
 import type { ConnectOptions } from "../../src/options.ts";
@@ -21,7 +22,7 @@ export async function open(clusterOptions: FakeClusterOptions = {}, options: Par
 /** The reason a promise rejects with; fails when it resolves. */
 export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   const [outcome] = await Promise.allSettled([promise]);
-  if (outcome.status === "fulfilled") throw new Error(`expected a rejection, got ${JSON.stringify(outcome.value)}`);
+  assert(outcome.status === "rejected", "a promise that should have been rejected was not");
   return outcome.reason;
 }
 

@@ -16,6 +16,8 @@ export class FakeState implements StateStore {
   deletes: string[] = [];
   /** Keys whose access fails as a broken disk does. */
   broken: string | undefined;
+  /** The key there is no room for. */
+  full: string | undefined;
   checkpoints: SeqNum[] = [];
   #durable: Map<string, Uint8Array>;
   #undo: Map<string, Uint8Array | undefined> | undefined;
@@ -38,6 +40,7 @@ export class FakeState implements StateStore {
 
   put(key: string, value: Uint8Array): void {
     this.#check(key);
+    if (key === this.full) throw new RangeError("no room");
     this.#remember(key);
     this.puts.push(key);
     this.entries.set(key, value.slice());

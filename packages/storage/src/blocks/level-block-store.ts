@@ -5,8 +5,6 @@
  */
 import { NarsesError, seqNum, type Block, type BlockStore, type SeqNum } from "@narses/core";
 import { getU64, putU64 } from "../bytes.ts";
-import { attempt, syncParent } from "../files/file-system.ts";
-import { nodeFileSystem } from "../files/node-file-system.ts";
 import { levelFailed, openLevel, plain, type Level } from "../level.ts";
 import { blockCorrupt, checkNext, packBlock, unpackBlock, type BlockCodec } from "./block-value.ts";
 
@@ -20,6 +18,8 @@ export interface BlockStoreOptions {
   /** Made when missing. Nothing but these blocks may be in it. */
   readonly directory: string;
   readonly codec: BlockCodec;
+  /** The replica has run before: a directory without blocks is DATA_CORRUPT. For tools too, which must not make one. */
+  readonly mustExist?: boolean;
 }
 
 function keyOf(seq: SeqNum): Uint8Array {
@@ -143,12 +143,8 @@ class LevelBlocks implements BlockStore {
  * @throws NarsesError DATA_CORRUPT, DATA_DIR_LOCKED, DISK_FAILED.
  */
 export async function openBlockStore(options: BlockStoreOptions): Promise<BlockStore> {
-  const { directory } = options;
-  attempt("creation", directory, () => {
-    nodeFileSystem.makeDirectory(directory);
-    syncParent(nodeFileSystem, directory);
-  });
-  const db = await openLevel(directory, { writeBufferSize: WRITE_BUFFER_BYTES });
+  const { directory, mustExist = false } = options;
+  const db = await openLevel(directory, { writeBufferSize: WRITE_BUFFER_BYTES }, mustExist);
   try {
     const [last] = await db.keys({ reverse: true, limit: 1 }).all();
     return new LevelBlocks(db, options, last === undefined ? undefined : seqNum(getU64(last, 0)));

@@ -35,7 +35,6 @@ class MemoryBlocks implements MemoryBlockStore {
     return Promise.resolve(this.#blocks.get(seq));
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous
   async sync(): Promise<void> {
     this.#check();
     this.#durable = new Map(this.#blocks);

@@ -4,8 +4,6 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { getUtf8, putU32, putUtf8, utf8Length } from "../bytes.ts";
-import { attempt, syncParent } from "../files/file-system.ts";
-import { nodeFileSystem } from "../files/node-file-system.ts";
 import { levelFailed, openLevel, plain, type Level } from "../level.ts";
 import type { BackendSnapshot, CheckpointWrite, StateBackend } from "./backend.ts";
 
@@ -111,10 +109,6 @@ function* operations(pages: CheckpointWrite["pages"], leaves: CheckpointWrite["l
   for (const [key, present] of keys) yield { key: indexed(key), value: present ? NOTHING : undefined };
 }
 
-export async function openLevelBackend(directory: string): Promise<StateBackend> {
-  attempt("creation", directory, () => {
-    nodeFileSystem.makeDirectory(directory);
-    syncParent(nodeFileSystem, directory);
-  });
-  return new LevelBackend(directory, await openLevel(directory, { writeBufferSize: WRITE_BUFFER_BYTES }));
+export async function openLevelBackend(directory: string, mustExist: boolean): Promise<StateBackend> {
+  return new LevelBackend(directory, await openLevel(directory, { writeBufferSize: WRITE_BUFFER_BYTES }, mustExist));
 }

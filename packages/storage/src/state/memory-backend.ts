@@ -23,7 +23,6 @@ export class MemoryBackend implements StateBackend {
     return Promise.resolve(this.#meta);
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous
   async *leaves(): AsyncGenerator<readonly [number, Uint8Array]> {
     yield* this.#leaves;
   }

@@ -45,6 +45,8 @@ export interface StateOptions {
 export interface StateStoreOptions extends StateOptions {
   /** Made when missing. Nothing but this state may be in it. */
   readonly directory: string;
+  /** The replica has run before: a directory without a state is DATA_CORRUPT. */
+  readonly mustExist?: boolean;
 }
 
 interface Undo {
@@ -295,7 +297,7 @@ async function openState(options: StateOptions, backend: StateBackend): Promise<
  * @throws NarsesError DATA_CORRUPT, DATA_VERSION, DATA_DIR_LOCKED, CONFIG_INVALID (other bucket bits), DISK_FAILED.
  */
 export async function openStateStore(options: StateStoreOptions): Promise<AuthenticatedState> {
-  return openState(options, await openLevelBackend(options.directory));
+  return openState(options, await openLevelBackend(options.directory, options.mustExist ?? false));
 }
 
 export interface MemoryState extends AuthenticatedState {

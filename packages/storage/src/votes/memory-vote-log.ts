@@ -48,7 +48,6 @@ class Log implements MemoryVoteLog {
     this.sync();
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous
   async close(): Promise<void> {
     if (!this.#closed) this.sync();
     this.#closed = true;

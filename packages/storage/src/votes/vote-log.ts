@@ -114,7 +114,6 @@ class Log implements SegmentedVoteLog {
     });
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -236,7 +235,6 @@ class Log implements SegmentedVoteLog {
  * @throws NarsesError DATA_CORRUPT (file and offset in its data) when a record that was durable is lost; DATA_VERSION;
  * DISK_FAILED. RangeError for options out of range.
  */
-// eslint-disable-next-line @typescript-eslint/require-await -- asynchronous like every other open
 export async function openVoteLog(options: VoteLogOptions): Promise<SegmentedVoteLog> {
   const { directory, segmentBytes = SEGMENT_BYTES_DEFAULT, logBytesMax = LOG_BYTES_MAX_DEFAULT, mustExist = false, files = nodeFileSystem } = options;
   if (!Number.isSafeInteger(segmentBytes) || segmentBytes < SEGMENT_BYTES_MIN || segmentBytes % 8 !== 0) {

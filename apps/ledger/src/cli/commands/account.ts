@@ -18,7 +18,8 @@ interface CreateFlags extends ClientFlags {
 
 async function create(shell: Shell, args: readonly (string | undefined)[], flags: CreateFlags): Promise<undefined> {
   const id = argument(args, 0);
-  if ((flags.asset === undefined) !== (flags.opening === undefined)) throw usage("--asset and --opening belong together: give both, or neither for an empty account", "opening");
+  if ((flags.asset === undefined) !== (flags.opening === undefined))
+    throw usage("--asset and --opening belong together: give both, or neither for an empty account", "opening");
   let opening: readonly Opening[] | undefined;
   if (flags.asset !== undefined && flags.opening !== undefined) {
     checkAmount(flags.opening, "--opening");
@@ -26,15 +27,22 @@ async function create(shell: Shell, args: readonly (string | undefined)[], flags
   }
   await withConnection(flags, { signal: shell.signal }, async ({ ledger }) => {
     const { result, seq } = await ledger.submit({ type: "account.create", id, owner: flags.owner, name: flags.name, opening });
-    const what = result.replayed ? `account ${id} was there already, with the same owner and opening balance` : `account ${id} created in block ${seq}${flags.opening === undefined ? "" : ` with ${flags.opening} ${flags.asset ?? ""}`}`;
+    const what = result.replayed
+      ? `account ${id} was there already, with the same owner and opening balance`
+      : `account ${id} created in block ${seq}${flags.opening === undefined ? "" : ` with ${flags.opening} ${flags.asset ?? ""}`}`;
     shell.output.result({ ...result, block: seq }, what);
   });
   return undefined;
 }
 
-const balances = (account: AccountAnswer): string => account.holdings.map((holding) => `${holding.balance} ${holding.asset}`).join(", ") || "–";
+const balances = (account: AccountAnswer): string =>
+  account.holdings.map((holding) => `${holding.balance} ${holding.asset}`).join(", ") || "–";
 
-async function list(shell: Shell, _args: readonly (string | undefined)[], flags: ClientFlags & { readonly limit: number }): Promise<undefined> {
+async function list(
+  shell: Shell,
+  _args: readonly (string | undefined)[],
+  flags: ClientFlags & { readonly limit: number },
+): Promise<undefined> {
   await withConnection(flags, { signal: shell.signal }, async ({ ledger }) => {
     const { result: first } = await ledger.ask({ type: "accounts", offset: 0, limit: 1 });
     const accounts: AccountAnswer[] = [];
@@ -43,7 +51,10 @@ async function list(shell: Shell, _args: readonly (string | undefined)[], flags:
       accounts.push(account);
     }
     const rows = accounts.map((account) => [account.id, account.kind, balances(account), `${account.owner.slice(0, 12)}…`, account.name]);
-    const text = table([{ title: "account" }, { title: "kind" }, { title: "balance", right: true }, { title: "owner" }, { title: "name" }], rows);
+    const text = table(
+      [{ title: "account" }, { title: "kind" }, { title: "balance", right: true }, { title: "owner" }, { title: "name" }],
+      rows,
+    );
     const more = first.total > accounts.length ? `\n… ${plural(first.total - accounts.length, "more account")}; use --limit` : "";
     shell.output.result({ total: first.total, accounts }, text + more);
   });
@@ -52,7 +63,12 @@ async function list(shell: Shell, _args: readonly (string | undefined)[], flags:
 
 function describe(account: AccountAnswer): string {
   const holdings = account.holdings.map((holding) => [holding.asset, holding.balance, holding.overdraft]);
-  const head = fields([["account", account.id], ["name", account.name || "–"], ["owner", account.owner], ["kind", account.kind]]);
+  const head = fields([
+    ["account", account.id],
+    ["name", account.name || "–"],
+    ["owner", account.owner],
+    ["kind", account.kind],
+  ]);
   if (holdings.length === 0) return `${head}\nno balance in any asset yet`;
   return `${head}\n\n${table([{ title: "asset" }, { title: "balance", right: true }, { title: "overdraft limit", right: true }], holdings)}`;
 }
@@ -65,10 +81,19 @@ async function show(shell: Shell, args: readonly (string | undefined)[], flags: 
   return undefined;
 }
 
-async function overdraft(shell: Shell, args: readonly (string | undefined)[], flags: ClientFlags & { readonly asset: string; readonly limit: string }): Promise<undefined> {
+async function overdraft(
+  shell: Shell,
+  args: readonly (string | undefined)[],
+  flags: ClientFlags & { readonly asset: string; readonly limit: string },
+): Promise<undefined> {
   checkAmount(flags.limit, "--limit", { zeroAllowed: true });
   await withConnection(flags, { signal: shell.signal }, async ({ ledger }) => {
-    const { result, seq } = await ledger.submit({ type: "account.overdraft", id: argument(args, 0), asset: flags.asset, limit: flags.limit });
+    const { result, seq } = await ledger.submit({
+      type: "account.overdraft",
+      id: argument(args, 0),
+      asset: flags.asset,
+      limit: flags.limit,
+    });
     shell.output.result({ ...result, block: seq }, `account ${result.id} may go ${result.limit} ${result.asset} below zero (block ${seq})`);
   });
   return undefined;
@@ -83,18 +108,39 @@ export function registerAccount(program: Command, runner: Runner): void {
     .option("--name <TEXT>", "name for people")
     .option("--asset <CODE>", "asset of the opening balance")
     .option("--opening <AMOUNT>", "opening balance, for example 1000.00");
-  runner.run(examples(addClusterOptions(createCommand, { signs: true }), [
-    "narses-ledger account create alice --asset EUR --opening 1000.00",
-    "narses-ledger account create bob --name 'Bob, Ravenna' --dir ./bank",
-  ]), create);
-  const listCommand = account.command("list").description("accounts in order of creation").option("--limit <N>", "show at most this many", integerOption(1, 1_000_000), 100);
-  runner.run(examples(addClusterOptions(listCommand, { signs: true }), ["narses-ledger account list", "narses-ledger account list --limit 10000 --json"]), list);
+  runner.run(
+    examples(addClusterOptions(createCommand, { signs: true }), [
+      "narses-ledger account create alice --asset EUR --opening 1000.00",
+      "narses-ledger account create bob --name 'Bob, Ravenna' --dir ./bank",
+    ]),
+    create,
+  );
+  const listCommand = account
+    .command("list")
+    .description("accounts in order of creation")
+    .option("--limit <N>", "show at most this many", integerOption(1, 1_000_000), 100);
+  runner.run(
+    examples(addClusterOptions(listCommand, { signs: true }), [
+      "narses-ledger account list",
+      "narses-ledger account list --limit 10000 --json",
+    ]),
+    list,
+  );
   const showCommand = account.command("show <ID>").description("balances and owner of an account");
-  runner.run(examples(addClusterOptions(showCommand, { signs: true }), ["narses-ledger account show alice", "narses-ledger account show alice --json"]), show);
+  runner.run(
+    examples(addClusterOptions(showCommand, { signs: true }), [
+      "narses-ledger account show alice",
+      "narses-ledger account show alice --json",
+    ]),
+    show,
+  );
   const overdraftCommand = account
     .command("overdraft <ID>")
     .description("set how far an account may go below zero (admins)")
     .requiredOption("--asset <CODE>", "asset")
     .requiredOption("--limit <AMOUNT>", "limit, 0 to forbid");
-  runner.run(examples(addClusterOptions(overdraftCommand, { signs: true }), ["narses-ledger account overdraft alice --asset EUR --limit 500.00"]), overdraft);
+  runner.run(
+    examples(addClusterOptions(overdraftCommand, { signs: true }), ["narses-ledger account overdraft alice --asset EUR --limit 500.00"]),
+    overdraft,
+  );
 }

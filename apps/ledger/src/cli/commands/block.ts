@@ -54,7 +54,8 @@ function operationsOf(block: Block): readonly OperationView[] {
   );
 }
 
-const signersOf = (block: Block): readonly number[] => [...new Set((block.certificate?.commits ?? []).map((commit) => Number(commit.frame.body.sender)))].sort((a, b) => a - b);
+const signersOf = (block: Block): readonly number[] =>
+  [...new Set((block.certificate?.commits ?? []).map((commit) => Number(commit.frame.body.sender)))].sort((a, b) => a - b);
 
 /** Any connected replica will do: blocks are checked by `verify`, not by who sent them. */
 function replicaFor(connection: Connection, wanted: number | undefined): number {
@@ -65,7 +66,8 @@ function replicaFor(connection: Connection, wanted: number | undefined): number 
 
 async function show(shell: Shell, args: readonly (string | undefined)[], flags: BlockFlags): Promise<undefined> {
   const which = args[0] ?? "latest";
-  if (which !== "latest" && !/^\d{1,15}$/.test(which)) throw usage(`SEQ ${JSON.stringify(which)} must be a block number from 0, or latest`, "SEQ");
+  if (which !== "latest" && !/^\d{1,15}$/.test(which))
+    throw usage(`SEQ ${JSON.stringify(which)} must be a block number from 0, or latest`, "SEQ");
   await withConnection(flags, { anonymous: true, replicasNeeded: 1, signal: shell.signal }, async (connection) => {
     const { client, cluster } = connection;
     const replica = replicaFor(connection, flags.fromReplica);
@@ -83,12 +85,26 @@ async function show(shell: Shell, args: readonly (string | undefined)[], flags: 
       ["transaction root", header.bundleRoot],
       ["result root", header.resultRoot],
       ["state root", header.stateRoot],
-      ["batch", header.batchDigest === NULL_DIGEST ? "empty" : `${header.batchDigest}, ${plural(operations.length, "operation")} in ${plural(block.batch?.bundles.length ?? 0, "bundle")}`],
+      [
+        "batch",
+        header.batchDigest === NULL_DIGEST
+          ? "empty"
+          : `${header.batchDigest}, ${plural(operations.length, "operation")} in ${plural(block.batch?.bundles.length ?? 0, "bundle")}`,
+      ],
       ["committed by", certificate === undefined ? "–" : `replicas ${signersOf(block).join(", ")} in view ${certificate.view}`],
     ];
     const shown = operations.slice(0, flags.limit).map((op, i) => `  ${String(i + 1).padStart(4)}  ${op.text}: ${op.code ?? op.status}`);
-    const more = operations.length > shown.length ? [`        … and ${plural(operations.length - shown.length, "more operation")}; use --limit`] : [];
-    const value = { hash, ...header, view: certificate?.view, signers: signersOf(block), operations: operations.slice(0, flags.limit), operationCount: operations.length, fromReplica: replica };
+    const more =
+      operations.length > shown.length ? [`        … and ${plural(operations.length - shown.length, "more operation")}; use --limit`] : [];
+    const value = {
+      hash,
+      ...header,
+      view: certificate?.view,
+      signers: signersOf(block),
+      operations: operations.slice(0, flags.limit),
+      operationCount: operations.length,
+      fromReplica: replica,
+    };
     shell.output.result(value, [fields(rows), ...(shown.length > 0 ? ["", ...shown, ...more] : [])].join("\n"));
   });
   return undefined;
@@ -101,5 +117,12 @@ export function registerBlock(program: Command, runner: Runner): void {
     .description("header, commit certificate and operations of a block (default: the latest)")
     .option("--from-replica <N>", "replica to ask (default: any)", integerOption(0, 255))
     .option("--limit <N>", "show at most this many operations", integerOption(0, 100_000), 20);
-  runner.run(examples(addClusterOptions(command, { signs: true }), ["narses-ledger block show", "narses-ledger block show 17 --limit 100", "narses-ledger block show latest --json"]), show);
+  runner.run(
+    examples(addClusterOptions(command, { signs: true }), [
+      "narses-ledger block show",
+      "narses-ledger block show 17 --limit 100",
+      "narses-ledger block show latest --json",
+    ]),
+    show,
+  );
 }

@@ -2,21 +2,21 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { Option, type Command } from "commander";
-import type { ClusterConfig, Receipt } from "@narses/core";
-import { formatForPeople, formatMinor } from "../../amount.ts";
-import type { LedgerClient } from "../../client/ledger-client.ts";
+import { formatForPeople } from "../../amount.ts";
 import { FORMATS, type PaymentFormat } from "../../csv/formats.ts";
 import { CSV_BYTES_MAX } from "../../csv/parse.ts";
 import { formatProblem, PROBLEMS_SHOWN_MAX, readPaymentFile, type PaymentFile } from "../../csv/payment-file.ts";
 import { runImport, type ImportProgress, type ImportReport } from "../../import/importer.ts";
 import { BATCH_ID_PATTERN, batchIdOf, planImport, type ImportPlan } from "../../import/plan.ts";
-import { openReceiptFile, requireNewFile } from "../../receipts/receipt-file.ts";
+import { receiptCollector } from "../../receipts/collector.ts";
+import { requireNewFile } from "../../receipts/receipt-file.ts";
 import { withConnection, type Connection } from "../connection.ts";
 import { CommandError, EXIT, usage, type Exit } from "../failure.ts";
+import { sumLine, summaryText } from "../import-summary.ts";
 import { addClusterOptions, examples, type ClientFlags } from "../options.ts";
 import type { Output } from "../output.ts";
 import { argument, type Runner, type Shell } from "../shell.ts";
-import { bar, count, fields, plural, seconds } from "../table.ts";
+import { bar, count, plural } from "../table.ts";
 import { checkAmount } from "../values.ts";
 
 interface ImportFlags extends ClientFlags {
@@ -30,7 +30,10 @@ interface ImportFlags extends ClientFlags {
 
 function readFile(file: string): Uint8Array {
   const { size } = statSync(file);
-  if (size > CSV_BYTES_MAX) throw new CommandError("FILE_TOO_LARGE", EXIT.input, `${file} has ${size} bytes, more than the limit of ${CSV_BYTES_MAX}; split it`, { file });
+  if (size > CSV_BYTES_MAX)
+    throw new CommandError("FILE_TOO_LARGE", EXIT.input, `${file} has ${size} bytes, more than the limit of ${CSV_BYTES_MAX}; split it`, {
+      file,
+    });
   return readFileSync(file);
 }
 
@@ -38,12 +41,17 @@ function requireNoProblems(file: string, { problems }: PaymentFile): void {
   if (problems.length === 0) return;
   const shown = problems.slice(0, PROBLEMS_SHOWN_MAX).map((problem) => `  ${formatProblem(file, problem)}`);
   const more = problems.length > shown.length ? `\n  … and ${plural(problems.length - shown.length, "more problem")}` : "";
-  throw new CommandError("FILE_INVALID", EXIT.input, `${plural(problems.length, "problem")} in ${file}; nothing was applied:\n${shown.join("\n")}${more}`, {
-    file,
-    problems: problems.slice(0, PROBLEMS_SHOWN_MAX),
-    count: problems.length,
-    applied: 0,
-  });
+  throw new CommandError(
+    "FILE_INVALID",
+    EXIT.input,
+    `${plural(problems.length, "problem")} in ${file}; nothing was applied:\n${shown.join("\n")}${more}`,
+    {
+      file,
+      problems: problems.slice(0, PROBLEMS_SHOWN_MAX),
+      count: problems.length,
+      applied: 0,
+    },
+  );
 }
 
 /** What would fail for every account is said once, before anything is sent. */
@@ -51,13 +59,23 @@ async function requireRights(connection: Connection, plan: ImportPlan): Promise<
   const { ledger, publicKey } = connection;
   const { result: membership } = await ledger.ask({ type: "member", publicKey });
   if ((membership.member?.roles.length ?? 0) === 0) {
-    throw new CommandError("NOT_A_MEMBER", EXIT.refused, `key ${publicKey.slice(0, 16)}… is not a member of this ledger; use another --key, or let an admin add it with: narses-ledger member set ${publicKey} --role member`, { field: "key" });
+    throw new CommandError(
+      "NOT_A_MEMBER",
+      EXIT.refused,
+      `key ${publicKey.slice(0, 16)}… is not a member of this ledger; use another --key, or let an admin add it with: narses-ledger member set ${publicKey} --role member`,
+      { field: "key" },
+    );
   }
   const needed = new Set(plan.accounts.flatMap((account) => account.opening?.map((opening) => opening.asset) ?? []));
   const { result: assets } = await ledger.ask({ type: "assets" });
   const foreign = assets.assets.find((asset) => needed.has(asset.code) && asset.issuer !== publicKey);
   if (foreign !== undefined) {
-    throw new CommandError("NOT_ALLOWED", EXIT.refused, `opening balances in ${foreign.code} need the key of its issuer ${foreign.issuer.slice(0, 16)}…; use that --key, or --opening-balance 0 to open accounts empty`, { field: "key", asset: foreign.code });
+    throw new CommandError(
+      "NOT_ALLOWED",
+      EXIT.refused,
+      `opening balances in ${foreign.code} need the key of its issuer ${foreign.issuer.slice(0, 16)}…; use that --key, or --opening-balance 0 to open accounts empty`,
+      { field: "key", asset: foreign.code },
+    );
   }
 }
 
@@ -68,65 +86,16 @@ function showProgress(output: Output): (progress: ImportProgress) => void {
     const rate = elapsedMs === 0 ? 0 : Math.round((done * 1_000) / elapsedMs);
     const reached = done === total || tenth > milestone;
     milestone = done === total ? 0 : Math.max(milestone, tenth);
-    if (reached || done % 50 === 0) output.progress(`${phase.padEnd(8)} ${bar(done, total)} ${count(done)} of ${count(total)}, ${count(rate)}/s`, reached);
+    if (reached || done % 50 === 0)
+      output.progress(`${phase.padEnd(8)} ${bar(done, total)} ${count(done)} of ${count(total)}, ${count(rate)}/s`, reached);
   };
 }
 
-/** Gathers the payments of each bundle, so that their common proof is written once. */
-function receiptCollector(file: string | undefined, cluster: ClusterConfig): { add(id: string, receipt: Receipt): void; close(): void } {
-  if (file === undefined) return { add: () => undefined, close: () => undefined };
-  const writer = openReceiptFile(file, cluster);
-  const bundles = new Map<Uint8Array, { readonly receipt: Receipt; readonly payments: Record<string, number> }>();
-  const flush = (keep: number): void => {
-    for (const [key, { receipt, payments }] of bundles) {
-      if (bundles.size <= keep) return;
-      writer.add(receipt, payments);
-      bundles.delete(key);
-    }
-  };
-  return {
-    add: (id, receipt) => {
-      const bundle = bundles.get(receipt.bundle) ?? { receipt, payments: {} };
-      bundle.payments[id] = receipt.operation;
-      bundles.set(receipt.bundle, bundle);
-      flush(64); // far more than are in flight
-    },
-    close: () => {
-      flush(0);
-      writer.close();
-    },
-  };
-}
-
-interface Summary {
-  readonly file: string;
-  readonly plan: ImportPlan;
-  readonly report: ImportReport;
-  readonly sums: readonly { readonly asset: string; readonly before: string; readonly after: string; readonly unchanged: boolean; readonly moved: string }[];
-}
-
-function summaryText({ file, plan, report, sums }: Summary, output: Output): string {
-  const rate = report.paymentsMs === 0 ? 0 : Math.round((plan.payments.length * 1_000) / report.paymentsMs);
-  const rows: (readonly [string, string])[] = [
-    ["file", `${file}, ${plural(plan.payments.length, "payment")}, batch ${plan.batchId}`],
-    ["accounts", `${count(report.accountsCreated)} created, ${count(report.accountsPresent)} already there (${seconds(report.accountsMs)})`],
-    ["applied", output.style("bold", count(report.applied))],
-    ["replayed", `${count(report.replayed)}${report.replayed > 0 ? " (applied by an earlier import: nothing moved)" : ""}`],
-    ["refused", report.refused.length === 0 ? "0" : output.style("red", count(report.refused.length))],
-    ["rate", `${count(rate)} payments/s (${seconds(report.paymentsMs)})`],
-  ];
-  if (report.waited > 0) rows.push(["waited", `${plural(report.waited, "payment")} waited for cover and got it`]);
-  if (report.firstBlock !== undefined) rows.push(["blocks", `${report.firstBlock} to ${String(report.lastBlock)}`]);
-  for (const sum of sums) {
-    rows.push(["file total", `${sum.moved} ${sum.asset}`]);
-    rows.push(["sum", sum.unchanged ? `all balances in ${sum.asset} add up to ${sum.after}, as before` : output.style("red", `all balances in ${sum.asset} added up to ${sum.before}, now ${sum.after}`)]);
-  }
-  const refused = report.refused.slice(0, PROBLEMS_SHOWN_MAX).map(({ payment, code, message }) => `  ${file}:${payment.line}: payment ${payment.id}: ${message} [${code}]`);
-  const more = report.refused.length > refused.length ? [`  … and ${count(report.refused.length - refused.length)} more`] : [];
-  return [fields(rows), ...(refused.length > 0 ? ["", "refused:", ...refused, ...more] : [])].join("\n");
-}
-
-async function execute(shell: Shell, connection: Connection, work: { readonly file: string; readonly plan: ImportPlan; readonly flags: ImportFlags }): Promise<Exit> {
+async function execute(
+  shell: Shell,
+  connection: Connection,
+  work: { readonly file: string; readonly plan: ImportPlan; readonly flags: ImportFlags },
+): Promise<Exit> {
   const { ledger, cluster } = connection;
   const { file, plan, flags } = work;
   const assets = [...plan.totals.keys()];
@@ -143,12 +112,19 @@ async function execute(shell: Shell, connection: Connection, work: { readonly fi
   } finally {
     receipts.close();
   }
-  const sums = await Promise.all(assets.map(async (asset, i) => sumLine(ledger, asset, { before: before[i]?.minor ?? 0n, moved: plan.totals.get(asset) ?? 0n })));
+  const sums = await Promise.all(
+    assets.map(async (asset, i) => sumLine(ledger, asset, { before: before[i]?.minor ?? 0n, moved: plan.totals.get(asset) ?? 0n })),
+  );
   const { refused, ...numbers } = report;
   const value = {
-    file, batchId: plan.batchId, payments: plan.payments.length, ...numbers,
+    file,
+    batchId: plan.batchId,
+    payments: plan.payments.length,
+    ...numbers,
     refused: refused.length,
-    refusals: refused.slice(0, PROBLEMS_SHOWN_MAX).map(({ payment, code, message }) => ({ line: payment.line, id: payment.id, code, message })),
+    refusals: refused
+      .slice(0, PROBLEMS_SHOWN_MAX)
+      .map(({ payment, code, message }) => ({ line: payment.line, id: payment.id, code, message })),
     sums,
   };
   shell.output.result(value, summaryText({ file, plan, report, sums }, shell.output));
@@ -156,28 +132,40 @@ async function execute(shell: Shell, connection: Connection, work: { readonly fi
   return refused.length > 0 ? EXIT.refused : EXIT.ok;
 }
 
-async function sumLine(ledger: LedgerClient, asset: string, known: { readonly before: bigint; readonly moved: bigint }): Promise<Summary["sums"][number]> {
-  const { minor, decimals } = await ledger.sum(asset);
-  return { asset, before: formatMinor(known.before, decimals), after: formatMinor(minor, decimals), unchanged: minor === known.before, moved: formatForPeople(known.moved, decimals) };
-}
-
 async function importFile(shell: Shell, args: readonly (string | undefined)[], flags: ImportFlags): Promise<Exit> {
   const file = argument(args, 0);
   checkAmount(flags.openingBalance, "--opening-balance", { zeroAllowed: true });
-  if (flags.batchId !== undefined && !BATCH_ID_PATTERN.test(flags.batchId)) throw usage("--batch-id must be 1 to 48 of A-Z a-z 0-9 . _ -", "batch-id");
+  if (flags.batchId !== undefined && !BATCH_ID_PATTERN.test(flags.batchId))
+    throw usage("--batch-id must be 1 to 48 of A-Z a-z 0-9 . _ -", "batch-id");
   if (flags.receipts !== undefined) requireNewFile(flags.receipts);
   const bytes = readFile(file);
   return withConnection(flags, { signal: shell.signal }, async (connection) => {
     const { result } = await connection.ledger.ask({ type: "assets" });
     const decimals = new Map(result.assets.map((asset) => [asset.code, asset.decimals]));
-    const parsed = readPaymentFile(bytes, { asset: flags.asset, decimals, ...(flags.format === undefined ? {} : { format: flags.format }) });
+    const parsed = readPaymentFile(bytes, {
+      asset: flags.asset,
+      decimals,
+      ...(flags.format === undefined ? {} : { format: flags.format }),
+    });
     requireNoProblems(file, parsed);
     const opening = /^0*(\.0*)?$/.test(flags.openingBalance) ? undefined : flags.openingBalance;
     const plan = planImport(parsed, { opening, batchId: flags.batchId ?? batchIdOf(bytes) });
     if (flags.dryRun === true) {
       const total = [...plan.totals].map(([asset, minor]) => `${formatForPeople(minor, decimals.get(asset) ?? 0)} ${asset}`).join(", ");
-      const text = `${basename(file)}: ${plural(plan.payments.length, "payment")} between ${plural(plan.accounts.length, "account")}, ${total}; every line is good, nothing was applied (--dry-run)`;
-      shell.output.result({ file, format: parsed.format, batchId: plan.batchId, payments: plan.payments.length, accounts: plan.accounts.length, applied: 0, problems: [] }, text);
+      const what = `${plural(plan.payments.length, "payment")} between ${plural(plan.accounts.length, "account")}, ${total}`;
+      const text = `${basename(file)}: ${what}; every line is good, nothing was applied (--dry-run)`;
+      shell.output.result(
+        {
+          file,
+          format: parsed.format,
+          batchId: plan.batchId,
+          payments: plan.payments.length,
+          accounts: plan.accounts.length,
+          applied: 0,
+          problems: [],
+        },
+        text,
+      );
       return EXIT.ok;
     }
     await requireRights(connection, plan);
@@ -185,7 +173,9 @@ async function importFile(shell: Shell, args: readonly (string | undefined)[], f
       return await execute(shell, connection, { file, plan, flags });
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      shell.output.note("the import was interrupted: some payments may be applied; run the same command again, it applies the rest and nothing twice");
+      shell.output.note(
+        "the import was interrupted: some payments may be applied; run the same command again, it applies the rest and nothing twice",
+      );
       throw error;
     }
   });
@@ -194,7 +184,9 @@ async function importFile(shell: Shell, args: readonly (string | undefined)[], f
 export function registerImport(program: Command, runner: Runner): void {
   const command = program
     .command("import <FILE>")
-    .description("import payments from a CSV file: the whole file is checked first, every payment is applied once, however often it is imported")
+    .description(
+      "import payments from a CSV file: the whole file is checked first, every payment is applied once, however often it is imported",
+    )
     .option("--asset <CODE>", "asset of files that name none (format orders)", "CZK")
     .option("--opening-balance <AMOUNT>", "balance of paying accounts that are opened on the fly; 0 for none", "10000.00")
     .addOption(new Option("--format <FORMAT>", "kind of file (default: told from its header)").choices(Object.keys(FORMATS)))
@@ -202,10 +194,20 @@ export function registerImport(program: Command, runner: Runner): void {
     .option("--dry-run", "check the file and stop")
     .option("--receipts <FILE>", "save the receipts, one line per bundle");
   addClusterOptions(command, { signs: true });
-  runner.run(examples(command, [
-    "narses-ledger import orders.csv --asset CZK --opening-balance 10000.00",
-    "narses-ledger import payment-day.csv --opening-balance 60000.00 --receipts day.receipts",
-    "narses-ledger import orders.csv --dry-run",
-  ]), importFile);
-  command.addHelpText("after", `\nFormats:\n${Object.values(FORMATS).map((format) => `  ${format.name.padEnd(9)} ${format.columns.join(",")}`).join("\n")}\n  orders: from HOME:<account_from> to <bank_to>:<account_to>; payments: from <debtor_bank>:<debtor_account> to <creditor_bank>:<creditor_account>`);
+  runner.run(
+    examples(command, [
+      "narses-ledger import orders.csv --asset CZK --opening-balance 10000.00",
+      "narses-ledger import payment-day.csv --opening-balance 60000.00 --receipts day.receipts",
+      "narses-ledger import orders.csv --dry-run",
+    ]),
+    importFile,
+  );
+  command.addHelpText(
+    "after",
+    `\nFormats:\n${Object.values(FORMATS)
+      .map((format) => `  ${format.name.padEnd(9)} ${format.columns.join(",")}`)
+      .join(
+        "\n",
+      )}\n  orders: from HOME:<account_from> to <bank_to>:<account_to>; payments: from <debtor_bank>:<debtor_account> to <creditor_bank>:<creditor_account>`,
+  );
 }

@@ -48,16 +48,27 @@ function parseAsset(text: string): { readonly code: string; readonly decimals: n
 
 function addressOf(host: string, port: number): string {
   const kind = isIPv4(host) ? "ip4" : isIPv6(host) ? "ip6" : "dns";
-  if (kind === "dns" && !/^[A-Za-z0-9.-]{1,253}$/.test(host)) throw usage(`--host ${JSON.stringify(host)} is no IP address and no host name`, "host");
+  if (kind === "dns" && !/^[A-Za-z0-9.-]{1,253}$/.test(host))
+    throw usage(`--host ${JSON.stringify(host)} is no IP address and no host name`, "host");
   return `/${kind}/${host}/tcp/${port}`;
 }
 
 function checkFlags(flags: InitOptions): { readonly f: number } {
   const f = flags.f ?? faultsTolerated(flags.replicas);
-  if (flags.replicas < 3 * f + 1) throw usage(`--f ${f} needs at least 3f+1 = ${3 * f + 1} replicas, got --replicas ${flags.replicas}; add replicas or lower --f to ${faultsTolerated(flags.replicas)}`, "f");
-  if (flags.basePort + flags.replicas - 1 > 65_535) throw usage(`--base-port ${flags.basePort} leaves no room for ${flags.replicas} ports up to 65535; choose a lower one`, "base-port");
+  if (flags.replicas < 3 * f + 1)
+    throw usage(
+      `--f ${f} needs at least 3f+1 = ${3 * f + 1} replicas, got --replicas ${flags.replicas}; add replicas or lower --f to ${faultsTolerated(flags.replicas)}`,
+      "f",
+    );
+  if (flags.basePort + flags.replicas - 1 > 65_535)
+    throw usage(`--base-port ${flags.basePort} leaves no room for ${flags.replicas} ports up to 65535; choose a lower one`, "base-port");
   if (existsSync(flags.directory) && readdirSync(flags.directory).length > 0) {
-    throw new CommandError("DIRECTORY_NOT_EMPTY", EXIT.setup, `${flags.directory} is not empty, and nothing is ever overwritten; give a new directory, or move this one away`, { field: "DIR", directory: flags.directory });
+    throw new CommandError(
+      "DIRECTORY_NOT_EMPTY",
+      EXIT.setup,
+      `${flags.directory} is not empty, and nothing is ever overwritten; give a new directory, or move this one away`,
+      { field: "DIR", directory: flags.directory },
+    );
   }
   return { f };
 }
@@ -86,17 +97,30 @@ export function initialize(flags: InitOptions): Initialized {
     members: [{ publicKey: admin.publicKey, name: "admin", roles: ["admin", "member"] }],
     assets: assets.map((asset) => ({ ...asset, issuer: admin.publicKey })),
   });
-  const cluster = parseCluster({ version: 1, name: flags.name, f, replicas, clients: flags.clients, clientKeys: flags.clients === "listed" ? [admin.publicKey] : [], genesis });
+  const cluster = parseCluster({
+    version: 1,
+    name: flags.name,
+    f,
+    replicas,
+    clients: flags.clients,
+    clientKeys: flags.clients === "listed" ? [admin.publicKey] : [],
+    genesis,
+  });
   const clusterFile = join(flags.directory, "cluster.json");
   writeJson(clusterFile, cluster);
   homes.forEach((home, i) => {
     writeJson(join(home, "cluster.json"), cluster);
-    writeJson(join(home, "replica.json"), { replica: i, cluster: "cluster.json", key: "replica.key", data: "data", listen: [addresses[i]] });
+    writeJson(join(home, "replica.json"), {
+      replica: i,
+      cluster: "cluster.json",
+      key: "replica.key",
+      data: "data",
+      listen: [addresses[i]],
+    });
   });
   return { directory: flags.directory, cluster: clusterFile, adminKey, adminPublicKey: admin.publicKey, replicas: homes };
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- commands are asynchronous by type
 async function init(shell: Shell, args: readonly (string | undefined)[], flags: InitFlags): Promise<undefined> {
   const directory = argument(args, 0);
   const made = initialize({ ...flags, directory });
@@ -105,7 +129,9 @@ async function init(shell: Shell, args: readonly (string | undefined)[], flags: 
     `${directory}/`,
     "  cluster.json    the cluster: give it to every replica and client; receipts verify against it",
     "  admin.key       signs as admin and issuer: keep it secret",
-    ...made.replicas.map((_, i) => `  replica-${i}/      home of replica ${i}, listens on port ${flags.basePort + i}; move it to its machine`),
+    ...made.replicas.map(
+      (_, i) => `  replica-${i}/      home of replica ${i}, listens on port ${flags.basePort + i}; move it to its machine`,
+    ),
     "",
     `n = ${flags.replicas} replicas tolerate f = ${flags.f ?? f}. Start each, then open an account:`,
     ...made.replicas.map((home) => `  narses-ledger start --home ${home} &`),
@@ -126,8 +152,15 @@ export function registerInit(program: Command, runner: Runner): void {
     .option("--base-port <PORT>", "replica i listens on PORT + i", integerOption(1, 65_535), 7_100)
     .option("--host <HOST>", "address that replicas and clients dial", "127.0.0.1")
     .option("--name <NAME>", "name of the cluster", "ledger")
-    .addOption(new Option("--clients <WHO>", "who may submit: any key (the ledger decides by role), or listed keys only").choices(["open", "listed"]).default("open"))
+    .addOption(
+      new Option("--clients <WHO>", "who may submit: any key (the ledger decides by role), or listed keys only")
+        .choices(["open", "listed"])
+        .default("open"),
+    )
     .option("--asset <CODE:DECIMALS>", "asset issued by the admin; may be repeated (default: EUR:2 and CZK:2)", collect)
     .option("--passphrase-file <FILE>", "encrypt every key with the passphrase on the first line of FILE");
-  runner.run(examples(command, ["narses-ledger init ./bank", "narses-ledger init ./bank --replicas 7 --base-port 9000 --asset EUR:2 --asset XAU:8"]), init);
+  runner.run(
+    examples(command, ["narses-ledger init ./bank", "narses-ledger init ./bank --replicas 7 --base-port 9000 --asset EUR:2 --asset XAU:8"]),
+    init,
+  );
 }

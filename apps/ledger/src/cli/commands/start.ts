@@ -22,9 +22,17 @@ async function start(shell: Shell, _args: readonly (string | undefined)[], flags
   const passphrase = readPassphrase(flags.passphraseFile);
   const destination = pino.destination({ dest: flags.logFile ?? 2, sync: false, mkdir: true });
   const logger = pino({ level: flags.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
-  const replica = await startReplica({ home: flags.home, app: createLedger(hasher), logger, ...(passphrase === undefined ? {} : { passphrase }) });
+  const replica = await startReplica({
+    home: flags.home,
+    app: createLedger(hasher),
+    logger,
+    ...(passphrase === undefined ? {} : { passphrase }),
+  });
   const status = replica.status();
-  shell.output.result({ ready: true, replica: status.replica, pid: process.pid }, `ready replica ${status.replica} pid ${process.pid} block ${status.head.seq}`);
+  shell.output.result(
+    { ready: true, replica: status.replica, pid: process.pid },
+    `ready replica ${status.replica} pid ${process.pid} block ${status.head.seq}`,
+  );
   const stopped = new Promise<void>((resolve) => {
     if (shell.signal.aborted) resolve();
     else shell.signal.addEventListener("abort", () => resolve(), { once: true });
@@ -44,5 +52,11 @@ export function registerStart(program: Command, runner: Runner): void {
     .addOption(new Option("--log-level <LEVEL>", "least severe message to log").choices(LEVELS).default("info"))
     .option("--log-file <FILE>", "append the log (JSON lines) to FILE (default: stderr)")
     .option("--passphrase-file <FILE>", "file with the passphrase of replica.key, if it is encrypted");
-  runner.run(examples(command, ["narses-ledger start --home ./bank/replica-0", "narses-ledger start --home ./bank/replica-0 --log-file replica-0.log --log-level warn"]), start);
+  runner.run(
+    examples(command, [
+      "narses-ledger start --home ./bank/replica-0",
+      "narses-ledger start --home ./bank/replica-0 --log-file replica-0.log --log-level warn",
+    ]),
+    start,
+  );
 }

@@ -22,7 +22,11 @@ async function reportsOf(flags: ClientFlags, cluster: ClusterConfig): Promise<re
     const { code, data } = failureOf(error);
     if (code !== "NOT_CONNECTED") throw error;
     const problems = Array.isArray(data["problems"]) ? (data["problems"] as readonly (string | undefined)[]) : [];
-    return cluster.replicas.map(({ id, addresses }) => ({ replica: id, status: undefined, problem: problems[id] ?? `not reached at ${addresses.join(", ")}` }));
+    return cluster.replicas.map(({ id, addresses }) => ({
+      replica: id,
+      status: undefined,
+      problem: problems[id] ?? `not reached at ${addresses.join(", ")}`,
+    }));
   }
 }
 
@@ -31,18 +35,41 @@ function verdict(reports: readonly ReplicaReport[], needed: number): { readonly 
   const roots = new Map<number, Set<string>>();
   for (const { status } of up) if (status !== undefined) roots.set(status.seq, (roots.get(status.seq) ?? new Set()).add(status.stateRoot));
   const split = [...roots].find(([, values]) => values.size > 1);
-  if (split !== undefined) return { healthy: false, text: `replicas differ in the state after block ${split[0]}: one of them is faulty; run: narses-ledger verify chain --from-replica N` };
-  if (up.length < needed) return { healthy: false, text: `${up.length} of ${reports.length} replicas answer, ${needed} are needed to order payments` };
-  if (up.length < reports.length) return { healthy: true, text: `${up.length} of ${reports.length} replicas answer: payments go on, but the cluster has less in reserve` };
-  return { healthy: true, text: roots.size === 1 ? "all replicas answer and have the same state root" : "all replicas answer; some are a few blocks behind" };
+  if (split !== undefined)
+    return {
+      healthy: false,
+      text: `replicas differ in the state after block ${split[0]}: one of them is faulty; run: narses-ledger verify chain --from-replica N`,
+    };
+  if (up.length < needed)
+    return { healthy: false, text: `${up.length} of ${reports.length} replicas answer, ${needed} are needed to order payments` };
+  if (up.length < reports.length)
+    return {
+      healthy: true,
+      text: `${up.length} of ${reports.length} replicas answer: payments go on, but the cluster has less in reserve`,
+    };
+  return {
+    healthy: true,
+    text: roots.size === 1 ? "all replicas answer and have the same state root" : "all replicas answer; some are a few blocks behind",
+  };
 }
 
 function row(report: ReplicaReport, head: number, output: Output): readonly string[] {
   const { status } = report;
-  if (status === undefined) return [String(report.replica), output.style("red", "down"), "", "", "", "", "", "", report.problem ?? "does not answer"];
+  if (status === undefined)
+    return [String(report.replica), output.style("red", "down"), "", "", "", "", "", "", report.problem ?? "does not answer"];
   const lag = head - status.seq;
   const state = status.halted === undefined ? (status.active ? "up" : "view change") : "halted";
-  return [String(report.replica), state, String(status.view), String(status.primary), String(status.seq), String(status.stableSeq), lag === 0 ? "–" : String(lag), shortHash(status.stateRoot), status.halted ?? ""];
+  return [
+    String(report.replica),
+    state,
+    String(status.view),
+    String(status.primary),
+    String(status.seq),
+    String(status.stableSeq),
+    lag === 0 ? "–" : String(lag),
+    shortHash(status.stateRoot),
+    status.halted ?? "",
+  ];
 }
 
 async function status(shell: Shell, _args: readonly (string | undefined)[], flags: ClientFlags): Promise<Exit> {
@@ -51,13 +78,43 @@ async function status(shell: Shell, _args: readonly (string | undefined)[], flag
   const reports = await reportsOf(flags, cluster);
   const head = Math.max(0, ...reports.map((report) => report.status?.seq ?? 0));
   const { healthy, text } = verdict(reports, strong);
-  const columns = [{ title: "replica" }, { title: "state" }, { title: "view", right: true }, { title: "primary", right: true }, { title: "executed", right: true }, { title: "stable", right: true }, { title: "lag", right: true }, { title: "state root" }, { title: "" }];
-  const human = `cluster ${cluster.name}: n = ${n}, tolerates f = ${f}\n\n${table(columns, reports.map((report) => row(report, head, shell.output)))}\n\n${text}`;
-  shell.output.result({ cluster: cluster.name, n, f, healthy, summary: text, replicas: reports.map(({ replica, status: state, problem }) => ({ replica, reachable: state !== undefined, ...state, ...(problem === undefined ? {} : { problem }) })) }, human);
+  const columns = [
+    { title: "replica" },
+    { title: "state" },
+    { title: "view", right: true },
+    { title: "primary", right: true },
+    { title: "executed", right: true },
+    { title: "stable", right: true },
+    { title: "lag", right: true },
+    { title: "state root" },
+    { title: "" },
+  ];
+  const human = `cluster ${cluster.name}: n = ${n}, tolerates f = ${f}\n\n${table(
+    columns,
+    reports.map((report) => row(report, head, shell.output)),
+  )}\n\n${text}`;
+  shell.output.result(
+    {
+      cluster: cluster.name,
+      n,
+      f,
+      healthy,
+      summary: text,
+      replicas: reports.map(({ replica, status: state, problem }) => ({
+        replica,
+        reachable: state !== undefined,
+        ...state,
+        ...(problem === undefined ? {} : { problem }),
+      })),
+    },
+    human,
+  );
   return healthy ? EXIT.ok : EXIT.unreachable;
 }
 
 export function registerStatus(program: Command, runner: Runner): void {
-  const command = addClusterOptions(program.command("status").description("state, view, progress and state root of every replica"), { signs: true });
+  const command = addClusterOptions(program.command("status").description("state, view, progress and state root of every replica"), {
+    signs: true,
+  });
   runner.run(examples(command, ["narses-ledger status", "narses-ledger status --dir ./bank --json"]), status);
 }

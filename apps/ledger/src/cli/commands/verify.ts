@@ -36,9 +36,15 @@ function verifyBundle(stored: StoredReceipt, cluster: ClusterConfig, file: strin
   const decoded = codecOf(cluster).decodeReceipt(bytes);
   if (!decoded.ok) throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: ${decoded.rejection.detail}`, { line });
   for (const [id, operation] of Object.entries(payments)) {
-    if (operation >= decoded.value.results.length) throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: payment ${id} is filed as operation ${operation} of a bundle of ${decoded.value.results.length}`, { line, id });
+    if (operation >= decoded.value.results.length)
+      throw new NarsesError(
+        "RECEIPT_INVALID",
+        `${file}:${line}: payment ${id} is filed as operation ${operation} of a bundle of ${decoded.value.results.length}`,
+        { line, id },
+      );
     const op = operationOf(verifyReceipt({ ...decoded.value, operation }, cluster));
-    if (op?.type !== "transfer" || !op.idempotencyKey.endsWith(`:${id}`)) throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: operation ${operation} of the bundle is not payment ${id}`, { line, id });
+    if (op?.type !== "transfer" || !op.idempotencyKey.endsWith(`:${id}`))
+      throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: operation ${operation} of the bundle is not payment ${id}`, { line, id });
   }
   return Object.keys(payments).length;
 }
@@ -46,7 +52,10 @@ function verifyBundle(stored: StoredReceipt, cluster: ClusterConfig, file: strin
 function receiptText(receipt: VerifiedReceipt, output: Output): string {
   const op = operationOf(receipt);
   const { result } = receipt;
-  const outcome = result.status === "ok" ? `applied: ${JSON.stringify(result.value)}` : output.style("yellow", `${result.status}: ${result.code}: ${result.message}`);
+  const outcome =
+    result.status === "ok"
+      ? `applied: ${JSON.stringify(result.value)}`
+      : output.style("yellow", `${result.status}: ${result.code}: ${result.message}`);
   return fields([
     ["receipt", output.style("green", "valid")],
     ["operation", op === undefined ? JSON.stringify(receipt.operation) : describeOperation(op)],
@@ -77,7 +86,11 @@ async function receipt(shell: Shell, args: Args, flags: ClientFlags): Promise<Ex
     const { result, ...rest } = only;
     output.result({ valid: true, ...rest, publicKey: Buffer.from(only.publicKey).toString("hex"), result }, receiptText(only, output));
   } else {
-    output.result({ valid: true, bundles: stored.length, payments, blocks: blocks.size }, `${output.style("green", "valid")}: ${plural(payments, "payment")} in ${plural(stored.length, "bundle")} of ${plural(blocks.size, "block")}, each vouched by f+1 replicas of cluster ${cluster.name}`);
+    output.result(
+      { valid: true, bundles: stored.length, payments, blocks: blocks.size },
+      `${output.style("green", "valid")}: ${plural(payments, "payment")} in ${plural(stored.length, "bundle")} of ` +
+        `${plural(blocks.size, "block")}, each vouched for by f+1 replicas of cluster ${cluster.name}`,
+    );
   }
   return EXIT.ok;
 }
@@ -90,7 +103,13 @@ interface ChainFlags extends ClientFlags {
 
 async function* storedBlocks(directory: string, cluster: ClusterConfig): AsyncGenerator<Uint8Array> {
   const blocks = existsSync(join(directory, "blocks")) ? join(directory, "blocks") : undefined;
-  if (blocks === undefined) throw new CommandError("DATA_MISSING", EXIT.setup, `--data ${directory}: there is no ${join(directory, "blocks")}; give the data directory of a replica, for example DIR/replica-0/data`, { field: "data", directory });
+  if (blocks === undefined)
+    throw new CommandError(
+      "DATA_MISSING",
+      EXIT.setup,
+      `--data ${directory}: there is no ${join(directory, "blocks")}; give the data directory of a replica, for example DIR/replica-0/data`,
+      { field: "data", directory },
+    );
   const codec = codecOf(cluster);
   const store = await openBlockStore({ directory: blocks, codec });
   try {
@@ -106,28 +125,49 @@ async function* storedBlocks(directory: string, cluster: ClusterConfig): AsyncGe
 
 /** A chain is proved by its own certificates; a receipt from elsewhere ties it to what a client saw. */
 function requireReceiptInChain(verified: VerifiedReceipt, report: ChainReport): void {
-  if (verified.seq > report.head.seq) throw new NarsesError("RECEIPT_INVALID", `the receipt is of block ${verified.seq}, the chain ends at ${report.head.seq}; fetch a longer one`, { check: "receipt" });
+  if (verified.seq > report.head.seq)
+    throw new NarsesError(
+      "RECEIPT_INVALID",
+      `the receipt is of block ${verified.seq}, the chain ends at ${report.head.seq}; fetch a longer one`,
+      { check: "receipt" },
+    );
   const hash = report.kept.get(verified.seq);
-  if (hash !== verified.block) throw new NarsesError("RECEIPT_INVALID", `block ${verified.seq} of the chain has hash ${String(hash)}, the receipt says ${verified.block}: they are of different histories`, { check: "receipt" });
+  if (hash !== verified.block)
+    throw new NarsesError(
+      "RECEIPT_INVALID",
+      `block ${verified.seq} of the chain has hash ${String(hash)}, the receipt says ${verified.block}: they are of different histories`,
+      { check: "receipt" },
+    );
 }
 
-async function verifyFrom(shell: Shell, cluster: ClusterConfig, flags: ChainFlags, keep: ReadonlySet<number>): Promise<{ readonly report: ChainReport; readonly source: string }> {
+async function verifyFrom(
+  shell: Shell,
+  cluster: ClusterConfig,
+  flags: ChainFlags,
+  keep: ReadonlySet<number>,
+): Promise<{ readonly report: ChainReport; readonly source: string }> {
   const onBlock = (seq: number): void => {
     if (seq % 20 === 0) shell.output.progress(`verified ${count(seq)} blocks`, seq % 1_000 === 0 && seq > 0);
   };
-  if (flags.data !== undefined) return { report: await verifyLedgerChain(storedBlocks(flags.data, cluster), cluster, { onBlock, keep }), source: flags.data };
+  if (flags.data !== undefined)
+    return { report: await verifyLedgerChain(storedBlocks(flags.data, cluster), cluster, { onBlock, keep }), source: flags.data };
   return withConnection(flags, { anonymous: true, replicasNeeded: 1, signal: shell.signal }, async ({ client }) => {
     const replica = flags.fromReplica ?? client.status().connected[0];
     if (replica === undefined) throw new CommandError("NOT_CONNECTED", EXIT.unreachable, "no replica is connected");
     const deadline = Date.now() + flags.timeout * 1_000;
-    while (client.status().missing.some((missing) => missing === replica) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+    while (client.status().missing.some((missing) => missing === replica) && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 50));
     const { seq } = await fetchHead(client, replica);
-    return { report: await verifyLedgerChain(fetchBlocks(client, { replica, first: 0, last: seq }), cluster, { onBlock, keep }), source: `replica ${replica}` };
+    return {
+      report: await verifyLedgerChain(fetchBlocks(client, { replica, first: 0, last: seq }), cluster, { onBlock, keep }),
+      source: `replica ${replica}`,
+    };
   });
 }
 
 async function chain(shell: Shell, _args: Args, flags: ChainFlags): Promise<Exit> {
-  if (flags.data !== undefined && flags.fromReplica !== undefined) throw usage("--data and --from-replica exclude each other: give one", "data");
+  if (flags.data !== undefined && flags.fromReplica !== undefined)
+    throw usage("--data and --from-replica exclude each other: give one", "data");
   const cluster = await loadCluster(clusterPath(flags));
   const [stored] = flags.receipt === undefined ? [] : readReceiptFile(flags.receipt);
   const anchor = stored === undefined ? undefined : verifyReceiptBytes(stored.bytes, cluster);
@@ -138,8 +178,14 @@ async function chain(shell: Shell, _args: Args, flags: ChainFlags): Promise<Exit
   const text = fields([
     ["chain", `${shell.output.style("green", "valid")}, from ${source} (${seconds(performance.now() - started)})`],
     ["blocks", `${count(report.blocks)}, genesis to ${head.seq}: parent hashes, transaction, result and state roots hold`],
-    ["certificates", `${count(report.commits)} COMMIT votes, Q for each block${report.views.length > 1 ? `, in views ${report.views.map((view) => view.view).join(", ")}` : ""}`],
-    ["executed again", `${plural(report.operations, "operation")} in ${plural(report.bundles, "signed bundle")}: every result and state root is the same`],
+    [
+      "certificates",
+      `${count(report.commits)} COMMIT votes, Q for each block${report.views.length > 1 ? `, in views ${report.views.map((view) => view.view).join(", ")}` : ""}`,
+    ],
+    [
+      "executed again",
+      `${plural(report.operations, "operation")} in ${plural(report.bundles, "signed bundle")}: every result and state root is the same`,
+    ],
     ["head", head.hash],
     ["state root", head.stateRoot],
     ...(anchor === undefined ? [] : [["receipt", `block ${anchor.seq} of this chain is the one of the receipt`] as const]),
@@ -152,16 +198,25 @@ async function chain(shell: Shell, _args: Args, flags: ChainFlags): Promise<Exit
 export function registerVerify(program: Command, runner: Runner): void {
   const verify = program.command("verify").description("check receipts and chains against the cluster file, trusting nobody");
   const receiptCommand = verify.command("receipt <FILE>").description("verify a receipt, or all receipts of an import; needs no network");
-  runner.run(examples(addClusterOptions(receiptCommand, { signs: false, reaches: false }), ["narses-ledger verify receipt inv-7.receipt --cluster cluster.json", "narses-ledger verify receipt day.receipts --cluster cluster.json --json"]), receipt);
+  runner.run(
+    examples(addClusterOptions(receiptCommand, { signs: false, reaches: false }), [
+      "narses-ledger verify receipt inv-7.receipt --cluster cluster.json",
+      "narses-ledger verify receipt day.receipts --cluster cluster.json --json",
+    ]),
+    receipt,
+  );
   const chainCommand = verify
     .command("chain")
     .description("verify every block from genesis and execute it again")
     .option("--from-replica <N>", "replica to fetch blocks from (default: any)", integerOption(0, 255))
     .option("--data <DIR>", "read the blocks of a stopped replica from its data directory; needs no network")
     .option("--receipt <FILE>", "also check that this receipt belongs to the chain");
-  runner.run(examples(addClusterOptions(chainCommand, { signs: true }), [
-    "narses-ledger verify chain",
-    "narses-ledger verify chain --from-replica 2 --receipt inv-7.receipt",
-    "narses-ledger verify chain --data ./bank/replica-0/data --cluster ./bank/cluster.json",
-  ]), chain);
+  runner.run(
+    examples(addClusterOptions(chainCommand, { signs: true }), [
+      "narses-ledger verify chain",
+      "narses-ledger verify chain --from-replica 2 --receipt inv-7.receipt",
+      "narses-ledger verify chain --data ./bank/replica-0/data --cluster ./bank/cluster.json",
+    ]),
+    chain,
+  );
 }
