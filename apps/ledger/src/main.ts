@@ -1,10 +1,10 @@
 /** The process of `narses-ledger`: signals in, exit status out. */
 import { runCommandLine } from "./cli/program.ts";
-import { EXIT, failureOf } from "./cli/failure.ts";
+import { EXIT, failureOf, interrupted } from "./cli/failure.ts";
 
 const stop = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
-  process.once(name, () => stop.abort(new Error(`stopped by ${name}`))); // a second one ends the process at once
+  process.once(name, () => stop.abort(interrupted(name))); // a second one ends the process at once
 }
 // A reader that has seen enough (head, less) is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -7,6 +7,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { NarsesError, type Digest, type ReplicaId } from "@narses/core";
 import { ClassicLevel } from "classic-level";
+import { dataCorrupt } from "./errors.ts";
 import { attempt, errnoOf, joinPath, syncParent } from "./files/file-system.ts";
 import { nodeFileSystem } from "./files/node-file-system.ts";
 import { openLevel, type Level } from "./level.ts";
@@ -122,18 +123,22 @@ function enter(directory: string, identity: Identity): Superblock {
   if (!superblockExists(files, directory)) {
     const store = STORES.find((name) => files.exists(joinPath(directory, name)));
     if (store !== undefined) {
-      throw new NarsesError("DATA_CORRUPT", `${directory} holds "${store}" but no superblock: it is unknown whose data this is; restore the file, or give the replica a new key and an empty directory`, { file: joinPath(directory, "superblock") });
+      const remedy = "it is unknown whose data this is; restore the file, or give the replica a new key and an empty directory";
+      throw dataCorrupt(`${directory} holds "${store}" but no superblock`, remedy, { file: joinPath(directory, "superblock") });
     }
     const block: Superblock = { ...identity, instance: 1, initialized: false };
     createSuperblock(files, directory, block);
     return block;
   }
   const block = readSuperblock(files, directory);
-  if (block.clusterId !== identity.clusterId || block.replica !== identity.replica) {
+  const { clusterId, replica } = identity;
+  if (block.clusterId !== clusterId || block.replica !== replica) {
+    const found = { clusterId: block.clusterId, replica: block.replica };
     throw new NarsesError(
       "DATA_DIR_FOREIGN",
-      `${directory} belongs to replica ${block.replica} of cluster ${block.clusterId}, but this is replica ${identity.replica} of cluster ${identity.clusterId}: use another directory`,
-      { path: directory, found: { clusterId: block.clusterId, replica: block.replica }, expected: { clusterId: identity.clusterId, replica: identity.replica } },
+      `${directory} belongs to replica ${found.replica} of cluster ${found.clusterId}, but this is replica ${replica} of cluster ${clusterId}: ` +
+        "use another directory",
+      { path: directory, found, expected: { clusterId, replica } },
     );
   }
   const next = { ...block, instance: block.instance + 1 };
@@ -161,7 +166,8 @@ async function lockedBy(directory: string, cause: unknown): Promise<NarsesError>
     holder = liveHolder(directory);
   }
   const who = holder === undefined ? "another process" : `process ${holder.pid}${holder.pid === process.pid ? " (this one)" : ""}`;
-  return new NarsesError("DATA_DIR_LOCKED", `data directory ${directory} is in use by ${who}: stop it first, or use another directory`, { path: directory, pid: holder?.pid }, { cause });
+  const message = `data directory ${directory} is in use by ${who}: stop it first, or use another directory`;
+  return new NarsesError("DATA_DIR_LOCKED", message, { path: directory, pid: holder?.pid }, { cause });
 }
 
 /** The holder that holder.json names, unless that process is gone or another one has its number by now. */

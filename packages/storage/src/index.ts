@@ -7,11 +7,14 @@ export type { File, FileSystem } from "./files/file-system.ts";
 export { MemoryFileSystem, type DiskOperation, type MemoryFileSystemOptions } from "./files/memory-file-system.ts";
 export { nodeFileSystem } from "./files/node-file-system.ts";
 
-export { APPEND_BYTES_MAX, LOG_BYTES_MAX_DEFAULT, openVoteLog, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, type SegmentedVoteLog, type VoteLogOptions } from "./votes/vote-log.ts";
+export {
+  APPEND_BYTES_MAX, LOG_BYTES_MAX_DEFAULT, openVoteLog, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, type SegmentedVoteLog, type VoteLogOptions,
+} from "./votes/vote-log.ts";
 export { memoryVoteLog, type MemoryVoteLog } from "./votes/memory-vote-log.ts";
 
 export {
-  CACHE_BYTES_DEFAULT, KEYS_LIMIT_MAX, memoryStateStore, openStateStore, type AuthenticatedState, type MemoryState, type StateOptions, type StateStoreOptions,
+  CACHE_BYTES_DEFAULT, KEYS_LIMIT_MAX, memoryStateStore, openStateStore,
+  type AuthenticatedState, type MemoryState, type StateOptions, type StateStoreOptions,
 } from "./state/state-store.ts";
 export { CHECKPOINTS_IN_FLIGHT_MAX, CHECKPOINTS_KEPT, type StateCheckpoint } from "./state/checkpoint.ts";
 export {

@@ -1,6 +1,7 @@
 /** Opening LevelDB, and its errors as ours. */
 import { NarsesError } from "@narses/core";
 import { ClassicLevel, type OpenOptions } from "classic-level";
+import { dataCorrupt } from "./errors.ts";
 import { attempt, diskFailed, errnoOf, joinPath, syncParent } from "./files/file-system.ts";
 import { nodeFileSystem } from "./files/node-file-system.ts";
 
@@ -16,7 +17,11 @@ const innermost = (error: unknown): unknown => (error instanceof Error && error.
 
 /** LevelDB gives the text of strerror and no number. */
 const ERRNO_TEXTS: readonly (readonly [string, string])[] = [
-  ["No space left on device", "ENOSPC"], ["Disk quota exceeded", "EDQUOT"], ["Input/output error", "EIO"], ["Read-only file system", "EROFS"], ["Permission denied", "EACCES"],
+  ["No space left on device", "ENOSPC"],
+  ["Disk quota exceeded", "EDQUOT"],
+  ["Input/output error", "EIO"],
+  ["Read-only file system", "EROFS"],
+  ["Permission denied", "EACCES"],
 ];
 
 /** DATA_DIR_LOCKED, DATA_CORRUPT, CLOSED or DISK_FAILED. */
@@ -27,12 +32,13 @@ export function levelFailed(operation: string, directory: string, error: unknown
   const text = inner instanceof Error ? inner.message : String(inner);
   const data = { path: directory };
   if (code === "LEVEL_LOCKED") {
-    return new NarsesError("DATA_DIR_LOCKED", `database ${directory} is open in another process or store: stop that one first`, data, { cause: error });
+    const message = `database ${directory} is open in another process or store: stop that one first`;
+    return new NarsesError("DATA_DIR_LOCKED", message, data, { cause: error });
   }
   if (code === "LEVEL_DATABASE_NOT_OPEN") return new NarsesError("CLOSED", `database ${directory} was closed`, data, { cause: error });
   // A file that its manifest names and that is gone is damage, not a failing disk.
   if (code === "LEVEL_CORRUPTION" || text.includes("No such file or directory")) {
-    return new NarsesError("DATA_CORRUPT", `database ${directory} is damaged (${text}): remove it and let the replica fetch its contents again`, data, { cause: error });
+    return dataCorrupt(`database ${directory} is damaged (${text})`, "remove it and let the replica fetch its contents again", data, error);
   }
   return diskFailed(operation, directory, inner, ERRNO_TEXTS.find(([sign]) => text.includes(sign))?.[1]);
 }
@@ -43,7 +49,8 @@ export function levelFailed(operation: string, directory: string, error: unknown
  */
 export async function openLevel(directory: string, options: OpenOptions, mustExist = false): Promise<Level> {
   if (mustExist && !nodeFileSystem.exists(joinPath(directory, "CURRENT"))) {
-    throw new NarsesError("DATA_CORRUPT", `there is no database in ${directory}, but there was one: restore it, or let the replica fetch its contents again`, { path: directory });
+    const remedy = "restore it, or let the replica fetch its contents again";
+    throw dataCorrupt(`there is no database in ${directory}, but there was one`, remedy, { path: directory });
   }
   attempt("creation", directory, () => {
     nodeFileSystem.makeDirectory(directory);

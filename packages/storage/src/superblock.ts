@@ -3,8 +3,9 @@
  * rewrites one copy at a time, damaged and outdated ones first, so that a crash at any moment leaves a valid one.
  */
 import { crc32 } from "node:zlib";
-import { NarsesError, digest, fromHex, replicaId, toHex, type Digest, type ReplicaId } from "@narses/core";
+import { digest, fromHex, replicaId, toHex, type Digest, type ReplicaId } from "@narses/core";
 import { getU32, getU64, putU32, putU64 } from "./bytes.ts";
+import { dataCorrupt, dataVersion } from "./errors.ts";
 import { attempt, joinPath, syncParent, type File, type FileSystem } from "./files/file-system.ts";
 
 export const DATA_FORMAT_VERSION = 1;
@@ -51,11 +52,12 @@ function decode(bytes: Uint8Array, copy: number, path: string): Copy | undefined
   if (getU32(bytes, 0) !== MAGIC || getU32(bytes, 16) !== copy) return undefined;
   if (getU32(bytes, FIELDS_BYTES - 4) !== crc32(bytes.subarray(0, FIELDS_BYTES - 4))) return undefined;
   const version = getU32(bytes, 4);
-  if (version !== DATA_FORMAT_VERSION) {
-    throw new NarsesError("DATA_VERSION", `data directory ${path} has format ${version}, this program writes ${DATA_FORMAT_VERSION}: use the program that wrote it`, { file: path, version });
-  }
+  if (version !== DATA_FORMAT_VERSION) throw dataVersion(path, version, DATA_FORMAT_VERSION);
   const block = {
-    clusterId: digest(toHex(bytes.subarray(20, 52))), replica: replicaId(getU32(bytes, 52)), instance: getU64(bytes, 56), initialized: getU32(bytes, 64) === 1,
+    clusterId: digest(toHex(bytes.subarray(20, 52))),
+    replica: replicaId(getU32(bytes, 52)),
+    instance: getU64(bytes, 56),
+    initialized: getU32(bytes, 64) === 1,
   };
   return { update: getU64(bytes, 8), block };
 }
@@ -80,11 +82,13 @@ function readNewest(files: FileSystem, path: string): Newest {
       file.close();
     }
   });
-  const copies = Array.from({ length: COPIES }, (_, copy) => decode(bytes.subarray(copy * COPY_BYTES, (copy + 1) * COPY_BYTES), copy, path));
+  const part = (copy: number): Uint8Array => bytes.subarray(copy * COPY_BYTES, (copy + 1) * COPY_BYTES);
+  const copies = Array.from({ length: COPIES }, (_, copy) => decode(part(copy), copy, path));
   const order = copies.map((_, copy) => copy).sort((a, b) => (copies[a]?.update ?? 0) - (copies[b]?.update ?? 0));
   const newest = copies[order.at(-1) ?? 0];
   if (newest === undefined) {
-    throw new NarsesError("DATA_CORRUPT", `none of the ${COPIES} copies in ${path} is valid: it is unknown what this replica has promised; give it a new key and an empty data directory`, { file: path, offset: 0 });
+    const remedy = "it is unknown what this replica has promised; give it a new key and an empty data directory";
+    throw dataCorrupt(`none of the ${COPIES} copies in ${path} is valid`, remedy, { file: path, offset: 0 });
   }
   return { ...newest, order };
 }

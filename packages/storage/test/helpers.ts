@@ -52,7 +52,8 @@ export const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 const someDigest = (id: number): Digest => digest(id.toString(16).padStart(64, "0"));
 
 export function block(seq: number, mark = 0): Block {
-  const header = { seq: seqNum(seq), parent: someDigest(seq), timestampMs: 1_000 + mark, batchDigest: someDigest(1), bundleRoot: someDigest(2), resultRoot: someDigest(3), stateRoot: someDigest(4) };
+  const roots = { batchDigest: someDigest(1), bundleRoot: someDigest(2), resultRoot: someDigest(3), stateRoot: someDigest(4) };
+  const header = { seq: seqNum(seq), parent: someDigest(seq), timestampMs: 1_000 + mark, ...roots };
   return { header, batch: undefined, results: [[payload(seq, 20)]], certificate: undefined };
 }
 
@@ -61,7 +62,8 @@ export const jsonCodec: BlockCodec = {
   encodeBlock: ({ header, results }) => utf8(JSON.stringify({ header, results: results.map((r) => r.map(hex)) })),
   decodeBlock: (bytes) => {
     const { header, results } = JSON.parse(Buffer.from(bytes).toString()) as { header: Block["header"]; results: string[][] };
-    return { header, batch: undefined, results: results.map((r) => r.map((text) => Uint8Array.from(Buffer.from(text, "hex")))), certificate: undefined };
+    const fromHexText = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "hex"));
+    return { header, batch: undefined, results: results.map((r) => r.map(fromHexText)), certificate: undefined };
   },
 };
 
@@ -76,7 +78,8 @@ export interface Child {
 export function startChild(script: string, options: { readonly stdout?: number }, ...args: readonly string[]): Child {
   const root = new URL("../../..", import.meta.url).pathname;
   const path = new URL(script, import.meta.url).pathname;
-  const child = spawn(process.execPath, ["--import", "tsx", "--conditions=@narses/source", path, ...args], { cwd: root, stdio: ["pipe", options.stdout ?? "pipe", "inherit"] });
+  const argv = ["--import", "tsx", "--conditions=@narses/source", path, ...args];
+  const child = spawn(process.execPath, argv, { cwd: root, stdio: ["pipe", options.stdout ?? "pipe", "inherit"] });
   const lines = child.stdout === null ? undefined : createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const kill = async (): Promise<void> => {

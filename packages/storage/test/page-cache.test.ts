@@ -8,7 +8,8 @@ function page(bucket: number): Page {
   return made;
 }
 
-const held = (cache: PageCache, count: number): number[] => Array.from({ length: count }, (_, i) => i).filter((bucket) => cache.get(bucket) !== undefined);
+const held = (cache: PageCache, count: number): number[] =>
+  Array.from({ length: count }, (_, i) => i).filter((bucket) => cache.get(bucket) !== undefined);
 
 describe("page cache", () => {
   test("drops unchanged pages above its bytes, those in use last", () => {

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { seqNum } from "@narses/core";
 import { describe, expect, test } from "vitest";
-import { CHECKPOINTS_IN_FLIGHT_MAX, memoryStateStore, openStateStore, STATE_PAGE_BYTES_MAX, type AuthenticatedState, type MemoryState } from "../src/index.ts";
+import {
+  CHECKPOINTS_IN_FLIGHT_MAX, memoryStateStore, openStateStore, STATE_PAGE_BYTES_MAX, type AuthenticatedState, type MemoryState,
+} from "../src/index.ts";
 import { stateCompliance, type Harness } from "./compliance.ts";
 import { copyOfFiles, expectCode, hasher, temporaryDirectory, utf8 } from "./helpers.ts";
 

@@ -1,12 +1,15 @@
 import { crc32 } from "node:zlib";
 import { FRAME_BYTES_MAX, seqNum, type VoteLog } from "@narses/core";
 import { describe, expect, test } from "vitest";
-import { MemoryFileSystem, memoryVoteLog, openVoteLog, SEGMENT_BYTES_MIN, type DiskOperation, type MemoryVoteLog, type SegmentedVoteLog } from "../src/index.ts";
+import {
+  MemoryFileSystem, memoryVoteLog, openVoteLog, SEGMENT_BYTES_MIN, type DiskOperation, type MemoryVoteLog, type SegmentedVoteLog, type VoteLogOptions,
+} from "../src/index.ts";
 import { voteLogCompliance, type Harness } from "./compliance.ts";
 import { expectCode, hexes, payload, temporaryDirectory } from "./helpers.ts";
 
 const DIRECTORY = "/data/votes";
-const open = (files: MemoryFileSystem): Promise<SegmentedVoteLog> => openVoteLog({ directory: DIRECTORY, segmentBytes: SEGMENT_BYTES_MIN, files });
+const open = (files: MemoryFileSystem, more: Partial<VoteLogOptions> = {}): Promise<SegmentedVoteLog> =>
+  openVoteLog({ directory: DIRECTORY, segmentBytes: SEGMENT_BYTES_MIN, files, ...more });
 const segments = (files: MemoryFileSystem): string[] => [...files.contents().keys()].filter((path) => path.includes("/votes-")).sort();
 
 voteLogCompliance("memory", (): Harness<VoteLog> => ({
@@ -76,7 +79,9 @@ describe("damage", () => {
     for (let torn = offset(3); torn < offset(4); torn++) {
       const disk = damaged(files, path, (bytes) => void bytes.fill(0, torn));
       const log = await open(disk);
-      expect(hexes(log.recovered), `torn at ${torn}`).toEqual(hexes(torn >= offset(4) - 4 ? [payload(1), payload(2), payload(3)] : [payload(1), payload(2)]));
+      // The last four bytes are padding: zeros anyway.
+      const whole = torn >= offset(4) - 4 ? [payload(3)] : [];
+      expect(hexes(log.recovered), `torn at ${torn}`).toEqual(hexes([payload(1), payload(2), ...whole]));
       log.append(payload(9), seqNum(9));
       log.sync();
       expect((await open(disk)).recovered.at(-1)).toEqual(payload(9));
@@ -161,7 +166,7 @@ describe("damage", () => {
   });
 
   test("another format version is named as such; a lost log is not taken for a new one", async () => {
-    await expectCode("DATA_CORRUPT", () => openVoteLog({ directory: DIRECTORY, mustExist: true, files: new MemoryFileSystem() }));
+    await expectCode("DATA_CORRUPT", () => open(new MemoryFileSystem(), { mustExist: true }));
     const { files, path } = await written(1);
     const newer = damaged(files, path, (bytes) => {
       bytes[7] = 2;
@@ -169,7 +174,7 @@ describe("damage", () => {
       return undefined;
     });
     expect((await expectCode("DATA_VERSION", () => open(newer))).data).toMatchObject({ file: path, version: 2 });
-    expect((await openVoteLog({ directory: DIRECTORY, mustExist: true, segmentBytes: SEGMENT_BYTES_MIN, files })).recovered).toHaveLength(1);
+    expect((await open(files, { mustExist: true })).recovered).toHaveLength(1);
   });
 });
 
@@ -213,11 +218,11 @@ describe("segments", () => {
   });
 
   test("options out of range are refused", async () => {
-    await expect(openVoteLog({ directory: DIRECTORY, segmentBytes: 100, files: new MemoryFileSystem() })).rejects.toThrow(RangeError);
+    await expect(open(new MemoryFileSystem(), { segmentBytes: 100 })).rejects.toThrow(RangeError);
   });
 
   test("a log that only grows fails at its limit", async () => {
-    const log = await openVoteLog({ directory: DIRECTORY, segmentBytes: SEGMENT_BYTES_MIN, logBytesMax: 4 * SEGMENT_BYTES_MIN, files: new MemoryFileSystem() });
+    const log = await open(new MemoryFileSystem(), { logBytesMax: 4 * SEGMENT_BYTES_MIN });
     const error = await expectCode("DISK_FAILED", () => {
       for (let id = 1; ; id++) {
         log.append(payload(id, 5_000), seqNum(id));

@@ -17,6 +17,8 @@ export const EXIT = {
   unverified: 6,
   /** A file to import has lines that are wrong; nothing was applied. */
   input: 7,
+  /** Stopped by a signal before it was done. */
+  interrupted: 130,
 } as const;
 export type Exit = (typeof EXIT)[keyof typeof EXIT];
 
@@ -34,6 +36,10 @@ export class CommandError extends Error {
     this.data = data;
   }
 }
+
+/** The reason of a signal that ends a command. */
+export const interrupted = (signal: string): CommandError =>
+  new CommandError("INTERRUPTED", EXIT.interrupted, `stopped by ${signal}`, { signal });
 
 /** A value on the command line is wrong. */
 export const usage = (message: string, field: string): CommandError => new CommandError("USAGE", EXIT.usage, message, { field });

@@ -25,6 +25,7 @@ const EXIT_STATUS = `
 Exit status:
   0 done            1 defect              2 wrong usage          3 cluster file, key, port or data directory
   4 refused         5 cluster unreachable 6 does not verify      7 file to import has bad lines
+  130 interrupted
 
 Start here:
   $ narses-ledger init ./bank && export NARSES_DIR=./bank

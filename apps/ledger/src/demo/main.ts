@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { failureOf } from "../cli/failure.ts";
+import { failureOf, interrupted } from "../cli/failure.ts";
 import { createOutput } from "../cli/output.ts";
 import { bar, count } from "../cli/table.ts";
 import { investigate } from "./findings.ts";
@@ -51,6 +51,16 @@ function eventsOn(screen: ReturnType<typeof createScreen>, startedMs: number): E
   };
 }
 
+/** Leaves what the printed command needs: the receipt and the cluster file. Everything when something did not hold. */
+function tidy(directory: string, { keep, all }: { readonly keep: boolean; readonly all: boolean }): void {
+  if (keep) {
+    process.stdout.write(`data and logs are in ${directory}\n`);
+    return;
+  }
+  const throwAway = Array.from({ length: REPLICAS }, (_, i) => `replica-${i}`).concat("admin.key");
+  for (const path of all ? [directory] : throwAway.map((name) => join(directory, name))) rmSync(path, { recursive: true, force: true });
+}
+
 async function run(options: { readonly fullSpeed: boolean; readonly keep: boolean }, signal: AbortSignal): Promise<boolean> {
   const startedMs = performance.now();
   const screen = createScreen(process.stdout, { live });
@@ -58,6 +68,7 @@ async function run(options: { readonly fullSpeed: boolean; readonly keep: boolea
   const directory = mkdtempSync(join(tmpdir(), "narses-demo-"));
   let processes: readonly ReplicaProcess[] = [];
   let stage: Stage | undefined;
+  let everythingHeld = false;
   const abandon = (): void => processes.forEach((replica) => replica.abandon());
   process.on("exit", abandon);
   try {
@@ -72,14 +83,14 @@ async function run(options: { readonly fullSpeed: boolean; readonly keep: boolea
     const findings = await investigate(stage, played, plan);
     const { text, held } = summarize(findings, { plan, pace: options.fullSpeed ? undefined : PACE, output });
     process.stdout.write(text);
+    everythingHeld = held;
     return held;
   } finally {
     screen.clear();
     await Promise.allSettled([stage?.main.close(), stage?.observer.close()]);
     await Promise.allSettled(processes.map((replica) => replica.end("SIGTERM")));
     process.off("exit", abandon);
-    if (options.keep) process.stdout.write(`data kept in ${directory}\n`);
-    else for (let i = 0; i < REPLICAS; i++) rmSync(join(directory, `replica-${i}`), { recursive: true, force: true });
+    tidy(directory, { keep: options.keep || !(everythingHeld || signal.aborted), all: signal.aborted });
   }
 }
 
@@ -95,12 +106,12 @@ if (values.help) {
 } else {
   const stop = new AbortController();
   setMaxListeners(0, stop.signal);
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort(interrupted(name)));
   try {
     process.exitCode = (await run({ fullSpeed: values["full-speed"], keep: values.keep }, stop.signal)) ? 0 : 1;
   } catch (error) {
-    const { code, message } = failureOf(error);
+    const { code, message, exit } = failureOf(error);
     process.stderr.write(`the demo failed: ${message} [${code}]\n`);
-    process.exitCode = 1;
+    process.exitCode = exit;
   }
 }

@@ -86,7 +86,12 @@ export interface Played {
 async function strike(
   stage: Stage,
   watch: Watch,
-  { events, total, note }: { readonly events: Events; readonly total: number; note(failover: Failover): void },
+  {
+    events,
+    total,
+    over,
+    note,
+  }: { readonly events: Events; readonly total: number; readonly over: AbortSignal; note(failover: Failover): void },
 ): Promise<void> {
   const reports = await collectReports(stage.observer, 0);
   const view = Math.max(...reports.map((report) => report.status?.view ?? 0));
@@ -102,7 +107,10 @@ async function strike(
   );
   note(failover);
   const resume = watch.count + Math.floor((total - watch.count) * RESTART_AFTER);
-  while (watch.count < resume) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (watch.count < resume) {
+    if (over.aborted) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   const after = await collectReports(stage.observer, 0);
   failover.viewAfter = Math.max(...after.map((report) => report.status?.view ?? 0));
   const next = after.find((report) => report.status?.view === failover.viewAfter)?.status?.primary;
@@ -132,6 +140,7 @@ export async function play(
   let receiptPayment = "";
   const receiptFile = join(stage.directory, "receipt.json");
   let pace: ((started: number) => Promise<void>) | undefined;
+  const over = new AbortController();
   let latest: readonly ReplicaReport[] = [];
   const poll = setInterval(() => {
     collectReports(stage.observer, 0).then(
@@ -152,7 +161,7 @@ export async function play(
         watch.confirmed();
         events.progress(done, total, latest);
         if (done >= total / 2)
-          struck ??= strike(stage, watch, { events, total, note: (it) => (failover = it) }).catch(
+          struck ??= strike(stage, watch, { events, total, over: over.signal, note: (it) => (failover = it) }).catch(
             (error: unknown) => void (struckError = error),
           );
       },
@@ -167,6 +176,7 @@ export async function play(
     if (struckError !== undefined) throw struckError;
     return { report, failover, longestGapMs: watch.longestGapMs, receiptFile, receiptPayment };
   } finally {
+    over.abort();
     clearInterval(poll);
   }
 }

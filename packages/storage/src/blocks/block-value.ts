@@ -1,7 +1,8 @@
 /** A block as it is stored: format byte, CRC-32 over slot and bytes, then what the codec made of it. */
 import { crc32 } from "node:zlib";
-import { NarsesError, type Block, type SeqNum } from "@narses/core";
+import type { Block, NarsesError, SeqNum } from "@narses/core";
 import { getU32, putU32, putU64 } from "../bytes.ts";
+import { dataCorrupt, dataVersion } from "../errors.ts";
 
 export interface BlockCodec {
   encodeBlock(block: Block): Uint8Array;
@@ -32,9 +33,7 @@ export function packBlock(codec: BlockCodec, block: Block): Uint8Array {
 export function unpackBlock(codec: BlockCodec, seq: SeqNum, value: Uint8Array, store: string): Block {
   const bytes = value.subarray(HEADER_BYTES);
   if (value.length < HEADER_BYTES || getU32(value, 1) !== checksum(seq, bytes)) throw blockCorrupt(store, seq, "fails its checksum");
-  if (value[0] !== FORMAT) {
-    throw new NarsesError("DATA_VERSION", `block ${seq} of ${store} has format ${value[0]}, this program writes ${FORMAT}: use the program that wrote it`, { path: store, seq });
-  }
+  if (value[0] !== FORMAT) throw dataVersion(`block ${seq} of ${store}`, value[0], FORMAT);
   let block: Block;
   try {
     block = codec.decodeBlock(bytes);
@@ -46,7 +45,7 @@ export function unpackBlock(codec: BlockCodec, seq: SeqNum, value: Uint8Array, s
 }
 
 export function blockCorrupt(store: string, seq: SeqNum, why: string, cause?: unknown): NarsesError {
-  return new NarsesError("DATA_CORRUPT", `block ${seq} of ${store} ${why}: fetch it from another replica`, { path: store, seq }, { cause });
+  return dataCorrupt(`block ${seq} of ${store} ${why}`, "fetch it from another replica", { path: store, seq }, cause);
 }
 
 /** Blocks come in order; one that is there already may come again (replay after a crash). @throws RangeError for a gap. */

@@ -61,7 +61,8 @@ class LevelBlocks implements BlockStore {
     const value = packBlock(this.#codec, block);
     const bytes = this.#waitingBytes + this.#writingBytes + value.length;
     if (bytes > BLOCKS_WAITING_BYTES_MAX) {
-      throw new NarsesError("OVERLOADED", `${bytes} bytes of blocks wait for the disk of ${this.#directory}: execute no further until they are durable`, { path: this.#directory });
+      const message = `${bytes} bytes of blocks wait for the disk of ${this.#directory}: execute no further until they are durable`;
+      throw new NarsesError("OVERLOADED", message, { path: this.#directory });
     }
     this.#waitingBytes += value.length - (this.#waiting.get(seq)?.length ?? 0);
     this.#waiting.set(seq, value);
@@ -134,7 +135,8 @@ class LevelBlocks implements BlockStore {
 
   #check(): void {
     if (this.#failed !== undefined) throw this.#failed;
-    if (this.#closing !== undefined) throw new NarsesError("CLOSED", `block store ${this.#directory} was closed`, { path: this.#directory });
+    if (this.#closing === undefined) return;
+    throw new NarsesError("CLOSED", `block store ${this.#directory} was closed`, { path: this.#directory });
   }
 }
 

@@ -39,9 +39,11 @@ export function errnoOf(error: unknown): string | undefined {
 
 /** DISK_FAILED with `errno`, `operation` and `path` in its data: never retried, whoever holds the file must stop. */
 export function diskFailed(operation: string, path: string, error: unknown, errno: string | undefined = errnoOf(error)): NarsesError {
-  const advice = errno === "ENOSPC" || errno === "EDQUOT" ? "free space on the disk, then start the replica again" : "check the disk; the replica stops and does not retry";
+  const full = errno === "ENOSPC" || errno === "EDQUOT";
+  const advice = full ? "free space on the disk, then start the replica again" : "check the disk; the replica stops and does not retry";
   const text = error instanceof Error ? error.message : String(error);
-  return new NarsesError("DISK_FAILED", `${operation} of ${path} failed (${text}): ${advice}`, { errno, operation, path }, { cause: error });
+  const data = { errno, operation, path };
+  return new NarsesError("DISK_FAILED", `${operation} of ${path} failed (${text}): ${advice}`, data, { cause: error });
 }
 
 export const joinPath = (directory: string, name: string): string => `${directory}/${name}`;

@@ -46,7 +46,9 @@ export class MemoryFileSystem implements FileSystem {
   constructor(options: MemoryFileSystemOptions = {}, contents: ReadonlyMap<string, Uint8Array> = new Map()) {
     this.#fault = options.fault;
     this.#names = new Map();
-    for (const [path, bytes] of contents) this.#names.set(path, { bytes: bytes.slice(), size: bytes.length, durable: bytes.slice(), dirty: new Set() });
+    for (const [path, bytes] of contents) {
+      this.#names.set(path, { bytes: bytes.slice(), size: bytes.length, durable: bytes.slice(), dirty: new Set() });
+    }
     this.#durableNames = new Map(this.#names);
   }
 

@@ -1,5 +1,6 @@
 import {
-  closeSync, existsSync, fdatasyncSync, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, readSync, renameSync, unlinkSync, writeSync, writevSync,
+  closeSync, existsSync, fdatasyncSync, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, readSync, renameSync, unlinkSync,
+  writeSync, writevSync,
 } from "node:fs";
 import type { File, FileSystem } from "./file-system.ts";
 

@@ -3,6 +3,7 @@
  * readable, so that a donor of state survives the next checkpoint while it serves.
  */
 import { NarsesError, bytesEqual, type Digest, type Hasher, type SeqNum } from "@narses/core";
+import { FETCH_STATE, dataCorrupt } from "../errors.ts";
 import type { BackendSnapshot, CheckpointWrite, StateBackend } from "./backend.ts";
 import { bucketOf, checkKey } from "./page.ts";
 import { makeProof, type StateProof } from "./proof.ts";
@@ -17,7 +18,10 @@ export interface StateCheckpoint {
   readonly seq: SeqNum;
   readonly root: Digest;
   readonly nodes: TreeNodes;
-  /** The encoded page of a bucket, checked against its leaf; no bytes when it is empty. @throws NarsesError CLOSED once two newer checkpoints exist. */
+  /**
+   * The encoded page of a bucket, checked against its leaf; no bytes when it is empty.
+   * @throws NarsesError CLOSED once two newer checkpoints exist, DATA_CORRUPT.
+   */
   page(bucket: number): Promise<Uint8Array>;
   prove(key: string): Promise<StateProof>;
 }
@@ -30,7 +34,7 @@ export interface FrozenState {
 }
 
 export function pageCorrupt(store: string, bucket: number): NarsesError {
-  return new NarsesError("DATA_CORRUPT", `page ${bucket} of state ${store} does not match its hash: remove the state and let the replica fetch it again`, { path: store, bucket });
+  return dataCorrupt(`page ${bucket} of state ${store} does not match its hash`, FETCH_STATE, { path: store, bucket });
 }
 
 class KeptCheckpoint implements StateCheckpoint {
@@ -52,7 +56,9 @@ class KeptCheckpoint implements StateCheckpoint {
 
   async page(bucket: number): Promise<Uint8Array> {
     const leaf = this.nodes.node(0, bucket);
-    if (this.#snapshot === undefined) throw new NarsesError("CLOSED", `checkpoint ${this.seq} is no longer kept: ask for a newer one`, { seq: this.seq });
+    if (this.#snapshot === undefined) {
+      throw new NarsesError("CLOSED", `checkpoint ${this.seq} is no longer kept: ask for a newer one`, { seq: this.seq });
+    }
     const page = (await this.#snapshot.page(bucket)) ?? new Uint8Array(0);
     if (!bytesEqual(leafHash(this.#hasher, page), leaf)) throw pageCorrupt(this.#store, bucket);
     return page;
@@ -95,7 +101,9 @@ export class CheckpointWriter {
   check(): void {
     if (this.#failed !== undefined) throw this.#failed;
     if (this.#queue.length >= CHECKPOINTS_IN_FLIGHT_MAX) {
-      throw new NarsesError("OVERLOADED", `${this.#queue.length} checkpoints of ${this.#backend.name} wait for the disk: execute no further until one is durable`, { path: this.#backend.name });
+      const { name } = this.#backend;
+      const message = `${this.#queue.length} checkpoints of ${name} wait for the disk: execute no further until one is durable`;
+      throw new NarsesError("OVERLOADED", message, { path: name });
     }
   }
 

@@ -59,16 +59,16 @@ class LevelBackend implements StateBackend {
     }
   }
 
-  async write({ meta, pages, leaves, keys }: CheckpointWrite): Promise<void> {
+  async write(checkpoint: CheckpointWrite): Promise<void> {
     await this.#rethrow("checkpoint", async () => {
       const batch = this.#db.batch();
       let entries = 0;
-      for (const entry of operations(pages, leaves, keys)) {
+      for (const entry of operations(checkpoint)) {
         if (entry.value === undefined) batch.del(entry.key);
         else batch.put(entry.key, entry.value);
         if (++entries % ENTRIES_PER_TURN === 0) await turn();
       }
-      batch.put(META, meta);
+      batch.put(META, checkpoint.meta);
       await batch.write({ sync: true });
     });
   }
@@ -103,7 +103,13 @@ class LevelBackend implements StateBackend {
   }
 }
 
-function* operations(pages: CheckpointWrite["pages"], leaves: CheckpointWrite["leaves"], keys: CheckpointWrite["keys"]): Generator<{ readonly key: Uint8Array; readonly value: Uint8Array | undefined }> {
+/** Without a value: the key is deleted. */
+interface Operation {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+function* operations({ pages, leaves, keys }: CheckpointWrite): Generator<Operation> {
   for (const [bucket, page] of pages) yield { key: numbered(PAGE, bucket), value: page.length === 0 ? undefined : page };
   for (const [parent, hashes] of leaves) yield { key: numbered(LEAVES, parent), value: hashes };
   for (const [key, present] of keys) yield { key: indexed(key), value: present ? NOTHING : undefined };

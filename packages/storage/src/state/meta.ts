@@ -1,7 +1,8 @@
 /** The state's own record of itself, replaced by each checkpoint: format, number of bits, slot, root. */
 import { crc32 } from "node:zlib";
-import { NarsesError, digest, fromHex, seqNum, toHex, type Digest, type SeqNum } from "@narses/core";
+import { digest, fromHex, seqNum, toHex, type Digest, type SeqNum } from "@narses/core";
 import { getU32, getU64, putU32, putU64 } from "../bytes.ts";
+import { FETCH_STATE, dataCorrupt, dataVersion } from "../errors.ts";
 
 const STATE_VERSION = 1;
 const META_BYTES = 52;
@@ -25,11 +26,9 @@ export function encodeMeta(meta: StateMeta): Uint8Array {
 /** @throws NarsesError DATA_CORRUPT, DATA_VERSION. */
 export function decodeMeta(bytes: Uint8Array, store: string): StateMeta {
   if (bytes.length !== META_BYTES || getU32(bytes, META_BYTES - 4) !== crc32(bytes.subarray(0, META_BYTES - 4))) {
-    throw new NarsesError("DATA_CORRUPT", `state ${store} has a damaged meta record: remove it and let the replica fetch the state again`, { path: store });
+    throw dataCorrupt(`state ${store} has a damaged meta record`, FETCH_STATE, { path: store });
   }
   const version = getU32(bytes, 0);
-  if (version !== STATE_VERSION) {
-    throw new NarsesError("DATA_VERSION", `state ${store} has format ${version}, this program writes ${STATE_VERSION}: use the program that wrote it`, { path: store, version });
-  }
+  if (version !== STATE_VERSION) throw dataVersion(`state ${store}`, version, STATE_VERSION);
   return { bits: getU32(bytes, 4), seq: seqNum(getU64(bytes, 8)), root: digest(toHex(bytes.subarray(16, 48))) };
 }

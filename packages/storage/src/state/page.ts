@@ -33,13 +33,16 @@ export interface Page {
 /** @throws RangeError unless `key` is a non-empty, well-formed string of at most 512 UTF-8 bytes. */
 export function checkKey(key: string): void {
   const bytes = utf8Length(key);
-  if (bytes === 0 || bytes > STATE_KEY_BYTES_MAX) throw new RangeError(`a state key has 1 to ${STATE_KEY_BYTES_MAX} UTF-8 bytes, got ${bytes}`);
+  if (bytes === 0 || bytes > STATE_KEY_BYTES_MAX) {
+    throw new RangeError(`a state key has 1 to ${STATE_KEY_BYTES_MAX} UTF-8 bytes, got ${bytes}`);
+  }
   checkWellFormed(key);
 }
 
 /** @throws RangeError for a lone surrogate: it has no UTF-8. */
 export function checkWellFormed(text: string): void {
-  if (/\p{Surrogate}/u.test(text)) throw new RangeError(`a state key must be well-formed Unicode, got a lone surrogate in ${JSON.stringify(text)}`);
+  if (!/\p{Surrogate}/u.test(text)) return;
+  throw new RangeError(`a state key must be well-formed Unicode, got a lone surrogate in ${JSON.stringify(text)}`);
 }
 
 const keyScratch = new Uint8Array(STATE_KEY_BYTES_MAX);

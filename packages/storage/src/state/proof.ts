@@ -41,17 +41,21 @@ const refused = (reason: string): ProofVerdict => ({ ok: false, reason });
 export function verifyProof(hasher: Hasher, root: Digest, key: string, proof: StateProof): ProofVerdict {
   checkKey(key);
   const { bits, page, siblings } = proof;
-  if (!Number.isSafeInteger(bits) || bits < BUCKET_BITS_MIN || bits > BUCKET_BITS_MAX) return refused(`a state tree has ${BUCKET_BITS_MIN} to ${BUCKET_BITS_MAX} bits, not ${bits}`);
-  if (siblings.length !== treeDepth(bits)) return refused(`the path has ${siblings.length} levels, a tree of ${bits} bits has ${treeDepth(bits)}`);
+  if (!Number.isSafeInteger(bits) || bits < BUCKET_BITS_MIN || bits > BUCKET_BITS_MAX) {
+    return refused(`a state tree has ${BUCKET_BITS_MIN} to ${BUCKET_BITS_MAX} bits, not ${bits}`);
+  }
+  const depth = treeDepth(bits);
+  if (siblings.length !== depth) return refused(`the path has ${siblings.length} levels, a tree of ${bits} bits has ${depth}`);
   if (page.length > STATE_PAGE_BYTES_MAX) return refused(`the page has ${page.length} bytes, at most ${STATE_PAGE_BYTES_MAX} are allowed`);
   const bucket = bucketOf(hasher, key, bits);
   const decoded = decodePage(bucket, page);
   if (decoded === undefined) return refused(`the page is not a canonical page of bucket ${bucket}`);
   let hash = leafHash(hasher, page);
-  for (let level = 1, index = bucket; level <= treeDepth(bits); level++) {
+  for (let level = 1, index = bucket; level <= depth; level++) {
     const others = siblings[level - 1] ?? page;
     const width = nodesAt(bits, level - 1) / nodesAt(bits, level);
-    if (others.length !== (width - 1) * HASH_BYTES) return refused(`level ${level} of the path has ${others.length} bytes, not ${(width - 1) * HASH_BYTES}`);
+    const expected = (width - 1) * HASH_BYTES;
+    if (others.length !== expected) return refused(`level ${level} of the path has ${others.length} bytes, not ${expected}`);
     const place = (index % FAN_OUT) * HASH_BYTES;
     hash = hasher.sha256(others.subarray(0, place), hash, others.subarray(place));
     index >>>= FAN_OUT_BITS;

@@ -5,14 +5,15 @@
  */
 import { NarsesError, bytesEqual, seqNum, type Digest, type Hasher, type SeqNum, type StateStore } from "@narses/core";
 import { compareUtf8 } from "../bytes.ts";
+import { FETCH_STATE, dataCorrupt } from "../errors.ts";
 import type { StateBackend } from "./backend.ts";
 import { CheckpointWriter, pageCorrupt, type StateCheckpoint } from "./checkpoint.ts";
 import { openLevelBackend } from "./level-backend.ts";
 import { MemoryBackend } from "./memory-backend.ts";
 import { decodeMeta, encodeMeta } from "./meta.ts";
 import {
-  BUCKET_BITS_DEFAULT, BUCKET_BITS_MAX, BUCKET_BITS_MIN, STATE_PAGE_BYTES_MAX, STATE_VALUE_BYTES_MAX, bucketOf, checkKey, checkWellFormed, decodePage, emptyPage, encodePage, findKey,
-  getValue, growth, setValue, type Page,
+  BUCKET_BITS_DEFAULT, BUCKET_BITS_MAX, BUCKET_BITS_MIN, STATE_PAGE_BYTES_MAX, STATE_VALUE_BYTES_MAX,
+  bucketOf, checkKey, checkWellFormed, decodePage, emptyPage, encodePage, findKey, getValue, growth, setValue, type Page,
 } from "./page.ts";
 import { PageCache } from "./page-cache.ts";
 import { makeProof, type StateProof } from "./proof.ts";
@@ -114,7 +115,9 @@ class State implements AuthenticatedState {
   }
 
   put(key: string, value: Uint8Array): void {
-    if (value.length > STATE_VALUE_BYTES_MAX) throw new RangeError(`a state value has at most ${STATE_VALUE_BYTES_MAX} bytes, got ${value.length}`);
+    if (value.length > STATE_VALUE_BYTES_MAX) {
+      throw new RangeError(`a state value has at most ${STATE_VALUE_BYTES_MAX} bytes, got ${value.length}`);
+    }
     // A copy that shares nothing: encoders hand out views of buffers they use again.
     this.#set(key, new Uint8Array(value));
   }
@@ -173,7 +176,9 @@ class State implements AuthenticatedState {
   }
 
   async keys(prefix: string, limit: number): Promise<readonly string[]> {
-    if (!Number.isSafeInteger(limit) || limit < 1 || limit > KEYS_LIMIT_MAX) throw new RangeError(`limit must be an integer from 1 to ${KEYS_LIMIT_MAX}, got ${limit}`);
+    if (!Number.isSafeInteger(limit) || limit < 1 || limit > KEYS_LIMIT_MAX) {
+      throw new RangeError(`limit must be an integer from 1 to ${KEYS_LIMIT_MAX}, got ${limit}`);
+    }
     checkWellFormed(prefix);
     const changes = new Map<string, boolean>();
     for (const layer of [...this.#writer.keyChanges(), this.#keyChanges]) {
@@ -264,21 +269,23 @@ async function readState(options: StateOptions, backend: StateBackend): Promise<
   const bytes = await backend.meta();
   if (bytes === undefined) {
     for await (const _leaves of backend.leaves()) {
-      throw new NarsesError("DATA_CORRUPT", `state ${backend.name} has pages but no meta record: remove it and let the replica fetch the state again`, { path: backend.name });
+      throw dataCorrupt(`state ${backend.name} has pages but no meta record`, FETCH_STATE, { path: backend.name });
     }
     const tree = new HashTree(hasher, bucketBits ?? BUCKET_BITS_DEFAULT);
     return { tree, durableSeq: seqNum(0), root: tree.root(), fresh: true };
   }
   const meta = decodeMeta(bytes, backend.name);
   if (bucketBits !== undefined && bucketBits !== meta.bits) {
-    throw new NarsesError("CONFIG_INVALID", `state ${backend.name} has ${meta.bits} bucket bits, the configuration says ${bucketBits}: they cannot change in a living cluster`, { field: "bucketBits" });
+    const message = `state ${backend.name} has ${meta.bits} bucket bits, the configuration says ${bucketBits}: they cannot change in a living cluster`;
+    throw new NarsesError("CONFIG_INVALID", message, { field: "bucketBits" });
   }
   const tree = new HashTree(hasher, meta.bits);
   let wellFormed = true;
   for await (const [parent, hashes] of backend.leaves()) wellFormed = tree.setLeaves(parent, hashes) && wellFormed;
   const root = tree.root();
   if (!wellFormed || root !== meta.root) {
-    throw new NarsesError("DATA_CORRUPT", `state ${backend.name} at slot ${meta.seq} has root ${root}, its record says ${meta.root}: remove the state and let the replica fetch it again`, { path: backend.name, seq: meta.seq });
+    const what = `state ${backend.name} at slot ${meta.seq} has root ${root}, its record says ${meta.root}`;
+    throw dataCorrupt(what, FETCH_STATE, { path: backend.name, seq: meta.seq });
   }
   return { tree, durableSeq: meta.seq, root, fresh: false };
 }

@@ -16,7 +16,8 @@ const ROOT_TAG = new TextEncoder().encode("narses/state-root/1");
 export const treeDepth = (bits: number): number => Math.ceil(bits / FAN_OUT_BITS);
 export const nodesAt = (bits: number, level: number): number => 2 ** Math.max(0, bits - FAN_OUT_BITS * level);
 
-export const leafHash = (hasher: Hasher, page: Uint8Array): Uint8Array => (page.length === 0 ? new Uint8Array(HASH_BYTES) : hasher.sha256(page));
+export const leafHash = (hasher: Hasher, page: Uint8Array): Uint8Array =>
+  page.length === 0 ? new Uint8Array(HASH_BYTES) : hasher.sha256(page);
 
 export function rootDigest(hasher: Hasher, bits: number, top: Uint8Array): Digest {
   return digest(toHex(hasher.sha256(ROOT_TAG, Uint8Array.of(bits), top)));

@@ -57,8 +57,14 @@ export function segmentSeed(segment: number, salt: number): number {
 /** CRC-32 is injective in its seed, so equal content at two offsets never has the same checksum. */
 const seedAt = (seed: number, offset: number): number => (seed ^ offset) >>> 0;
 
-/** Writes the header of `payload` at `target[at]`, for a record that will lie at `offset` of the segment. */
-export function putRecordHeader(target: Uint8Array, at: number, header: RecordHeader, payload: Uint8Array, place: { readonly seed: number; readonly offset: number }): void {
+/** Where a record will lie. */
+export interface Place {
+  readonly seed: number;
+  readonly offset: number;
+}
+
+/** Writes the header of `payload` at `target[at]`, for a record that will lie at `place`. */
+export function putRecordHeader(target: Uint8Array, at: number, header: RecordHeader, payload: Uint8Array, place: Place): void {
   putU32(target, at + 4, crc32(payload));
   putU64(target, at + 8, header.lsn);
   putU32(target, at + 16, header.lsn - header.durableLsn);

@@ -7,8 +7,9 @@
  *    Votes may be lost: DATA_CORRUPT.
  * 3. A segment is missing although the last cut does not make it obsolete: DATA_CORRUPT.
  */
-import { NarsesError } from "@narses/core";
+import type { NarsesError } from "@narses/core";
 import { isZero } from "../bytes.ts";
+import { NO_VOTES, dataCorrupt } from "../errors.ts";
 import type { FileSystem } from "../files/file-system.ts";
 import { RECORD_HEADER_BYTES, RECORD_KIND, decodeCut, readRecord, recordBytes, type Cut, type RecordHeader } from "./record.ts";
 import { SEGMENT_HEADER_BYTES, decodeHeader, listSegmentIds, segmentPath, type Segment } from "./segment.ts";
@@ -49,8 +50,10 @@ interface Walk {
 
 const NO_CUT = { truncatedSlot: -1, baseLsn: 0, firstSegment: 1, lsn: 0 };
 
-function corrupt(file: string, offset: number, lsn: number, why: string): NarsesError {
-  return new NarsesError("DATA_CORRUPT", `vote log ${file} is damaged at byte ${offset}, from record ${lsn} on: ${why}. Votes may be lost, so this replica must not vote from this log`, { file, offset, lsn });
+function noteDamage(walk: Walk, segment: Segment, offset: number, why: string): void {
+  const lsn = walk.nextLsn;
+  const what = `vote log ${segment.path} is damaged at byte ${offset}, from record ${lsn} on (${why})`;
+  walk.damage.push({ segment: segment.id, error: dataCorrupt(what, NO_VOTES, { file: segment.path, offset, lsn }) });
 }
 
 /** @throws NarsesError DATA_CORRUPT naming file and offset, DATA_VERSION. */
@@ -85,7 +88,7 @@ export function recoverLog(files: FileSystem, directory: string): RecoveredLog {
 
 function noteMissing(walk: Walk, directory: string, segment: number): void {
   const file = segmentPath(directory, segment);
-  walk.damage.push({ segment, error: new NarsesError("DATA_CORRUPT", `vote log segment ${file} is missing: votes may be lost, so this replica must not vote from this log`, { file, offset: 0 }) });
+  walk.damage.push({ segment, error: dataCorrupt(`vote log segment ${file} is missing`, NO_VOTES, { file, offset: 0 }) });
 }
 
 /** What lies behind the records of the last segment is judged once every cut is known. */
@@ -103,13 +106,13 @@ function readSegment(files: FileSystem, path: string, id: number, walk: Walk, se
     const segment = decodeHeader(bytes, id, path);
     const before = segments.at(-1);
     if (before !== undefined && walk.nextLsn !== segment.firstLsn) {
-      walk.damage.push({ segment: before.id, error: corrupt(before.path, walk.stop, walk.nextLsn, `it does not validate, but segment ${id} begins with record ${segment.firstLsn}`) });
-    }
-    if (bytes.length !== segment.capacity) {
-      walk.damage.push({ segment: id, error: corrupt(path, bytes.length, segment.firstLsn, `the file has ${bytes.length} bytes, but was made with ${segment.capacity}`) });
+      noteDamage(walk, before, walk.stop, `it does not validate, but segment ${id} begins with record ${segment.firstLsn}`);
     }
     segments.push(segment);
     walk.nextLsn = segment.firstLsn;
+    if (bytes.length !== segment.capacity) {
+      noteDamage(walk, segment, bytes.length, `the file has ${bytes.length} bytes, but was made with ${segment.capacity}`);
+    }
     walk.durableLsn = Math.max(walk.durableLsn, segment.firstLsn - 1);
     return { segment, bytes, offsets: readRecords(walk, segment, bytes) };
   } finally {
@@ -148,9 +151,13 @@ function takeIn(walk: Walk, segment: Segment, header: RecordHeader, payload: Uin
       break;
     case RECORD_KIND.cut: {
       const cut = decodeCut(payload);
-      if (cut === undefined) throw corrupt(segment.path, walk.stop, lsn, "its checksum is right but its content is not a cut");
+      if (cut === undefined) {
+        noteDamage(walk, segment, walk.stop, "its checksum is right but its content is not a cut");
+        break;
+      }
       walk.cut = { ...cut, lsn };
-      walk.entries = walk.entries.filter((entry) => (entry.kind === RECORD_KIND.slot ? entry.slot > cut.truncatedSlot : entry.lsn >= cut.baseLsn));
+      const needed = (e: Entry): boolean => (e.kind === RECORD_KIND.slot ? e.slot > cut.truncatedSlot : e.lsn >= cut.baseLsn);
+      walk.entries = walk.entries.filter(needed);
       break;
     }
     case RECORD_KIND.seal:
@@ -163,7 +170,7 @@ function checkTail(walk: Walk, { segment, bytes }: Tail): void {
   for (let at = walk.stop + 8; at + RECORD_HEADER_BYTES <= bytes.length; at += 8) {
     const later = readRecord(bytes, at, segment.seed);
     if (later === undefined || later.durableLsn < walk.nextLsn) continue;
-    walk.damage.push({ segment: segment.id, error: corrupt(segment.path, walk.stop, walk.nextLsn, `it does not validate, but record ${later.lsn} at byte ${at} was written after it was durable`) });
+    noteDamage(walk, segment, walk.stop, `it does not validate, but record ${later.lsn} at byte ${at} was written after it was durable`);
     return;
   }
 }

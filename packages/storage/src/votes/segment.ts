@@ -5,8 +5,8 @@
  */
 import { randomInt } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { NarsesError } from "@narses/core";
 import { getU32, getU64, putU32, putU64 } from "../bytes.ts";
+import { NO_VOTES, dataCorrupt, dataVersion } from "../errors.ts";
 import { joinPath, type File, type FileSystem } from "../files/file-system.ts";
 import { segmentSeed } from "./record.ts";
 
@@ -49,6 +49,9 @@ export function listSegmentIds(names: readonly string[]): number[] {
   }).sort((a, b) => a - b);
 }
 
+const emptySegment = (id: number, path: string, fields: Pick<Segment, "capacity" | "firstLsn" | "seed">): Segment =>
+  ({ id, path, ...fields, slotMax: -1, pinnedLsnMax: 0 });
+
 function encodeHeader(segment: Segment, salt: number): Uint8Array {
   const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
   putU32(bytes, 0, MAGIC);
@@ -65,16 +68,14 @@ function encodeHeader(segment: Segment, salt: number): Uint8Array {
 export function decodeHeader(bytes: Uint8Array, id: number, path: string): Segment {
   const crc = crc32(bytes.subarray(0, HEADER_FIELDS_BYTES - 4));
   if (bytes.length < SEGMENT_HEADER_BYTES || getU32(bytes, 0) !== MAGIC || getU32(bytes, HEADER_FIELDS_BYTES - 4) !== crc) {
-    throw new NarsesError("DATA_CORRUPT", `vote log segment ${path} has a damaged header: votes may be lost, this replica must not vote from this log`, { file: path, offset: 0 });
+    throw dataCorrupt(`vote log segment ${path} has a damaged header`, NO_VOTES, { file: path, offset: 0 });
   }
   const version = getU32(bytes, 4);
-  if (version !== VOTE_LOG_VERSION) {
-    throw new NarsesError("DATA_VERSION", `vote log segment ${path} has format ${version}, this program writes ${VOTE_LOG_VERSION}: use the program that wrote it`, { file: path, version });
-  }
+  if (version !== VOTE_LOG_VERSION) throw dataVersion(path, version, VOTE_LOG_VERSION);
   if (getU64(bytes, 8) !== id) {
-    throw new NarsesError("DATA_CORRUPT", `vote log segment ${path} says it is segment ${getU64(bytes, 8)}: files were swapped or renamed`, { file: path, offset: 8 });
+    throw dataCorrupt(`vote log segment ${path} says it is segment ${getU64(bytes, 8)}`, "files were swapped or renamed", { file: path, offset: 8 });
   }
-  return { id, path, capacity: getU64(bytes, 24), firstLsn: getU64(bytes, 16), seed: segmentSeed(id, getU32(bytes, 32)), slotMax: -1, pinnedLsnMax: 0 };
+  return emptySegment(id, path, { capacity: getU64(bytes, 24), firstLsn: getU64(bytes, 16), seed: segmentSeed(id, getU32(bytes, 32)) });
 }
 
 /** Makes, recycles and removes segment files. Throws what the file system throws. */
@@ -121,7 +122,7 @@ export class SegmentPool {
     const own = SEGMENT_HEADER_BYTES + recordBytes;
     const capacity = own > this.#segmentBytes ? own : this.#segmentBytes;
     const salt = randomInt(2 ** 32);
-    const segment: Segment = { id, path: segmentPath(this.#directory, id), capacity, firstLsn, seed: segmentSeed(id, salt), slotMax: -1, pinnedLsnMax: 0 };
+    const segment = emptySegment(id, segmentPath(this.#directory, id), { capacity, firstLsn, seed: segmentSeed(id, salt) });
     const spare = capacity === this.#segmentBytes ? this.#spares.pop() : undefined;
     const file = spare === undefined ? this.#create(capacity) : this.#files.open(spare, "existing");
     file.write([encodeHeader(segment, salt)], 0);

@@ -4,6 +4,7 @@
  * because after a failed fsync nobody knows what is on disk.
  */
 import { FRAME_BYTES_MAX, NarsesError, type SeqNum, type VoteLog } from "@narses/core";
+import { dataCorrupt } from "../errors.ts";
 import { attempt, diskFailed, syncParent, type File, type FileSystem } from "../files/file-system.ts";
 import { nodeFileSystem } from "../files/node-file-system.ts";
 import { RECORD_KIND, encodeCut, putRecordHeader, recordBytes, type RecordKind } from "./record.ts";
@@ -69,7 +70,7 @@ class Log implements SegmentedVoteLog {
   #failed: NarsesError | undefined;
   #closed = false;
 
-  constructor(pool: SegmentPool, recovered: RecoveredLog, active: Active, options: { readonly directory: string; readonly logBytesMax: number }) {
+  constructor(pool: SegmentPool, recovered: RecoveredLog, active: Active, options: { directory: string; logBytesMax: number }) {
     this.#pool = pool;
     this.#directory = options.directory;
     this.#logBytesMax = options.logBytesMax;
@@ -84,7 +85,7 @@ class Log implements SegmentedVoteLog {
   append(record: Uint8Array, seq: SeqNum | undefined): void {
     this.#check();
     if (record.length > FRAME_BYTES_MAX) throw new RangeError(`a vote record has at most ${FRAME_BYTES_MAX} bytes, got ${record.length}`);
-    this.#push(seq === undefined ? { kind: RECORD_KIND.pinned, slot: 0, payload: record } : { kind: RECORD_KIND.slot, slot: seq, payload: record });
+    this.#push({ kind: seq === undefined ? RECORD_KIND.pinned : RECORD_KIND.slot, slot: seq ?? 0, payload: record });
     if (this.#pendingBytes > APPEND_BYTES_MAX) this.#guarded("write", () => this.#write());
   }
 
@@ -206,9 +207,11 @@ class Log implements SegmentedVoteLog {
     this.#sync();
     const bytes = this.usage().bytes;
     if (bytes > this.#logBytesMax) {
-      throw new NarsesError("DISK_FAILED", `vote log ${this.#directory} has grown to ${bytes} bytes without a stable checkpoint, its limit is ${this.#logBytesMax}: find out why checkpoints do not become stable`, {
-        errno: "ELOGFULL", operation: "rotation", path: this.#directory,
-      });
+      throw new NarsesError(
+        "DISK_FAILED",
+        `vote log ${this.#directory} has grown to ${bytes} bytes, its limit is ${this.#logBytesMax}: find out why no checkpoint becomes stable`,
+        { errno: "ELOGFULL", operation: "rotation", path: this.#directory },
+      );
     }
     const { segment, file } = this.#pool.take(this.#active.segment.id + 1, this.#nextLsn, recordBytesNeeded);
     this.#active.file.close();
@@ -236,7 +239,8 @@ class Log implements SegmentedVoteLog {
  * DISK_FAILED. RangeError for options out of range.
  */
 export async function openVoteLog(options: VoteLogOptions): Promise<SegmentedVoteLog> {
-  const { directory, segmentBytes = SEGMENT_BYTES_DEFAULT, logBytesMax = LOG_BYTES_MAX_DEFAULT, mustExist = false, files = nodeFileSystem } = options;
+  const { directory, mustExist = false, files = nodeFileSystem } = options;
+  const { segmentBytes = SEGMENT_BYTES_DEFAULT, logBytesMax = LOG_BYTES_MAX_DEFAULT } = options;
   if (!Number.isSafeInteger(segmentBytes) || segmentBytes < SEGMENT_BYTES_MIN || segmentBytes % 8 !== 0) {
     throw new RangeError(`segmentBytes must be a multiple of 8, at least ${SEGMENT_BYTES_MIN}, got ${segmentBytes}`);
   }
@@ -246,7 +250,8 @@ export async function openVoteLog(options: VoteLogOptions): Promise<SegmentedVot
     const recovered = recoverLog(files, directory);
     const last = recovered.segments.at(-1);
     if (last === undefined && mustExist) {
-      throw new NarsesError("DATA_CORRUPT", `vote log ${directory} is empty, but this replica has run before: its votes are lost, it must not vote again under this key`, { file: directory, offset: 0 });
+      const remedy = "its votes are lost, it must not vote again under this key";
+      throw dataCorrupt(`vote log ${directory} is empty, but this replica has run before`, remedy, { file: directory, offset: 0 });
     }
     const pool = new SegmentPool(files, directory, segmentBytes);
     pool.release(recovered.stale);

@@ -1,0 +1,12 @@
+/** The two errors that several files have in common. */
+import { NarsesError } from "@narses/core";
+
+/** `what` is damaged or lost; `remedy` says what to do. */
+export const dataCorrupt = (what: string, remedy: string, data: Readonly<Record<string, unknown>>, cause?: unknown): NarsesError =>
+  new NarsesError("DATA_CORRUPT", `${what}: ${remedy}`, data, { cause });
+
+export const dataVersion = (file: string, found: number | undefined, ours: number): NarsesError =>
+  new NarsesError("DATA_VERSION", `${file} has format ${found}, this program writes ${ours}: use the program that wrote it`, { file, version: found });
+
+export const FETCH_STATE = "remove it and let the replica fetch the state again";
+export const NO_VOTES = "votes may be lost, so this replica must not vote from this log";
