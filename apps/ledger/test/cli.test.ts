@@ -2,7 +2,14 @@
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { NULL_DIGEST, seqNum, type Block, type StateMachine } from "@narses/core";
+import { hasher } from "@narses/crypto";
+import { loadCluster } from "@narses/replica";
+import { openBlockStore } from "@narses/storage";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { codecOf } from "../src/chain/codec.ts";
+import { openReplay } from "../src/chain/replay.ts";
+import { createLedger } from "../src/state-machine/machine.ts";
 import { runCommandLine } from "../src/cli/program.ts";
 import { freePorts } from "../src/demo/replica-process.ts";
 import { generatePaymentDay } from "../src/demo/payment-day.ts";
@@ -68,6 +75,31 @@ afterAll(async () => {
   await Promise.all(replicas);
   rmSync(root, { recursive: true, force: true });
 });
+
+/** Executing the same chain under other rules, or a header that lies about the state, is noticed at the block in question. */
+async function expectOtherRulesToShow(): Promise<void> {
+  const cluster = await loadCluster(join(bank, "cluster.json"));
+  const store = await openBlockStore({ directory: join(bank, "replica-3", "data", "blocks"), codec: codecOf(cluster) });
+  const blocks = await Promise.all([0, 1, 2].map((seq) => store.get(seqNum(seq))));
+  await store.close();
+  const generous: StateMachine = { ...createLedger(hasher), apply: () => ({ replayed: false }) } as StateMachine;
+  const execute = async (app: StateMachine, change: (header: Block["header"]) => Block["header"]): Promise<void> => {
+    const replay = await openReplay(cluster, app);
+    try {
+      for (const block of blocks) if (block !== undefined) await replay.execute({ ...block, header: change(block.header) });
+    } finally {
+      await replay.close();
+    }
+  };
+  const honest = createLedger(hasher) as StateMachine;
+  await expect(execute(honest, (header) => header)).resolves.toBeUndefined();
+  await expect(execute(generous, (header) => header)).rejects.toMatchObject({
+    code: "RECEIPT_INVALID",
+    data: { check: "execution", seq: 1, field: "resultRoot" },
+  });
+  const lie = (header: Block["header"]): Block["header"] => (header.seq === 2 ? { ...header, stateRoot: NULL_DIGEST } : header);
+  await expect(execute(honest, lie)).rejects.toMatchObject({ data: { check: "execution", seq: 2, field: "stateRoot" } });
+}
 
 describe("accounts and transfers", () => {
   it("move money and leave a receipt that verifies offline", async () => {
@@ -197,6 +229,7 @@ describe("the cluster", () => {
     expect((await Promise.all(replicas)).map((ran) => ran.exit)).toEqual([0, 0, 0, 0]);
     const chain = await ledger("verify", "chain", "--data", join(bank, "replica-3", "data"));
     expect(chain.json()).toMatchObject({ valid: true });
+    await expectOtherRulesToShow();
     const unreachable = await ledger("transfer", "alice", "bob", "1", "EUR", "--timeout", "1");
     expect([unreachable.exit, unreachable.error()["code"]]).toEqual([5, "NOT_CONNECTED"]);
   });

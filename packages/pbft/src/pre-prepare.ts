@@ -23,7 +23,8 @@ export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrep
     return leaveView(r, view(r.view + 1), `primary ${body.sender} proposed an invalid batch: ${problem}`);
   }
   if (batch.timestampMs > r.wallMs + TIMESTAMP_AHEAD_MS_MAX) {
-    return reject(r, from, "pre-prepare", "TIMESTAMP_OUT_OF_RANGE", `timestamp is ${batch.timestampMs - r.wallMs} ms ahead of the local clock, at most ${TIMESTAMP_AHEAD_MS_MAX} allowed`);
+    const ahead = batch.timestampMs - r.wallMs;
+    return reject(r, from, "pre-prepare", "TIMESTAMP_OUT_OF_RANGE", `timestamp is ${ahead} ms ahead of the local clock, at most ${TIMESTAMP_AHEAD_MS_MAX} allowed`);
   }
   const slot = slotAt(r, body.seq);
   if (body.seq > highWatermark(r)) {

@@ -128,7 +128,8 @@ export class Nemesis {
       reordering: random.chance(0.7),
     };
     this.world.network.conditions = conditions;
-    this.world.note(undefined, `# weather: delay ${conditions.delayMinUs}+${conditions.delayMeanUs} µs, loss ${conditions.loss}, duplication ${conditions.duplication}${conditions.reordering ? ", reordering" : ""}`);
+    const { delayMinUs, delayMeanUs, loss, duplication, reordering } = conditions;
+    this.world.note(undefined, `# weather: delay ${delayMinUs}+${delayMeanUs} µs, loss ${loss}, duplication ${duplication}${reordering ? ", reordering" : ""}`);
   }
 
   private slowLink(): void {

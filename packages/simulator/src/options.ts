@@ -115,9 +115,11 @@ export function livenessBudgetMs({ parameters: p, quorums: { f } }: RunPlan): nu
 export function describePlan(plan: RunPlan): readonly string[] {
   const { quorums: { n, f }, parameters: p } = plan;
   return [
-    `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine, ${plan.clients} clients (+${plan.equivocatingClients} Byzantine), chaos ${plan.chaosMs} ms`,
-    `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, `
-      + `backoff ≤ 2^${p.backoffExponentMax}, status every ${p.statusIntervalTicks} ticks, votes ${plan.mergeVotes ? "merged" : "one per frame"}`,
-    `think ${plan.thinkMeanMs} ms, sync ${plan.syncMeanUs} µs, execution ${plan.executionMeanUs} µs, checkpoint ${plan.checkpointMeanUs} µs, clock skew up to ${plan.clockSkewMaxMs} ms, progress due within ${livenessBudgetMs(plan)} ms of healing`,
+    `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine`,
+    `${plan.clients} clients (and ${plan.equivocatingClients} Byzantine), a bundle every ${plan.thinkMeanMs} ms each, chaos for ${plan.chaosMs} ms`,
+    `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, votes ${plan.mergeVotes ? "merged" : "one per frame"}, status every ${p.statusIntervalTicks} ticks`,
+    `request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, backoff up to 2^${p.backoffExponentMax}`,
+    `means: sync ${plan.syncMeanUs} µs, execution ${plan.executionMeanUs} µs, checkpoint ${plan.checkpointMeanUs} µs; clock skew up to ${plan.clockSkewMaxMs} ms`,
+    `progress is due within ${livenessBudgetMs(plan)} ms of healing`,
   ];
 }

@@ -1,5 +1,5 @@
 /** Virtual time: one binary heap of events, ordered by (µs, seeded tie-break, insertion). */
-import { Random } from "./random.ts";
+import type { Random } from "./random.ts";
 
 interface Event {
   readonly at: number;

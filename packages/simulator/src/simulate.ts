@@ -165,7 +165,9 @@ function unsettled(world: World): readonly string[] {
   if (owed.length === 0) return owed;
   for (const node of world.correct) {
     const status = node.shell?.status();
-    if (status !== undefined) owed.push(`${node.name}: v${status.view}${status.active ? "" : " inactive"} h${status.stableSeq} n${status.executedSeq} waits for ${status.waitingFor.join(", ") || "nothing"}`);
+    if (status === undefined) continue;
+    const at = `v${status.view}${status.active ? "" : " inactive"} h${status.stableSeq} n${status.executedSeq}`;
+    owed.push(`${node.name}: ${at} waits for ${status.waitingFor.join(", ") || "nothing"}`);
   }
   return owed;
 }

@@ -4,7 +4,7 @@ import { epoch, mintVerified, replicaId } from "@narses/core";
 import type { Policy, Powers } from "./adversaries/policy.ts";
 import { type Answer, GENESIS, type SimBlock, type State } from "./app.ts";
 import { SimClient } from "./client.ts";
-import { createFormatter, type Formatter } from "./format.ts";
+import { formatEffect, formatInput } from "./format.ts";
 import { createKeyring, type Keyring, type Toolkit } from "./keyring.ts";
 import { Network } from "./network.ts";
 import { SimNode } from "./node.ts";
@@ -51,7 +51,6 @@ export class World {
   private readonly hidden = new Set<string>();
   private readonly told = new Map<SimNode, Map<ReplicaId, boolean>>();
   private readonly oracles: readonly Oracle[];
-  private readonly formatter: Formatter = createFormatter();
   private readonly noticeRandom: Random;
   private turns = 0;
 
@@ -99,7 +98,8 @@ export class World {
   addClient(equivocates: boolean): SimClient {
     const index = this.clients.length;
     const { n, weak } = this.plan.quorums;
-    const client = new SimClient({ index, key: this.keyring.client(index), n, weak, operationsMax: this.plan.operationsMax, equivocates }, this, this.random.split(`client ${index}`));
+    const options = { index, key: this.keyring.client(index), n, weak, operationsMax: this.plan.operationsMax, equivocates };
+    const client = new SimClient(options, this, this.random.split(`client ${index}`));
     this.clients.push(client);
     return client;
   }
@@ -150,7 +150,8 @@ export class World {
   }
 
   onSubmitted(client: SimClient, bundle: Bundle): void {
-    this.trace.line(this.scheduler.now, `c${client.options.index}`, `@ submits ${bundle.digest.slice(0, 6)} (ids ${bundle.ridFirst} … ${bundle.ridFirst + bundle.operations.length - 1})`);
+    const ridLast = bundle.ridFirst + bundle.operations.length - 1;
+    this.trace.line(this.scheduler.now, `c${client.options.index}`, `@ submits ${bundle.digest.slice(0, 6)} (ids ${bundle.ridFirst} … ${ridLast})`);
     this.bundles.push(bundle);
     for (const oracle of this.oracles) oracle.onSubmitted?.(bundle);
   }
@@ -203,11 +204,11 @@ export class World {
 
   onInput(node: SimNode, input: Input): void {
     if (input.type === "tick" || input.type === "own" || input.type === "executed" || input.type === "start") return;
-    this.note(node, `< ${this.formatter.input(input)}`);
+    this.note(node, `< ${formatInput(input)}`);
   }
 
   onEffect(node: SimNode, effect: Effect): void {
-    this.note(node, this.formatter.effect(effect));
+    this.note(node, formatEffect(effect));
     this.count(effect);
     if (!node.byzantine) for (const oracle of this.oracles) oracle.onEffect?.(node, effect);
   }

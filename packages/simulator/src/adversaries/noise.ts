@@ -1,5 +1,5 @@
 /** Repetition, lies in passing, and small mutations. */
-import type { PeerMessage, SeqNum, SignedBody, View, Vote } from "@narses/core";
+import type { PeerMessage, SeqNum, SignedBody, Status, View, Vote } from "@narses/core";
 import { NULL_DIGEST, seqNum, view as toView } from "@narses/core";
 import { hashText } from "../hash.ts";
 import type { Outgoing, PolicyFactory, Powers } from "./policy.ts";
@@ -40,10 +40,11 @@ export const statusLiar: PolicyFactory = (powers) => ({
     const view = toView(random.pick([0, now?.view ?? 0, (now?.view ?? 0) + 1, Number.MAX_SAFE_INTEGER]));
     const executedSeq = seqNum(random.pick([0, now?.executedSeq ?? 0, (now?.executedSeq ?? 0) + random.int(1, 1_000), Number.MAX_SAFE_INTEGER]));
     const active = random.chance(0.5);
-    return toAll(powers, {
-      type: "status",
-      status: { view, active, stableSeq: seqNum(random.pick([0, now?.stableSeq ?? 0])), executedSeq, slots: new Uint8Array(random.int(0, 32)).fill(random.int(0, 255)), viewChanges: new Uint8Array(1) },
-    });
+    const status: Status = {
+      view, active, executedSeq, stableSeq: seqNum(random.pick([0, now?.stableSeq ?? 0])),
+      slots: new Uint8Array(random.int(0, 32)).fill(random.int(0, 255)), viewChanges: new Uint8Array(1),
+    };
+    return toAll(powers, { type: "status", status });
   },
 });
 
