@@ -111,7 +111,8 @@ export function failureOf(error: unknown): Failure {
     return { code: refusal.code, message: refusal.message, exit: EXIT.refused, data: { seq: refusal.seq, ...refusal.data } };
   if (error instanceof NarsesError) {
     const { receipt: _receipt, ...data } = error.data;
-    return { code: error.code, message: error.message, exit: EXIT_OF_CODE[error.code], data };
+    const hint = error.code === "KEY_PASSPHRASE" ? " (--passphrase-file FILE)" : "";
+    return { code: error.code, message: error.message + hint, exit: EXIT_OF_CODE[error.code], data };
   }
   if (error instanceof InvariantViolation) return { code: "INVARIANT", message: error.message, exit: EXIT.internal, data: {} };
   const system = error as NodeJS.ErrnoException;
