@@ -18,7 +18,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     quorumTick: undefined, backoff: 0, leaving: undefined, unsignedNewView: undefined,
     stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(),
     handed: executed, executed, nextSeq: seqNum(executed + 1),
-    waiting: new Map(), peers, lastStatusTick: -1_000_000, started: false, diverged: false, out: [],
+    waiting: new Map(), peers, lastStatusTick: -1_000_000, behindTick: 0, started: false, diverged: false, out: [],
   };
   if (recovered !== undefined) restore(r, recovered.records);
   return r;

@@ -119,6 +119,8 @@ export interface Replica {
   // ── peers ──
   readonly peers: Map<ReplicaId, Peer>;
   lastStatusTick: number;
+  /** Tick at which this replica last knew itself far behind: request timers run from there at the earliest. */
+  behindTick: number;
   started: boolean;
   diverged: boolean;
 

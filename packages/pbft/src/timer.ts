@@ -2,13 +2,14 @@
 import type { View } from "@narses/core";
 import { view as toView } from "@narses/core";
 import { proposeReady } from "./request.ts";
-import { isPrimary, primary, type Replica, slotsOpen } from "./state.ts";
+import { isPrimary, primary, type Replica, slotsOpen, weak } from "./state.ts";
 import { statusTick } from "./status.ts";
 import { leaveView, onNewViewTimeout } from "./view-change.ts";
 
 export function onTick(r: Replica, wallMs: number): void {
   r.tick++;
   r.wallMs = wallMs;
+  if (isBehind(r)) r.behindTick = r.tick;
   if (r.active) {
     const reason = suspicion(r);
     if (reason !== undefined) leaveView(r, toView(r.view + 1), reason);
@@ -17,6 +18,15 @@ export function onTick(r: Replica, wallMs: number): void {
     onNewViewTimeout(r);
   }
   statusTick(r);
+}
+
+/**
+ * W peers say they executed well beyond this replica, so a correct one did: what waits here is late because this replica is,
+ * after a restart or a partition, and not because of the primary. The margin keeps ordinary jitter from resetting any timer.
+ */
+function isBehind(r: Replica): boolean {
+  const claims = [...r.peers.values()].map((peer) => peer.claimedExecuted).sort((a, b) => b - a);
+  return (claims[weak(r) - 1] ?? 0) > r.executed + 2 * r.config.parameters.pipelineDepth;
 }
 
 /** Tick since which the primary owes something: its oldest waiting request, or a slot it proposed and that is not executed. */
@@ -34,8 +44,9 @@ export function oldestDebtTick(r: Replica): number | undefined {
 /** Why the primary should be replaced, if it should. Never while a view change is under way, never by the primary itself. */
 function suspicion(r: Replica): string | undefined {
   if (isPrimary(r)) return undefined;
-  const debt = oldestDebtTick(r);
-  if (debt === undefined) return undefined;
+  const oldest = oldestDebtTick(r);
+  if (oldest === undefined) return undefined;
+  const debt = Math.max(oldest, r.behindTick);
   const p = r.config.parameters;
   const scale = 2 ** r.backoff;
   if (r.tick - debt >= p.requestTimeoutTicks * scale) return `primary ${primary(r)} left a request unexecuted for ${r.tick - debt} ticks`;
@@ -54,5 +65,5 @@ export function ticksLeft(r: Replica): { readonly timer: "request" | "new-view";
   }
   const debt = isPrimary(r) ? undefined : oldestDebtTick(r);
   if (debt === undefined) return undefined;
-  return { timer: "request", view: r.view, ticks: debt + r.config.parameters.requestTimeoutTicks * scale - r.tick };
+  return { timer: "request", view: r.view, ticks: Math.max(debt, r.behindTick) + r.config.parameters.requestTimeoutTicks * scale - r.tick };
 }
