@@ -20,6 +20,7 @@ const CHUNK = { paced: 15, fullSpeed: 100 } as const;
 /** The killed replica stays down until this part of the remaining payments went through without it. */
 const RESTART_AFTER = 0.1;
 const CATCH_UP_MS = 60_000;
+const TAKE_OVER_MS = 15_000;
 
 export interface Events {
   /** Something worth a line. */
@@ -82,6 +83,17 @@ export interface Played {
   readonly receiptPayment: string;
 }
 
+/** Reports from when some replica has entered a view above `view`; what was in flight at the kill may still be confirmed before that. */
+async function nextView(stage: Stage, view: number): Promise<readonly ReplicaReport[]> {
+  const started = performance.now();
+  for (;;) {
+    const reports = await collectReports(stage.observer, 0);
+    const entered = reports.some((report) => report.status !== undefined && report.status.view > view && report.status.active);
+    if (entered || performance.now() - started > TAKE_OVER_MS) return reports;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** Kills the primary half-way and starts it again a little later, both while payments go on. */
 async function strike(
   stage: Stage,
@@ -111,7 +123,7 @@ async function strike(
     if (over.aborted) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  const after = await collectReports(stage.observer, 0);
+  const after = await nextView(stage, view);
   failover.viewAfter = Math.max(...after.map((report) => report.status?.view ?? 0));
   const next = after.find((report) => report.status?.view === failover.viewAfter)?.status?.primary;
   events.happened(

@@ -16,18 +16,26 @@ const revote = (powers: Powers, message: Extract<PeerMessage, { type: "votes" }>
 });
 
 /** Equivocating primary; as a backup, votes for whichever story the listener was told. */
-export const equivocate: PolicyFactory = (powers) => ({ name: "equivocate", outgoing: (out) => [tellStory(powers, out)] });
+export const equivocate: PolicyFactory = (powers) => {
+  const votesToo = powers.random.chance(0.5);
+  return { name: "equivocate", outgoing: (out) => tellStory(powers, out, votesToo) };
+};
 
-function tellStory(powers: Powers, out: Outgoing): Outgoing {
+/** With `votesToo` the primary adds its own PREPARE and COMMIT to each story at once. */
+function tellStory(powers: Powers, out: Outgoing, votesToo: boolean): readonly Outgoing[] {
   const { conspiracy, signer } = powers;
   const { to, message } = out;
   if (message.type === "pre-prepare" && message.signed.body.sender === powers.self) {
-    const batch = conspiracy.second(message.batch, () => secondBatch(powers, message.batch));
-    if (!conspiracy.secondSide.has(to)) return out;
-    return { to, message: { type: "pre-prepare", signed: signer.sign({ ...message.signed.body, digest: batch.digest }), batch } };
+    const second = conspiracy.second(message.batch, () => secondBatch(powers, message.batch));
+    const batch = conspiracy.secondSide.has(to) ? second : message.batch;
+    const { view, seq, epoch, sender } = message.signed.body;
+    const told: Outgoing = { to, message: { type: "pre-prepare", signed: signer.sign({ ...message.signed.body, digest: batch.digest }), batch } };
+    if (!votesToo) return [told];
+    const votes: Vote[] = [{ phase: "prepare", view, seq, digest: batch.digest }, { phase: "commit", view, seq, digest: batch.digest }];
+    return [told, { to, message: { type: "votes", signed: signer.sign({ type: "votes", epoch, sender, votes }) } }];
   }
-  if (message.type !== "votes" || message.signed.body.sender !== powers.self) return out;
-  return { to, message: revote(powers, message, (vote) => ({ ...vote, digest: conspiracy.digestFor(to, vote.digest) })) };
+  if (message.type !== "votes" || message.signed.body.sender !== powers.self) return [out];
+  return [{ to, message: revote(powers, message, (vote) => ({ ...vote, digest: conspiracy.digestFor(to, vote.digest) })) }];
 }
 
 /** Proposes to both sides, then falls silent for some time: one side may be prepared, nobody knows. */
@@ -38,9 +46,9 @@ export const equivocateThenStarve: PolicyFactory = (powers) => {
     outgoing: (out) => {
       if (out.message.type === "pre-prepare") {
         starving = 200;
-        return [tellStory(powers, out)];
+        return tellStory(powers, out, false);
       }
-      return starving > 0 ? [] : [tellStory(powers, out)];
+      return starving > 0 ? [] : tellStory(powers, out, false);
     },
     tick: () => {
       starving = Math.max(0, starving - 1);

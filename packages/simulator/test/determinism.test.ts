@@ -1,0 +1,28 @@
+import { describe, expect, test } from "vitest";
+import { FAULT_KINDS, planRun, simulate } from "../src/index.ts";
+
+describe("determinism", () => {
+  test.each(FAULT_KINDS)("the same seed twice gives the same trace (%s)", (faults) => {
+    for (const seed of [1, 2, 3]) {
+      const [first, second] = [simulate({ seed, faults, traceLines: 50_000 }), simulate({ seed, faults, traceLines: 50_000 })];
+      expect(first.trace).toEqual(second.trace);
+      expect(first.traceHash).toBe(second.traceHash);
+      expect(first.events).toBe(second.events);
+    }
+  });
+
+  test("keeping lines or not does not change the hash", () => {
+    expect(simulate({ seed: 5, faults: "all" }).traceHash).toBe(simulate({ seed: 5, faults: "all", traceLines: 10 }).traceHash);
+  });
+
+  test("different seeds give different traces", () => {
+    const hashes = new Set(Array.from({ length: 8 }, (_, seed) => simulate({ seed, n: 4, faults: "network" }).traceHash));
+    expect(hashes.size).toBe(8);
+  });
+
+  test("options out of range are the caller's mistake", () => {
+    expect(() => planRun({ seed: 1, n: 0 })).toThrow(/n must be an integer from 1 to 13/);
+    expect(() => planRun({ seed: 1, n: 4, f: 2 })).toThrow(RangeError);
+    expect(() => planRun({ seed: 1, n: 4, byzantine: 5 })).toThrow(/byzantine must be/);
+  });
+});

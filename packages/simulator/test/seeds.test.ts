@@ -1,0 +1,59 @@
+/** Seeds across fault kinds and sizes. Failures print everything needed to repeat them. */
+import { describe, expect, test } from "vitest";
+import { describePlan, type FaultKind, simulate, type SimResult } from "../src/index.ts";
+
+const failure = (result: SimResult): string | undefined => (result.outcome === "ok" ? undefined
+  : [...describePlan(result.plan), ...result.cast, `${result.outcome} (${result.oracle}): ${result.detail}`, `repeat: pnpm sim ${result.plan.seed} --n ${result.plan.quorums.n} --faults ${result.plan.faults}`].join("\n"));
+
+/** Runs `count` seeds; returns what went wrong, and what happened in sum. */
+function runSeeds(faults: FaultKind, n: number | undefined, first: number, count: number): { readonly failures: readonly string[]; readonly viewsLeft: number; readonly crashes: number; readonly executed: number; readonly stable: number } {
+  const sum = { failures: [] as string[], viewsLeft: 0, crashes: 0, executed: 0, stable: 0 };
+  for (let seed = first; seed < first + count; seed++) {
+    const result = simulate({ seed, faults, ...(n !== undefined && { n }) });
+    const problem = failure(result);
+    if (problem !== undefined) sum.failures.push(problem);
+    sum.viewsLeft += result.counters.viewsLeft;
+    sum.crashes += result.counters.crashes;
+    sum.executed += result.counters.executedSlots;
+    sum.stable += result.counters.stableCheckpoints;
+  }
+  return sum;
+}
+
+describe("seeds", () => {
+  test.each([1, 2, 3, 4, 5, 6, 7])("n = %i: crashes, bad networks and liars, alone and together", (n) => {
+    for (const faults of ["none", "crash", "network", "byzantine", "all"] as const) {
+      expect(runSeeds(faults, n, 100 * n, 4).failures).toEqual([]);
+    }
+  });
+
+  test.each(["crash", "network", "byzantine", "all"] as const)("%s: the faults really happen, and the cluster gets over them", (faults) => {
+    const { failures, viewsLeft, crashes, executed, stable } = runSeeds(faults, undefined, 5_000, 40);
+    expect(failures).toEqual([]);
+    expect(viewsLeft).toBeGreaterThan(faults === "byzantine" ? 10 : 50);
+    expect(crashes > 100).toBe(faults === "crash" || faults === "all");
+    expect(executed).toBeGreaterThan(1_000);
+    expect(stable).toBeGreaterThan(200);
+  });
+
+  test("without faults no view is ever left and nobody is rejected for misbehaviour", () => {
+    const { failures, viewsLeft } = runSeeds("none", undefined, 1, 20);
+    expect(failures).toEqual([]);
+    expect(viewsLeft).toBe(0);
+  });
+
+  test("twins of one key, f of them, change nothing", () => {
+    for (let seed = 1; seed <= 20; seed++) expect(failure(simulate({ seed, n: 4, faults: "byzantine", policies: ["twins"] }))).toBeUndefined();
+  });
+});
+
+describe("negative control: with more than f liars the oracles must be able to fire", () => {
+  test.each([["equivocate"], ["twins"]] as const)("f + 1 replicas that %s", (policy) => {
+    const results = Array.from({ length: 30 }, (_, seed) => simulate({ seed, n: 4, byzantine: 2, faults: "byzantine", policies: [policy] }));
+    const broken = results.filter((r) => r.outcome === "safety" || r.outcome === "crash");
+    expect(broken.length).toBeGreaterThan(5);
+    expect(results.some((r) => r.oracle === "agreement")).toBe(true);
+    // Nothing but the theorem breaks: what fires is agreement, what follows from it, or an engine that stops before it lies.
+    for (const r of broken) expect(["agreement", "validity", "state", "engine", "execution"]).toContain(r.oracle);
+  });
+});
