@@ -86,11 +86,34 @@ export const DEFAULT_PARAMETERS: Parameters = {
 };
 
 /** Votes in one frame, at most: bounds the size of a certificate's frame. */
-export const VOTES_PER_FRAME_MAX = 64;
+export const VOTES_PER_FRAME_MAX = 32;
 /** Slots one STATUS describes, at most. */
 export const STATUS_SLOTS_MAX = 512;
 /** No frame is larger: a replica drops the connection that announces one. */
 export const FRAME_BYTES_MAX: number = 32 << 20;
+
+/** Bytes of one vote, and of the rest of a signed message, with room to spare: upper bounds on the wire layout. */
+const VOTE_BYTES = 49;
+const ENVELOPE_BYTES = 128;
+
+/**
+ * The largest log window for which a NEW-VIEW fits one frame: Q view-changes, each with L prepared certificates of a
+ * pre-prepare and Q−1 vote frames, of which f may be padded to VOTES_PER_FRAME_MAX votes by liars. Beyond it a view change
+ * could not be said, and the cluster would stop for good.
+ */
+export function logWindowMax({ strong, f }: Quorums): number {
+  const padded = f * (ENVELOPE_BYTES + VOTES_PER_FRAME_MAX * VOTE_BYTES);
+  const plain = Math.max(0, strong - 1 - f) * (ENVELOPE_BYTES + VOTE_BYTES);
+  const certificate = 2 * ENVELOPE_BYTES + padded + plain;
+  return Math.floor((FRAME_BYTES_MAX - (1 << 16)) / (strong * certificate));
+}
+
+/** The defaults for a cluster of this size: large ones need a smaller window, see {@link logWindowMax}. */
+export function defaultParameters(q: Quorums): Parameters {
+  let { checkpointInterval, logWindow } = DEFAULT_PARAMETERS;
+  for (; logWindow > logWindowMax(q) && checkpointInterval > 1; logWindow /= 2) checkpointInterval /= 2;
+  return { ...DEFAULT_PARAMETERS, checkpointInterval, logWindow, pipelineDepth: Math.min(DEFAULT_PARAMETERS.pipelineDepth, Math.max(1, logWindow / 2)) };
+}
 
 function invalid(field: string, problem: string): NarsesError {
   return new NarsesError("CONFIG_INVALID", `cluster file: ${field} ${problem}`, { field });
@@ -150,7 +173,12 @@ export function checkCluster(c: ClusterConfig): Quorums {
   ]));
   checkKeys("client", c.clientKeys.map((key, i) => ({ at: `clientKeys[${i}]`, key })));
   checkParameters(c.parameters);
-  return quorums(n, c.f);
+  const q = quorums(n, c.f);
+  const most = logWindowMax(q);
+  if (c.parameters.logWindow > most) {
+    throw invalid("parameters.logWindow", `= ${c.parameters.logWindow} is too large for ${n} replicas: a NEW-VIEW would not fit a frame; at most ${most}, a multiple of checkpointInterval`);
+  }
+  return q;
 }
 
 /** What an engine needs to know of its cluster. */

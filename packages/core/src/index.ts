@@ -9,7 +9,7 @@ export { ERROR_CODES, NarsesError, type ErrorCode } from "./errors.ts";
 export { REJECTION_CODES, rejection, verdict, type Verdict, type RejectionCode, type Rejection } from "./reject.ts";
 export { faultsTolerated, quorums, primaryOf, type Quorums } from "./quorum.ts";
 export {
-  SIGNATURE_SUITE, TICK_MS, DEFAULT_PARAMETERS, VOTES_PER_FRAME_MAX, STATUS_SLOTS_MAX, FRAME_BYTES_MAX, checkParameters, checkCluster,
+  SIGNATURE_SUITE, TICK_MS, DEFAULT_PARAMETERS, VOTES_PER_FRAME_MAX, STATUS_SLOTS_MAX, FRAME_BYTES_MAX, checkParameters, checkCluster, defaultParameters, logWindowMax,
   type ReplicaInfo, type ClusterConfig, type Parameters, type EngineConfig,
 } from "./config.ts";
 export type {
@@ -21,7 +21,7 @@ export { recordSeq, type LogRecord } from "./records.ts";
 export type { OwnMessage, Input } from "./input.ts";
 export type { Effect } from "./effect.ts";
 export {
-  AppRejection, type EngineTools, type OrderingEngine, type EngineStatus, type Recovered, type Hasher, type VerifyingKey,
+  AppRejection, type EngineTools, type OrderingEngine, type EngineStatus, type SlotStatus, type VoteStatus, type Recovered, type Hasher, type VerifyingKey,
   type SigningKey, type Signer, type VoteLog, type StateReader, type StateStore, type Block, type BlockStore, type ClientConnection,
   type TransportHandlers, type Transport, type ClientTransport, type AppReader, type AppStore, type ApplyContext, type StateMachine,
   type LogFields, type Logger,

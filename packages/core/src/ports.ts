@@ -1,11 +1,12 @@
 /**
  * The ports: what the pure and the thin parts ask of each other. Implementations live in the package each comment names.
  */
-import type { BlockHeader, Bundle, Batch, CommitCertificate, SignedBody, Signed } from "./messages.ts";
+import type { BlockHeader, Bundle, Batch, CommitCertificate, PeerMessage, SignedBody, Signed } from "./messages.ts";
 import type { ClientId, Digest, Epoch, ReplicaId, RequestId, SeqNum, View } from "./ids.ts";
 import type { Effect } from "./effect.ts";
 import type { Input } from "./input.ts";
 import type { LogRecord } from "./records.ts";
+import type { Rejection } from "./reject.ts";
 
 // ── ordering (pbft; later raft, multi-paxos, …) ──────────────────────────────────────────────────────────────────
 
@@ -22,6 +23,11 @@ export interface EngineTools {
 export interface OrderingEngine {
   readonly name: string;
   step(input: Input): readonly Effect[];
+  /**
+   * Whether a decoded message, not yet verified, is worth verifying: undefined if so, else why not. Judges only, changes nothing.
+   * Keeps stale messages and certificates that do not add up from costing signatures.
+   */
+  screen(message: PeerMessage): Rejection | undefined;
   status(): EngineStatus;
 }
 
@@ -37,6 +43,31 @@ export interface EngineStatus {
   readonly openSlots: number;
   /** One sentence per thing waited for. */
   readonly waitingFor: readonly string[];
+  // What the sentences are made of, for an engine that can tell. Absent: nothing to tell.
+  /** The lowest open slots, ascending; a bounded number of them. */
+  readonly slots?: readonly SlotStatus[];
+  /** While a view change is under way: who asked for this view or a later one. */
+  readonly viewChange?: VoteStatus;
+  readonly timer?: { readonly name: string; readonly view: View; readonly ticksLeft: number };
+  /** What peers last claimed to have executed, in order of id. A claim, believed by nobody. */
+  readonly peers?: readonly { readonly replica: ReplicaId; readonly executedSeq: SeqNum }[];
+}
+
+/** Votes of one kind: enough when `have` holds `needed` of them. Both lists ascend. */
+export interface VoteStatus {
+  readonly have: readonly ReplicaId[];
+  /** Whose vote would count and is not here. */
+  readonly missing: readonly ReplicaId[];
+  readonly needed: number;
+}
+
+/** An open slot: proposed or decided, and not executed. */
+export interface SlotStatus extends VoteStatus {
+  readonly seq: SeqNum;
+  /** What it lacks next, in the words of the protocol; votes are counted for that one. */
+  readonly phase: string;
+  /** Of the batch proposed or decided, if that is known. */
+  readonly digest?: Digest;
 }
 
 /**

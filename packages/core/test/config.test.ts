@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { checkCluster, checkParameters, type ClusterConfig, DEFAULT_PARAMETERS, epoch, NarsesError, replicaId, SIGNATURE_SUITE } from "../src/index.ts";
+import {
+  checkCluster, checkParameters, type ClusterConfig, DEFAULT_PARAMETERS, defaultParameters, epoch, logWindowMax, NarsesError, quorums, replicaId, SIGNATURE_SUITE,
+} from "../src/index.ts";
 
 const key = (i: number): string => i.toString(16).padStart(64, "0");
 
@@ -23,6 +25,19 @@ function problem(run: () => unknown): NarsesError {
 describe("cluster file", () => {
   test("a good cluster of each size gives its quorums", () => {
     for (const n of [1, 2, 3, 4, 5, 6, 7, 10]) expect(checkCluster(cluster(n)).n).toBe(n);
+  });
+
+  test("the log window is bounded by what a NEW-VIEW can carry, and the defaults respect it at every size", () => {
+    for (let n = 1; n <= 100; n++) {
+      const q = quorums(n);
+      const parameters = defaultParameters(q);
+      expect(parameters.logWindow).toBeLessThanOrEqual(logWindowMax(q));
+      expect(checkCluster(cluster(n, { parameters }))).toEqual(q);
+    }
+    expect(defaultParameters(quorums(16))).toEqual(DEFAULT_PARAMETERS);
+    const error = problem(() => checkCluster(cluster(31)));
+    expect(error.data).toEqual({ field: "parameters.logWindow" });
+    expect(error.message).toContain(`at most ${logWindowMax(quorums(31))}`);
   });
 
   test("n < 3f+1 names f, the need and the way out", () => {

@@ -22,7 +22,7 @@ export interface Backend {
 export const VERIFYING_KEYS_CACHED_MAX = 4_096;
 
 function makeVerifyingKey(raw: RawBackend, publicKey: Uint8Array): VerifyingKey {
-  const checked = checkPublicKey(publicKey);
+  const checked = checkPublicKey(publicKey, raw.isPrimeOrderPoint);
   const verify = raw.verifier(checked);
   return Object.freeze({
     bytes: Uint8Array.from(checked.bytes),

@@ -50,8 +50,8 @@ function signer(seed: Uint8Array): RawSigner {
   };
 }
 
-function verifier({ bytes, point }: CheckedKey): RawVerifier {
-  const negated = point.negate();
+function verifier({ bytes }: CheckedKey): RawVerifier {
+  const negated = Point.fromBytes(bytes, false).negate();
   return (message, signature) => {
     const commitment = signature.subarray(0, 32);
     const k = hashToScalar(commitment, bytes, message);

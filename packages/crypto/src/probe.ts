@@ -20,6 +20,14 @@ const COFACTORED_ONLY: readonly Uint8Array[] = [
   "5b5ff6560f2b35478df17df4a09bdabf5d4d84abe9afc0704c89dddc142496250f8fcfec0ff20e26558af1f839a8bdfc97b4d860443324e5bb2450373eba3007",
 ].map(fromHex);
 
+/** PUBLIC_KEY plus a point of order 8 and of order 2; y = p + 1; a y that no point of the curve has. */
+const NO_KEYS: readonly Uint8Array[] = [
+  "0169d3c02f3edd121cafbe1dfd45c4cf4aac216a79e36e6326419f2a654d2d46",
+  "b0bfe83c17bc76a56d48f558b2e481436367d330d13b69733f32aa0ed50b99f3",
+  "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+  "0200000000000000000000000000000000000000000000000000000000000000",
+].map(fromHex);
+
 /** Never throws: a backend that does is refused too. */
 export function followsRule(backend: RawBackend): boolean {
   try {
@@ -30,7 +38,8 @@ export function followsRule(backend: RawBackend): boolean {
       bytesEqual(signer.sign(MESSAGE), SIGNATURE) &&
       verify(MESSAGE, SIGNATURE) &&
       !verify(fromHex("73"), SIGNATURE) &&
-      !COFACTORED_ONLY.some((signature) => verify(MESSAGE, signature))
+      !COFACTORED_ONLY.some((signature) => verify(MESSAGE, signature)) &&
+      (backend.isPrimeOrderPoint === undefined || (backend.isPrimeOrderPoint(PUBLIC_KEY) && !NO_KEYS.some(backend.isPrimeOrderPoint)))
     );
   } catch {
     return false;

@@ -6,6 +6,7 @@ interface SodiumNative {
   crypto_sign_seed_keypair(publicKey: Uint8Array, secretKey: Uint8Array, seed: Uint8Array): void;
   crypto_sign_detached(signature: Uint8Array, message: Uint8Array, secretKey: Uint8Array): void;
   crypto_sign_verify_detached(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+  crypto_core_ed25519_is_valid_point(point: Uint8Array): boolean;
 }
 
 /** Undefined when the package or its binary is missing. */
@@ -32,5 +33,6 @@ export function loadSodium(): RawBackend | undefined {
       };
     },
     verifier: ({ bytes }) => (message, signature) => sodium.crypto_sign_verify_detached(signature, message, bytes),
+    isPrimeOrderPoint: (bytes) => sodium.crypto_core_ed25519_is_valid_point(bytes),
   };
 }

@@ -82,9 +82,15 @@ function adoptKnown(r: Replica): void {
   proposeReady(r);
 }
 
-/** While behind: slots executed and covered by a certified checkpoint will never be voted on again. */
+/**
+ * While behind: executed slots that a certified checkpoint covers and in which this replica never voted are dropped. Where it
+ * voted, the proposal and the certificate stay until the low watermark passes: they are its memory against voting twice,
+ * and what its VIEW-CHANGE must report.
+ */
 export function pruneBehind(r: Replica): void {
   if (r.stableKnown.seq === r.stable.seq) return;
   const covered = Math.min(r.executed, r.stableKnown.seq);
-  for (const seq of r.slots.keys()) if (seq <= covered) r.slots.delete(seq);
+  for (const slot of r.slots.values()) {
+    if (slot.seq <= covered && slot.proposal === undefined && slot.prepared === undefined) r.slots.delete(slot.seq);
+  }
 }

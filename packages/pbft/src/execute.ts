@@ -5,6 +5,7 @@ import { pruneBehind } from "./checkpoint.ts";
 import { proposeReady } from "./request.ts";
 import { hasPayload } from "./slots.ts";
 import { emit, type Replica } from "./state.ts";
+import { pullDecisions } from "./status.ts";
 
 /** Hands over every decided slot that has its payload and no gap before it. */
 export function executeReady(r: Replica): void {
@@ -29,11 +30,21 @@ export function onExecuted(r: Replica, seq: SeqNum, obsolete: readonly Digest[])
   const slot = r.slots.get(seq);
   const certificate = slot?.committed;
   if (certificate !== undefined) {
-    for (const bundle of slot?.payloads.get(certificate.digest)?.bundles ?? []) r.waiting.delete(bundle.digest);
-    // Progress in this view by its own proposal: the network keeps up with the timeouts again.
-    if (certificate.view === r.view && r.active && seq > r.settledSeq && r.backoff > 0) r.backoff--;
+    for (const { digest } of slot?.payloads.get(certificate.digest)?.bundles ?? []) {
+      r.executedOrder = Math.max(r.executedOrder, r.waiting.get(digest)?.order ?? 0);
+      r.waiting.delete(digest);
+    }
+    if (certificate.view === r.view && r.active && seq > r.settledSeq) onProgress(r);
   }
   for (const digest of obsolete) r.waiting.delete(digest);
   pruneBehind(r);
+  pullDecisions(r);
   proposeReady(r);
+}
+
+/** The view executes what it proposed itself: the network keeps up with the timeouts. */
+function onProgress(r: Replica): void {
+  r.progressTick = r.tick;
+  r.progressed = true;
+  if (r.backoff > 0) r.backoff--;
 }

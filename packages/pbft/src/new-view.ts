@@ -6,6 +6,7 @@ import { accept } from "./pre-prepare.ts";
 import { proposeReady, restartWaiting } from "./request.ts";
 import { hasPayload, slotAt } from "./slots.ts";
 import { emit, highWatermark, lowWatermark, n, primary, reject, type Replica, storeLimit, strong } from "./state.ts";
+import { askForPayload } from "./status.ts";
 import { checkViewChange, leaveView } from "./view-change.ts";
 
 export interface Selection {
@@ -43,6 +44,19 @@ export function selectProposals(viewChanges: readonly ViewChange[]): Selection {
     proposals.push({ seq: seqNum(seq), digest: best.get(seqNum(seq))?.digest ?? NULL_DIGEST });
   }
   return { stable, proposals };
+}
+
+/** Whether two digests claim to be prepared in one view. For certificates nobody has verified yet: verified ones cannot, with ≤ f faults. */
+export function hasConflict(viewChanges: readonly ViewChange[]): boolean {
+  const seen = new Map<string, Digest>();
+  for (const { prepared } of viewChanges) {
+    for (const { prePrepare: { body } } of prepared) {
+      const place = `${body.view}/${body.seq}`;
+      if ((seen.get(place) ?? body.digest) !== body.digest) return true;
+      seen.set(place, body.digest);
+    }
+  }
+  return false;
 }
 
 /** Primary of the view being entered: with Q VIEW-CHANGEs, own included, NEW-VIEW can be made. */
@@ -87,7 +101,7 @@ export function onNewView(r: Replica, from: ReplicaId, signed: Signed<NewView>):
 }
 
 /** Pure: recomputes O from V and compares. */
-function checkNewView(r: Replica, body: NewView): string | undefined {
+export function checkNewView(r: Replica, body: NewView): string | undefined {
   const senders = new Set(body.viewChanges.map((vc) => vc.body.sender));
   if (senders.size !== body.viewChanges.length) return "counts a sender's view-change twice";
   if (senders.size < strong(r)) return `has ${senders.size} view-changes of the ${strong(r)} it needs`;
@@ -153,5 +167,5 @@ export function installProposal(r: Replica, signed: Signed<PrePrepare>): void {
     return;
   }
   accept(r, slot, signed, undefined);
-  if (!hasPayload(slot, digest)) emit(r, { type: "send", to: "all", message: { type: "fetch-batch", digest } });
+  if (!hasPayload(slot, digest)) askForPayload(r, digest);
 }

@@ -5,12 +5,18 @@ import { installProposal, resignNewView, selectProposals } from "./new-view.ts";
 import { addPayload, slotAt, slotsAscending } from "./slots.ts";
 import { emit, isPrimary, type Replica, type Slot } from "./state.ts";
 
+/** A tick long before the first. */
+const NEVER = -1_000_000;
+
 export function freshReplica(config: EngineConfig, tools: EngineTools, recovered: Recovered | undefined): Replica {
   const genesis: StableCheckpoint = { seq: seqNum(0), root: config.genesisRoot, proof: [] };
   const executed = recovered?.executedSeq ?? seqNum(0);
   const peers: Replica["peers"] = new Map();
   for (let id = 0; id < config.quorums.n; id++) {
-    if (id !== config.self) peers.set(replicaId(id), { connected: undefined, lostTick: 0, claimedExecuted: seqNum(0), lastAnswerTick: -1_000_000, lastStatusTick: -1_000_000 });
+    if (id === config.self) continue;
+    peers.set(replicaId(id), {
+      connected: undefined, lostTick: 0, claimedExecuted: seqNum(0), lastAnswerTick: NEVER, lastDecisions: undefined, lastStatusTick: NEVER,
+    });
   }
   const r: Replica = {
     config, tools, self: config.self, tick: 0, wallMs: 0,
@@ -18,7 +24,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     quorumTick: undefined, backoff: 0, leaving: undefined, unsignedNewView: undefined,
     stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(),
     handed: executed, executed, nextSeq: seqNum(executed + 1),
-    waiting: new Map(), peers, lastStatusTick: -1_000_000, behindTick: 0, started: false, diverged: false, out: [],
+    waiting: new Map(), arrivals: 0, executedOrder: 0, progressTick: 0, progressed: false, peers, lastStatusTick: NEVER, pulledSeq: executed, behindTick: 0, started: false, diverged: false, out: [],
   };
   if (recovered !== undefined) restore(r, recovered.records);
   return r;

@@ -8,7 +8,7 @@ import { emit, highWatermark, isPrimary, primary, type Replica, type Waiting } f
 export function onRequest(r: Replica, bundle: Bundle): void {
   if (r.waiting.has(bundle.digest)) return;
   if (r.waiting.size >= r.config.parameters.pendingBundlesMax) return;
-  r.waiting.set(bundle.digest, { bundle, sinceTick: r.tick, proposed: undefined });
+  r.waiting.set(bundle.digest, { bundle, sinceTick: r.tick, proposed: undefined, order: ++r.arrivals });
   if (!r.active) return;
   if (isPrimary(r)) proposeReady(r);
   else emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle } });
@@ -16,6 +16,9 @@ export function onRequest(r: Replica, bundle: Bundle): void {
 
 /** On entering a view: every waiting bundle is owed by the new primary, from now on. */
 export function restartWaiting(r: Replica): void {
+  r.progressTick = r.tick;
+  r.progressed = false;
+  r.executedOrder = 0;
   for (const waiting of r.waiting.values()) {
     waiting.sinceTick = r.tick;
     waiting.proposed = undefined;

@@ -42,6 +42,8 @@ export interface Slot {
   prepared: PreparedCertificate | undefined;
   /** Decided, for good. Invariant: no other digest is ever decided at this seq. */
   committed: CommitCertificate | undefined;
+  /** Ticks at which the proposal was sent again, by peer. */
+  readonly resent: Map<ReplicaId, number>;
   /** A pre-prepare above the high watermark, kept until the window moves (a fast primary sees stability first). */
   early: { readonly signed: Signed<PrePrepare>; readonly batch: Batch | undefined } | undefined;
 }
@@ -53,6 +55,8 @@ export interface Waiting {
   sinceTick: number;
   /** Slot it was proposed in, in the current view (primary only). */
   proposed: SeqNum | undefined;
+  /** Number of its arrival here. */
+  readonly order: number;
 }
 
 export interface Peer {
@@ -63,6 +67,8 @@ export interface Peer {
   /** From its last STATUS: a claim, used only to keep asking. */
   claimedExecuted: SeqNum;
   lastAnswerTick: number;
+  /** The first decided slot of the last answer, and when it was given: what is in flight is not sent again at once. */
+  lastDecisions: { readonly first: SeqNum; readonly tick: number } | undefined;
   lastStatusTick: number;
 }
 
@@ -115,10 +121,20 @@ export interface Replica {
   // ── requests ──
   /** By digest, in order of arrival. At most parameters.pendingBundlesMax. */
   readonly waiting: Map<Digest, Waiting>;
+  /** Bundles that have arrived so far. */
+  arrivals: number;
+  /** Highest arrival number among the executed bundles. */
+  executedOrder: number;
+  /** Tick of the last slot executed in this view by its own proposal, or of entering the view. */
+  progressTick: number;
+  /** Whether this view has executed a slot that it proposed itself. */
+  progressed: boolean;
 
   // ── peers ──
   readonly peers: Map<ReplicaId, Peer>;
   lastStatusTick: number;
+  /** Executed slot at which decisions were last pulled. */
+  pulledSeq: SeqNum;
   /** Tick at which this replica last knew itself far behind: request timers run from there at the earliest. */
   behindTick: number;
   started: boolean;

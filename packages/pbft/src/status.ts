@@ -3,7 +3,7 @@
  * certificates or payloads it lacks. Nothing in a STATUS is believed: every answer is self-certifying.
  */
 import type { Bundle, Digest, PeerMessage, ReplicaId, Signed, Status, Votes } from "@narses/core";
-import { NULL_DIGEST, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
+import { NULL_DIGEST, replicaId, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
 import { hasPayload, slotsAscending } from "./slots.ts";
 import { emit, isPrimary, n, primary, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
 
@@ -11,6 +11,10 @@ import { emit, isPrimary, n, primary, type Replica, type Slot, slotsOpen, weak }
 export const DECISIONS_PER_ANSWER_MAX = 64;
 /** Slots whose votes and proposals one answer repeats, at most. */
 const SLOTS_PER_ANSWER_MAX = 32;
+/** Slots executed between two pulls: half an answer, so that the next share is on its way before this one is used up. */
+const PULL_SLOTS = DECISIONS_PER_ANSWER_MAX / 2;
+/** The same decided slots are sent again after this many status intervals at the earliest. */
+const DECISIONS_AGAIN_INTERVALS = 4;
 /** Waiting bundles relayed again with one STATUS, at most. */
 const FORWARDS_PER_STATUS_MAX = 16;
 /** STATUS is sent this many times more rarely while nothing is outstanding. */
@@ -47,6 +51,15 @@ export function makeStatus(r: Replica): Status {
   return { view: r.view, active: r.active, stableSeq: r.stable.seq, executedSeq: r.executed, slots, viewChanges };
 }
 
+/** Catching up is pulled: after every PULL_SLOTS slots executed, one peer that is ahead is asked for the next. Called after each slot. */
+export function pullDecisions(r: Replica): void {
+  if (r.executed < r.pulledSeq + PULL_SLOTS) return;
+  const ahead = [...r.peers].filter(([, peer]) => peer.connected !== false && peer.claimedExecuted > r.executed + PULL_SLOTS).map(([id]) => id).sort((a, b) => a - b);
+  r.pulledSeq = r.executed;
+  const to = ahead[Math.floor(r.executed / PULL_SLOTS) % Math.max(1, ahead.length)];
+  if (to !== undefined) send(r, to, { type: "status", status: makeStatus(r) });
+}
+
 /** Called every tick: sends STATUS when due, repeats requests for missing payloads and unanswered relays with it. */
 export function statusTick(r: Replica): void {
   if (n(r) === 1) return;
@@ -57,7 +70,7 @@ export function statusTick(r: Replica): void {
   let asked = 0;
   for (const slot of slotsAscending(r)) {
     for (const digest of missingPayloads(slot)) {
-      if (asked++ < SLOTS_PER_ANSWER_MAX) emit(r, { type: "send", to: "all", message: { type: "fetch-batch", digest } });
+      if (asked++ < SLOTS_PER_ANSWER_MAX) askForPayload(r, digest);
     }
   }
   forwardAgain(r);
@@ -70,6 +83,15 @@ function forwardAgain(r: Replica): void {
   for (const { bundle, sinceTick } of r.waiting.values()) {
     if (sent++ >= FORWARDS_PER_STATUS_MAX || r.tick - sinceTick < r.config.parameters.statusIntervalTicks) return;
     forward(r, primary(r), bundle);
+  }
+}
+
+/** Asks W peers, others each time: Q−f correct replicas hold any certified payload, and one answer is enough. */
+export function askForPayload(r: Replica, digest: Digest): void {
+  const turn = Math.floor(r.tick / r.config.parameters.statusIntervalTicks);
+  for (let i = 0; i < weak(r); i++) {
+    const offset = 1 + ((turn * weak(r) + i) % (n(r) - 1));
+    emit(r, { type: "send", to: replicaId((r.self + offset) % n(r)), message: { type: "fetch-batch", digest } });
   }
 }
 
@@ -100,6 +122,13 @@ export function onStatus(r: Replica, from: ReplicaId, status: Status): void {
   const peer = r.peers.get(from);
   if (peer === undefined) return;
   peer.claimedExecuted = status.executedSeq;
+  if (peer.lastAnswerTick === r.tick) return;
+  const digested = (peer.lastDecisions?.first ?? 1 - PULL_SLOTS) + PULL_SLOTS - 1;
+  if (status.executedSeq >= digested && status.executedSeq + PULL_SLOTS < r.executed) {
+    // It digests what it gets: the next share goes at once.
+    peer.lastAnswerTick = r.tick;
+    return sendDecisions(r, from, status);
+  }
   if (r.tick - peer.lastAnswerTick < r.config.parameters.statusIntervalTicks / 2) return;
   peer.lastAnswerTick = r.tick;
   const before = r.out.length;
@@ -146,7 +175,16 @@ function answerDecisions(r: Replica, from: ReplicaId, status: Status): void {
   const turn = Math.floor(r.tick / r.config.parameters.statusIntervalTicks);
   const rank = (((r.self - from + turn) % n(r)) + n(r)) % n(r);
   if (rank > weak(r)) return;
+  const sent = r.peers.get(from)?.lastDecisions;
+  const again = DECISIONS_AGAIN_INTERVALS * r.config.parameters.statusIntervalTicks;
+  if (sent?.first === status.executedSeq + 1 && r.tick - sent.tick < again) return;
+  sendDecisions(r, from, status);
+}
+
+function sendDecisions(r: Replica, from: ReplicaId, status: Status): void {
   const first = seqNum(status.executedSeq + 1);
+  const peer = r.peers.get(from);
+  if (peer !== undefined) peer.lastDecisions = { first, tick: r.tick };
   const last = seqNum(Math.min(r.executed, status.executedSeq + DECISIONS_PER_ANSWER_MAX));
   if (r.slots.get(first)?.committed === undefined) return emit(r, { type: "send-decisions", to: from, first, last });
   for (let seq = first; seq <= last; seq = seqNum(seq + 1)) {
@@ -170,7 +208,7 @@ function answerSlots(r: Replica, from: ReplicaId, status: Status): void {
     const proposal = slot.proposal;
     if ((has & HAS_PROPOSAL) === 0 && proposal?.view === r.view && proposal.signed !== undefined) {
       const batch = slot.payloads.get(proposal.digest);
-      if (batch !== undefined && (isPrimary(r) || slot.prepared?.prePrepare.body.view === r.view)) {
+      if (batch !== undefined && (isPrimary(r) || slot.prepared?.prePrepare.body.view === r.view) && mayResend(r, slot, from)) {
         send(r, from, { type: "pre-prepare", signed: proposal.signed, batch });
       }
     }
@@ -178,6 +216,17 @@ function answerSlots(r: Replica, from: ReplicaId, status: Status): void {
     addOwn(r, slot.commits, frames);
   }
   for (const signed of frames) send(r, from, { type: "votes", signed });
+}
+
+/** A proposal may still be on its way: it goes again only after a while, and then at a pace that slow links can bear. */
+function mayResend(r: Replica, slot: Slot, to: ReplicaId): boolean {
+  const interval = r.config.parameters.statusIntervalTicks;
+  const since = slot.proposal?.sinceTick ?? r.tick;
+  const last = slot.resent.get(to);
+  const wait = last === undefined ? 2 * interval : Math.min(Math.max(2 * interval, last - since), IDLE_FACTOR * interval);
+  if (r.tick - (last ?? since) < wait) return false;
+  slot.resent.set(to, r.tick);
+  return true;
 }
 
 function addOwn(r: Replica, votes: Slot["prepares"], frames: Set<Signed<Votes>>): void {

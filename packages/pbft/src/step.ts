@@ -1,5 +1,5 @@
 /** The engine: one input in, effects out, to completion. Dispatch only; each handler lives in the file of its phase. */
-import type { Effect, EngineConfig, EngineStatus, EngineTools, Input, OrderingEngine, OwnMessage, PeerMessage, Recovered, ReplicaId } from "@narses/core";
+import type { Effect, EngineConfig, EngineStatus, EngineTools, Input, OrderingEngine, OwnMessage, PeerMessage, Recovered, Rejection, ReplicaId } from "@narses/core";
 import { assert, assertNever, view } from "@narses/core";
 import { onCheckpoint, onCheckpointed, onStableProof } from "./checkpoint.ts";
 import { executeReady, onExecuted } from "./execute.ts";
@@ -9,6 +9,7 @@ import { onNewView } from "./new-view.ts";
 import { onOwnPrePrepare, onPrePrepare } from "./pre-prepare.ts";
 import { freshReplica, onStart } from "./recover.ts";
 import { onRequest } from "./request.ts";
+import { screen } from "./screen.ts";
 import { primary, reject, type Replica } from "./state.ts";
 import { onFetchBatch, onPeer, onStatus } from "./status.ts";
 import { describe } from "./describe.ts";
@@ -25,6 +26,7 @@ export function createEngine(config: EngineConfig, tools: EngineTools, recovered
   return {
     name: "pbft",
     step: (input: Input): readonly Effect[] => step(r, input),
+    screen: (message: PeerMessage): Rejection | undefined => screen(r, message),
     status: (): EngineStatus => describe(r),
   };
 }

@@ -4,16 +4,20 @@ import { view as toView } from "@narses/core";
 import { proposeReady } from "./request.ts";
 import { isPrimary, primary, type Replica, slotsOpen, weak } from "./state.ts";
 import { statusTick } from "./status.ts";
-import { leaveView, onNewViewTimeout } from "./view-change.ts";
+import { leaveView, onNewViewTimeout, raiseBackoff } from "./view-change.ts";
 
 export function onTick(r: Replica, wallMs: number): void {
   r.tick++;
   r.wallMs = wallMs;
   if (isBehind(r)) r.behindTick = r.tick;
   if (r.active) {
-    const reason = suspicion(r);
-    if (reason !== undefined) leaveView(r, toView(r.view + 1), reason);
-    else proposeReady(r);
+    const suspected = suspicion(r);
+    if (suspected === undefined) proposeReady(r);
+    else {
+      // Nothing came of this view although its primary was reachable: perhaps the timeout is too short for this network.
+      if (suspected.timeout && !r.progressed) raiseBackoff(r);
+      leaveView(r, toView(r.view + 1), suspected.reason);
+    }
   } else if (r.quorumTick !== undefined && r.tick - r.quorumTick >= r.config.parameters.viewChangeTimeoutTicks * 2 ** r.backoff) {
     onNewViewTimeout(r);
   }
@@ -41,19 +45,33 @@ export function oldestDebtTick(r: Replica): number | undefined {
   return oldest;
 }
 
+/** Under load a bundle may wait this many timeouts, as long as slots are executed and none that came later overtook it. */
+const PATIENCE_FACTOR = 8;
+/** Arrival order differs between replicas by what is in flight: fewer later arrivals executed first are no sign of unfairness. */
+const OVERTAKEN_MAX = 256;
+
 /** Why the primary should be replaced, if it should. Never while a view change is under way, never by the primary itself. */
-function suspicion(r: Replica): string | undefined {
+function suspicion(r: Replica): { readonly reason: string; readonly timeout: boolean } | undefined {
   if (isPrimary(r)) return undefined;
   const oldest = oldestDebtTick(r);
   if (oldest === undefined) return undefined;
   const debt = Math.max(oldest, r.behindTick);
   const p = r.config.parameters;
-  const scale = 2 ** r.backoff;
-  if (r.tick - debt >= p.requestTimeoutTicks * scale) return `primary ${primary(r)} left a request unexecuted for ${r.tick - debt} ticks`;
+  const timeout = p.requestTimeoutTicks * 2 ** r.backoff;
+  const age = r.tick - debt;
+  if (age >= timeout && isUnserved(r, age, timeout)) return { reason: `primary ${primary(r)} left a request unexecuted for ${age} ticks`, timeout: true };
   const peer = r.peers.get(primary(r));
   if (peer?.connected !== false) return undefined;
-  const since = Math.max(debt, peer.lostTick);
-  return r.tick - since >= p.disconnectTimeoutTicks * scale ? `connection to primary ${primary(r)} is lost for ${r.tick - since} ticks` : undefined;
+  const lost = r.tick - Math.max(debt, peer.lostTick);
+  if (lost < p.disconnectTimeoutTicks * 2 ** r.backoff) return undefined;
+  return { reason: `connection to primary ${primary(r)} is lost for ${lost} ticks`, timeout: false };
+}
+
+/** Tells a primary that does not serve from one that has much to do. */
+function isUnserved(r: Replica, age: number, timeout: number): boolean {
+  if (r.tick - r.progressTick >= timeout || age >= PATIENCE_FACTOR * timeout) return true;
+  const first = r.waiting.values().next();
+  return first.done !== true && r.executedOrder > first.value.order + OVERTAKEN_MAX;
 }
 
 /** For `status`: ticks until this replica leaves the view or tries the next, if a timer runs. */

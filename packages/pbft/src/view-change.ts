@@ -90,6 +90,10 @@ export function onOwnViewChange(r: Replica, signed: Signed<ViewChange>): void {
 
 /** The new view did not come in time: try the next, waiting twice as long. */
 export function onNewViewTimeout(r: Replica): void {
-  r.backoff = Math.min(r.backoff + 1, r.config.parameters.backoffExponentMax);
+  raiseBackoff(r);
   leaveView(r, toView(r.view + 1), `no new-view for view ${r.view} in time`);
+}
+
+export function raiseBackoff(r: Replica): void {
+  r.backoff = Math.min(r.backoff + 1, r.config.parameters.backoffExponentMax);
 }

@@ -1,7 +1,7 @@
 /** The cluster file: JSON that every replica and client must hold alike. Strict: an unknown field is a mistake, not an extension. */
 import { readFile } from "node:fs/promises";
 import {
-  checkCluster, DEFAULT_PARAMETERS, epoch, fromHex, NarsesError, replicaId, SIGNATURE_SUITE,
+  checkCluster, DEFAULT_PARAMETERS, defaultParameters, epoch, fromHex, NarsesError, quorums, replicaId, SIGNATURE_SUITE,
   type ClusterConfig, type Parameters, type VerifyingKey,
 } from "@narses/core";
 import { verifyingKey } from "@narses/crypto";
@@ -72,7 +72,7 @@ export function parseCluster(json: unknown, source = "cluster file"): ClusterCon
     ...data,
     epoch: epoch(data.epoch),
     replicas: data.replicas.map((replica) => ({ ...replica, id: replicaId(replica.id) })),
-    parameters: { ...DEFAULT_PARAMETERS, ...given },
+    parameters: { ...defaultsFor(data.replicas.length, data.f), ...given },
   };
   try {
     checkCluster(cluster);
@@ -83,6 +83,10 @@ export function parseCluster(json: unknown, source = "cluster file"): ClusterCon
   checkKeys(cluster, source);
   return cluster;
 }
+
+/** For a file whose n and f do not fit, any: `checkCluster` says so right after. */
+const defaultsFor = (n: number, f: number): Parameters =>
+  n >= 1 && f >= 0 && n >= 3 * f + 1 && Number.isSafeInteger(f) ? defaultParameters(quorums(n, f)) : DEFAULT_PARAMETERS;
 
 function checkKeys(cluster: ClusterConfig, source: string): void {
   const check = (field: string, hex: string): void => {

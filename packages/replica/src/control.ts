@@ -39,6 +39,8 @@ export interface ControlOptions {
   readonly localQueries: boolean;
   /** Plain data. */
   readonly status: () => unknown;
+  /** Plain data. */
+  readonly why: () => unknown;
   readonly counters: Counters;
   readonly logger: Logger;
 }
@@ -125,6 +127,7 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
   const { admission, connections, blocks, codec, executor } = options;
   return new Map<string, Method>([
     ["status", (params) => (none.parse(params ?? {}), options.status())],
+    ["why", (params) => (none.parse(params ?? {}), options.why())],
     ["session", (params, connection) => {
       const client = sessionParams.parse(params).client as ClientId;
       connections.attach(connection, client, false);

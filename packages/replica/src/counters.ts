@@ -36,6 +36,8 @@ export interface Counters {
   repliesResent: number;
   calls: number;
   checkpoints: number;
+  /** Views left: by a timer, for proven misbehaviour, or because others left. */
+  viewChanges: number;
 }
 
 export function newCounters(): Counters {
@@ -43,7 +45,7 @@ export function newCounters(): Counters {
     sent: { ...noMessages }, received: { ...noMessages }, rejected: {}, refused: {},
     bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, turns: 0, fsyncs: 0, records: 0,
     signaturesMade: 0, signaturesVerified: 0, signaturesCached: 0, slotsExecuted: 0, operationsExecuted: 0,
-    bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0,
+    bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0,
   };
 }
 

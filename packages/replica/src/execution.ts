@@ -9,6 +9,7 @@ import { blockHash } from "@narses/wire";
 import type { AdmissionControl } from "./admission.ts";
 import type { Counters } from "./counters.ts";
 import type { ExecutedSlot, Executor } from "./executor.ts";
+import type { Measures } from "./operations/distribution.ts";
 import { BLOCKS_UNSYNCED_BYTES_MAX, TURN_OPERATIONS_MAX } from "./limits.ts";
 import type { PendingBundles } from "./pending.ts";
 import type { Replies } from "./replies.ts";
@@ -24,6 +25,7 @@ export interface ExecutionOptions {
   readonly admission: Pick<AdmissionControl, "isDone">;
   readonly replies: Pick<Replies, "executed">;
   readonly counters: Counters;
+  readonly measures: Measures;
   readonly logger: Logger;
   /** Tells the engine, in the next turn. */
   readonly input: (input: Input) => void;
@@ -103,19 +105,28 @@ class ExecutionQueue implements Execution {
   }
 
   #execute({ seq, batch, certificate, checkpoint }: ExecuteEffect): ExecutedSlot {
-    const { executor, blocks } = this.#options;
-    const slot = executor.execute(seq, batch, certificate);
+    const { blocks } = this.#options;
+    const slot = this.#apply({ seq, batch, certificate });
     blocks.put(slot.block);
     this.#unsyncedBytes += blockBytes(slot);
     this.#finish(slot, checkpoint);
     return slot;
   }
 
+  #apply({ seq, batch, certificate }: Pick<ExecuteEffect, "seq" | "batch" | "certificate">): ExecutedSlot {
+    const { executor, measures } = this.#options;
+    const startedMs = measures.nowMs();
+    const slot = executor.execute(seq, batch, certificate);
+    measures.executionSeconds.observe((measures.nowMs() - startedMs) / 1_000);
+    measures.batchOperations.observe(slot.operations);
+    return slot;
+  }
+
   /** After a restart: the same decisions must lead to the block that this replica may already have vouched for. */
   async #replay({ seq, batch, certificate, checkpoint }: ExecuteEffect): Promise<void> {
-    const { executor, blocks, hasher, logger } = this.#options;
+    const { blocks, hasher, logger } = this.#options;
     const stored = await blocks.get(seq);
-    const slot = executor.execute(seq, batch, certificate);
+    const slot = this.#apply({ seq, batch, certificate });
     if (stored === undefined) blocks.put(slot.block);
     else if (blockHash(hasher, stored.header) !== slot.hash) {
       const headers = { stored: JSON.stringify(stored.header), executed: JSON.stringify(slot.block.header) };

@@ -9,7 +9,7 @@ import {
 } from "@narses/core";
 import { merkleRoot, merkleTree, type MerkleTree } from "@narses/crypto";
 import { blockHash, resultLeaf } from "@narses/wire";
-import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX } from "./limits.ts";
+import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX, SLOT_RESULT_BYTES_MAX } from "./limits.ts";
 import { NOT_EXECUTED, runOperation } from "./operation.ts";
 import { Overlay } from "./overlay.ts";
 import { decodeReplyRecord, encodeReplyRecord, type ReplyRecord } from "./reply-record.ts";
@@ -81,7 +81,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
       assert(seq === parent.header.seq + 1, `slot ${seq} would be executed after slot ${parent.header.seq}`);
       // Agreed and monotonic: a primary whose clock runs behind cannot turn time back.
       const time = Math.max(batch?.timestampMs ?? 0, parent.header.timestampMs);
-      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, { seq, time, bundle, leafIndex }));
+      const budget: SlotBudget = { left: SLOT_RESULT_BYTES_MAX };
+      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, { seq, time, bundle, leafIndex, budget }));
       const resultTree = merkleTree(bundles.map(({ bundle, results }) => resultLeaf(hasher, bundle.digest, results)));
       const header: BlockHeader = {
         seq,
@@ -100,11 +101,17 @@ export function createExecutor(options: ExecutorOptions): Executor {
   };
 }
 
+/** Bytes of results that the slot may still give. */
+interface SlotBudget {
+  left: number;
+}
+
 interface Place {
   readonly seq: SeqNum;
   readonly time: number;
   readonly bundle: Bundle;
   readonly leafIndex: number;
+  readonly budget: SlotBudget;
 }
 
 /** At most three kinds of state writes of its own (session, reply, replies that fall out), whatever the number of operations. */
@@ -151,15 +158,16 @@ interface BundleResults {
 
 function executeOperations({ app, logger }: ExecutorOptions, { writes, place, session, kept }: BundleRun): BundleResults {
   const { bundle, time, seq } = place;
-  let budget = BUNDLE_RESULT_BYTES_MAX;
+  let left = BUNDLE_RESULT_BYTES_MAX;
   let ran = false;
   const results = bundle.operations.map((operation, i) => {
     const rid = bundle.ridFirst + i;
     const status = ridState(session, rid);
     if (status === "out-of-window") return NOT_EXECUTED.window;
     if (status === "executed") return kept?.results[i] ?? NOT_EXECUTED.already;
-    const result = runOperation(operation, { state: writes, app, logger, time, seq, bundle, rid, bytesMax: Math.min(RESULT_BYTES_MAX, budget) });
-    budget -= result.length;
+    const result = runOperation(operation, { state: writes, app, logger, time, seq, bundle, rid, bytesMax: Math.min(RESULT_BYTES_MAX, left, place.budget.left) });
+    left -= result.length;
+    place.budget.left -= result.length;
     markExecuted(session, rid);
     ran = true;
     return result;

@@ -4,6 +4,7 @@ import { NarsesError, replicaId, type ClusterConfig, type ReplicaId, type Signin
 import { deriveReplicaSeeds, loadKeyFile, signingKeyFromSeed } from "@narses/crypto";
 import { z } from "zod";
 import { loadCluster, readJson, shapeError } from "./cluster-file.ts";
+import { parseAdminAddress, type AdminAddress } from "./operations/admin.ts";
 
 /** `replica.json` is read up to this size. */
 export const REPLICA_FILE_BYTES_MAX: number = 1 << 20;
@@ -19,18 +20,26 @@ const schema = z.strictObject({
   listen: z.array(z.string().min(1)).min(1).optional(),
   /** Whether the control call `app-query` is answered: it shows the application's state to whoever can connect. */
   localQueries: z.boolean().default(true),
+  /** Where health, metrics, status and `why` are served over HTTP; nowhere by default. A port alone means 127.0.0.1. */
+  admin: z.string().optional(),
 });
 
-export interface ReplicaHome {
+/** What a home directory says without its key. */
+export interface HomeFiles {
   readonly home: string;
   readonly self: ReplicaId;
   readonly cluster: ClusterConfig;
-  readonly signingKey: SigningKey;
-  /** Seed of the libp2p identity. */
-  readonly networkSeed: Uint8Array;
+  readonly keyPath: string;
   readonly dataDirectory: string;
   readonly listen: readonly string[];
   readonly localQueries: boolean;
+  readonly admin: AdminAddress | undefined;
+}
+
+export interface ReplicaHome extends HomeFiles {
+  readonly signingKey: SigningKey;
+  /** Seed of the libp2p identity. */
+  readonly networkSeed: Uint8Array;
 }
 
 /**
@@ -38,6 +47,12 @@ export interface ReplicaHome {
  * @throws NarsesError CONFIG_INVALID naming file and field, KEY_INVALID, KEY_PASSPHRASE.
  */
 export async function loadHome(home: string, passphrase?: string): Promise<ReplicaHome> {
+  const files = await loadHomeFiles(home);
+  return { ...files, ...loadReplicaKey({ path: files.keyPath, passphrase, self: files.self, cluster: files.cluster }) };
+}
+
+/** The same without opening the key. @throws NarsesError CONFIG_INVALID naming file and field. */
+export async function loadHomeFiles(home: string): Promise<HomeFiles> {
   const path = join(home, "replica.json");
   const parsed = schema.safeParse(await readJson(path, REPLICA_FILE_BYTES_MAX));
   if (!parsed.success) throw shapeError(path, parsed.error);
@@ -49,9 +64,17 @@ export async function loadHome(home: string, passphrase?: string): Promise<Repli
     const listed = `${clusterPath} lists replicas 0 to ${cluster.replicas.length - 1}`;
     throw new NarsesError("CONFIG_INVALID", `${path}: replica: is ${file.replica}, ${listed}`, { source: path, field: "replica" });
   }
-  const self = replicaId(file.replica);
-  const keys = loadReplicaKey({ path: resolve(home, file.key), passphrase, self, cluster });
-  return { home, self, cluster, ...keys, dataDirectory: resolve(home, file.data), listen: file.listen ?? info.addresses, localQueries: file.localQueries };
+  return {
+    home, self: replicaId(file.replica), cluster, keyPath: resolve(home, file.key), dataDirectory: resolve(home, file.data),
+    listen: file.listen ?? info.addresses, localQueries: file.localQueries, admin: file.admin === undefined ? undefined : adminOf(file.admin, `${path}: admin`),
+  };
+}
+
+/** @throws NarsesError CONFIG_INVALID, its message beginning with `where`. */
+export function adminOf(text: string, where: string): AdminAddress {
+  const address = parseAdminAddress(text);
+  if (address !== undefined) return address;
+  throw new NarsesError("CONFIG_INVALID", `${where}: must be HOST:PORT or a port, for example "127.0.0.1:9100", got ${JSON.stringify(text)}`, { field: "admin" });
 }
 
 interface KeyRequest {

@@ -2,8 +2,15 @@
 export { startReplica, type ReplicaOptions, type RunningReplica, type TransportContext } from "./start.ts";
 export { defineStateMachine } from "./define.ts";
 export { loadCluster, parseCluster, CLUSTER_FILE_BYTES_MAX } from "./cluster-file.ts";
-export { loadHome, REPLICA_FILE_BYTES_MAX, type ReplicaHome } from "./home.ts";
-export { runReplica, type EngineFactory, type ReplicaParts, type ReplicaStatus, type ReplicaTransport, type RunningCore } from "./replica.ts";
+export { loadHome, loadHomeFiles, REPLICA_FILE_BYTES_MAX, type HomeFiles, type ReplicaHome } from "./home.ts";
+export { runReplica, type EngineFactory, type ReplicaParts, type ReplicaTransport, type RunningCore } from "./replica.ts";
 export { createPinoLogger, silentLogger } from "./log.ts";
 export { systemClock, type Clock } from "./ticker.ts";
 export type { Counters } from "./counters.ts";
+export type { PeerStatus, ReplicaStatus } from "./operations/status.ts";
+export type { Health } from "./operations/health.ts";
+export type { ProblemIncident, RejectionIncident } from "./operations/incidents.ts";
+export type { MissingVote, OpenSlot, ReportedPeer, WaitingClient, WhyReport } from "./operations/why.ts";
+export { parseWhyReport, renderWhy } from "./operations/why-page.ts";
+export { inspectHome, whyStopped, type StoppedReplica } from "./operations/offline-why.ts";
+export type { InspectedRecord, LogDamage, LogInspection } from "./operations/log-inspection.ts";

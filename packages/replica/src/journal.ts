@@ -5,6 +5,7 @@
 import { recordSeq, type Effect, type LogRecord, type SeqNum, type VoteLog } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import type { Counters } from "./counters.ts";
+import type { Measures } from "./operations/distribution.ts";
 
 export interface Journal {
   /** Writes every record among the effects; when it returns, everything not lazy is durable. @throws NarsesError DISK_FAILED */
@@ -46,12 +47,19 @@ export interface JournalOptions {
   readonly log: VoteLog;
   readonly codec: Pick<Codec, "encodeRecord">;
   readonly counters: Counters;
+  readonly measures: Measures;
   /** The records the log gave back at open, decoded. */
   readonly recovered: readonly LogRecord[];
 }
 
-export function createJournal({ log, codec, counters, recovered }: JournalOptions): Journal {
+export function createJournal({ log, codec, counters, measures, recovered }: JournalOptions): Journal {
   const pinned = new PinnedRecords();
+  const timed = (wait: () => void): void => {
+    const startedMs = measures.nowMs();
+    wait();
+    measures.fsyncSeconds.observe((measures.nowMs() - startedMs) / 1_000);
+    counters.fsyncs++;
+  };
   recovered.forEach((record, i) => {
     const bytes = log.recovered[i];
     if (bytes !== undefined) pinned.note(record, bytes);
@@ -69,16 +77,11 @@ export function createJournal({ log, codec, counters, recovered }: JournalOption
         written = true;
         urgent ||= !effect.lazy;
       }
-      if (urgent) {
-        log.sync();
-        counters.fsyncs++;
-      } else if (written) {
-        log.flush();
-      }
+      if (urgent) timed(() => log.sync());
+      else if (written) log.flush();
     },
     truncate(seq) {
-      log.truncate(seq, pinned.base());
-      counters.fsyncs++;
+      timed(() => log.truncate(seq, pinned.base()));
     },
   };
 }

@@ -46,6 +46,8 @@ export const CALL_RESULT_BYTES_MAX: number = 24 << 20;
 export const RESULT_BYTES_MAX: number = 256 << 10;
 /** Results of one bundle together; operations beyond it are undone likewise. Part of the agreed behaviour. */
 export const BUNDLE_RESULT_BYTES_MAX: number = 2 << 20;
+/** Results of one slot, in execution order: what comes after is undone as RESULT_TOO_LARGE. Agreed behaviour, like the two above. */
+export const SLOT_RESULT_BYTES_MAX: number = 16 << 20;
 /** Results of a bundle that the state keeps, for the case that it is ordered again; larger ones are in the block only. Part of the agreed behaviour. */
 export const KEPT_RESULT_BYTES_MAX: number = 32 << 10;
 /** Kept results of one client; the oldest bundles make place. Part of the agreed behaviour. */
@@ -70,3 +72,32 @@ export const RESENDS_MAX = 256;
 
 /** A rejection or refusal code is logged at most once in this many milliseconds; the line tells how many were left out. */
 export const LOG_INTERVAL_MS = 5_000;
+
+// ── operations ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Different rejections (by sender, message and code) that `why` remembers; the one not repeated for longest is forgotten. */
+export const REJECTIONS_KEPT_MAX = 32;
+/** Different warnings and errors that `why` remembers. */
+export const PROBLEMS_KEPT_MAX = 16;
+/** Text of a remembered rejection or problem, in UTF-16 units; longer ones are cut. */
+export const INCIDENT_TEXT_LENGTH_MAX = 400;
+/** Clients with waiting requests that `why` lists; the rest is only counted. */
+export const WAITING_CLIENTS_SHOWN_MAX = 16;
+/** A request that waits longer than this, and than four request timeouts, makes the replica unhealthy. */
+export const STALLED_MS = 10_000;
+/** A silence of a connected peer that is worth a word: it sends a STATUS every second even when idle. */
+export const PEER_SILENT_MS = 5_000;
+
+/** Connections to the admin endpoint; the next one is dropped. */
+export const ADMIN_CONNECTIONS_MAX = 64;
+/** Header of a request to the admin endpoint; a larger one gets 431. */
+export const ADMIN_HEADER_BYTES_MAX: number = 8 << 10;
+/** Time to receive a request, and to keep an idle connection open; then it is closed. */
+export const ADMIN_REQUEST_MS = 5_000;
+/** Requests over one connection to the admin endpoint; then it is closed. */
+export const ADMIN_REQUESTS_PER_CONNECTION_MAX = 1_000;
+
+/** Segment files of a vote log read for inspection, in bytes; a larger log is refused. */
+export const LOG_INSPECTION_BYTES_MAX: number = 1 << 30;
+/** Steps of the dry start on a vote log; a log that leads further contradicts itself. */
+export const REHEARSAL_STEPS_MAX = 1_000_000;

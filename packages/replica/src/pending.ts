@@ -7,12 +7,16 @@ import { PENDING_BUNDLES_PER_CLIENT_MAX, PENDING_BYTES_MAX } from "./limits.ts";
 
 export class PendingBundles {
   readonly #bundlesMax: number;
+  readonly #nowMs: () => number;
   readonly #byDigest = new Map<Digest, Bundle>();
   readonly #byClient = new Map<ClientId, Map<Digest, Bundle>>();
+  /** When each came, in order of arrival. */
+  readonly #sinceMs = new Map<Digest, number>();
   #bytes = 0;
 
-  constructor(parameters: Pick<Parameters, "pendingBundlesMax">) {
+  constructor(parameters: Pick<Parameters, "pendingBundlesMax">, nowMs: () => number) {
     this.#bundlesMax = parameters.pendingBundlesMax;
+    this.#nowMs = nowMs;
   }
 
   get size(): number {
@@ -21,6 +25,25 @@ export class PendingBundles {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** How long the oldest bundle waits; undefined when none does. */
+  get oldestMs(): number | undefined {
+    for (const sinceMs of this.#sinceMs.values()) return this.#nowMs() - sinceMs;
+    return undefined;
+  }
+
+  /** Who waits for how many bundles, and for how long: the client that waits longest first. */
+  clients(max: number): readonly { readonly client: ClientId; readonly bundles: number; readonly oldestMs: number }[] {
+    const now = this.#nowMs();
+    const found: { client: ClientId; bundles: number; oldestMs: number }[] = [];
+    for (const [client, bundles] of this.#byClient) {
+      for (const digest of bundles.keys()) {
+        found.push({ client, bundles: bundles.size, oldestMs: Math.round(now - (this.#sinceMs.get(digest) ?? now)) });
+        break;
+      }
+    }
+    return found.sort((a, b) => b.oldestMs - a.oldestMs).slice(0, max);
   }
 
   has(digest: Digest): boolean {
@@ -44,6 +67,7 @@ export class PendingBundles {
   add(bundle: Bundle): void {
     if (this.has(bundle.digest)) return;
     this.#byDigest.set(bundle.digest, bundle);
+    this.#sinceMs.set(bundle.digest, this.#nowMs());
     let own = this.#byClient.get(bundle.client);
     if (own === undefined) this.#byClient.set(bundle.client, (own = new Map()));
     own.set(bundle.digest, bundle);
@@ -54,6 +78,7 @@ export class PendingBundles {
     const bundle = this.#byDigest.get(digest);
     if (bundle === undefined) return;
     this.#byDigest.delete(digest);
+    this.#sinceMs.delete(digest);
     const own = this.#byClient.get(bundle.client);
     own?.delete(digest);
     if (own?.size === 0) this.#byClient.delete(bundle.client);

@@ -13,6 +13,7 @@ import type { Control } from "./control.ts";
 import { count, type Counters } from "./counters.ts";
 import type { Item } from "./inbox.ts";
 import { describeError, type LogLimiter } from "./log.ts";
+import type { Incidents } from "./operations/incidents.ts";
 import type { Replies } from "./replies.ts";
 import type { Verifier } from "./verify.ts";
 
@@ -24,6 +25,7 @@ export interface ReaderOptions {
   readonly control: Control;
   readonly connections: ClientConnections;
   readonly counters: Counters;
+  readonly incidents: Incidents;
   readonly logger: Logger;
   readonly limiter: LogLimiter;
 }
@@ -80,8 +82,12 @@ interface PeerRejection {
   readonly guilty: readonly ReplicaId[];
 }
 
-function rejectPeer({ counters, limiter, logger }: ReaderOptions, { from, what, problem, guilty }: PeerRejection): readonly Input[] {
+function rejectPeer({ counters, incidents, limiter, logger }: ReaderOptions, { from, what, problem, guilty }: PeerRejection): readonly Input[] {
   count(counters.rejected, problem.code);
+  incidents.rejected(from, what, problem);
+  for (const replica of guilty) {
+    if (replica !== from) incidents.rejected(replica, what, rejection(problem.code, `${problem.detail} (brought by replica ${from})`));
+  }
   limiter.line(`peer ${problem.code}`, (leftOut) => {
     const fields = { from, code: problem.code, leftOut };
     const text = `rejected ${what} from replica ${from}: ${problem.detail}`;
@@ -94,7 +100,7 @@ function rejectPeer({ counters, limiter, logger }: ReaderOptions, { from, what, 
 // ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function readClient(options: ReaderOptions, connection: ClientConnection, frame: Uint8Array): readonly Input[] {
-  const { codec, connections, control, counters, limiter, logger } = options;
+  const { codec, connections, control, counters, incidents, limiter, logger } = options;
   counters.bytesReceived += frame.length;
   if (connections.isMuted(connection)) {
     count(counters.rejected, "RATE_LIMITED");
@@ -105,6 +111,7 @@ function readClient(options: ReaderOptions, connection: ClientConnection, frame:
     const { code, detail } = decoded.rejection;
     const { label } = connection;
     count(counters.rejected, code);
+    incidents.rejected(undefined, "frame", decoded.rejection);
     connections.offence(connection);
     limiter.line(`client ${code}`, (leftOut) => logger.info({ connection: label, code, leftOut }, `rejected a frame of client connection ${label}: ${detail}`));
     return [];

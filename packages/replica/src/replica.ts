@@ -1,22 +1,26 @@
 /** One replica put together out of its ports: what `startReplica` does after everything is open. Nothing here knows files or sockets. */
 import {
   quorums,
-  type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineStatus, type EngineTools, type Hasher,
-  type Input, type Logger, type LogRecord, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine,
+  type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineTools, type Hasher,
+  type Input, type Logger, type LogRecord, type OrderingEngine, type Recovered, type ReplicaId, type SigningKey, type StateMachine,
   type StateStore, type Transport, type VerifyingKey, type View, type VoteLog,
 } from "@narses/core";
+import type { PeerState } from "@narses/network";
 import type { Codec } from "@narses/wire";
 import { createAdmission } from "./admission.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { createControl } from "./control.ts";
-import { newCounters, type Counters } from "./counters.ts";
+import { newCounters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
 import { createExecution } from "./execution.ts";
-import { createExecutor, type Executor } from "./executor.ts";
+import { createExecutor } from "./executor.ts";
 import { openHeads, type Heads } from "./genesis.ts";
 import { createInbox } from "./inbox.ts";
 import { createJournal } from "./journal.ts";
 import { createLogLimiter, describeError } from "./log.ts";
+import { newMeasures } from "./operations/distribution.ts";
+import { Incidents, rememberProblems } from "./operations/incidents.ts";
+import { createObserver, type Observer, type ObserverInputs } from "./operations/observer.ts";
 import { createOutbox } from "./outbox.ts";
 import { PendingBundles } from "./pending.ts";
 import { createReader } from "./reader.ts";
@@ -29,7 +33,7 @@ import { createVerifier } from "./verify.ts";
 export type EngineFactory = (config: EngineConfig, tools: EngineTools, recovered?: Recovered) => OrderingEngine;
 
 /** What a transport may tell beyond the port. */
-export type ReplicaTransport = Transport & { addresses?(): readonly string[] };
+export type ReplicaTransport = Transport & { addresses?(): readonly string[]; peers?(): readonly PeerState[] };
 
 export interface ReplicaParts {
   readonly self: ReplicaId;
@@ -43,7 +47,7 @@ export interface ReplicaParts {
   /** By replica id. */
   readonly replicaKeys: readonly VerifyingKey[];
   readonly verifyingKey: (publicKey: Uint8Array) => VerifyingKey;
-  readonly log: VoteLog;
+  readonly log: VoteLog & { usage?(): { readonly bytes: number } };
   readonly state: StateStore;
   readonly blocks: BlockStore;
   readonly transport: ReplicaTransport;
@@ -54,30 +58,11 @@ export interface ReplicaParts {
   /** Called when genesis is durable, before anything is voted: from now on an empty store is a lost one. */
   readonly onOpened?: () => void;
   readonly logger: Logger;
+  /** Where `logger` leaves warnings and errors for `why`; by default only this replica's own are remembered. */
+  readonly incidents?: Incidents;
 }
 
-/** Plain data, as the control call `status` sends it. */
-export interface ReplicaStatus {
-  readonly replica: ReplicaId;
-  readonly cluster: string;
-  readonly clusterId: Digest;
-  readonly epoch: number;
-  readonly uptimeMs: number;
-  readonly engine: EngineStatus & { readonly name: string };
-  readonly head: { readonly seq: SeqNum; readonly block: Digest; readonly stateRoot: Digest; readonly timestampMs: number };
-  /** Slot up to which the state on disk reaches. */
-  readonly durableSeq: SeqNum;
-  /** Why nothing is executed any more; null when all is well. */
-  readonly halted: string | null;
-  readonly peers: readonly { readonly replica: ReplicaId; readonly connected: boolean }[];
-  readonly clients: number;
-  readonly pendingBundles: number;
-  readonly pendingBytes: number;
-  readonly counters: Counters;
-}
-
-export interface RunningCore {
-  status(): ReplicaStatus;
+export interface RunningCore extends Observer {
   /** Ends turns at once; resolves when the transport is down and no work on the stores is under way. */
   stop(): Promise<void>;
   /** Resolves when the replica has stopped saying anything: with the error that stopped it, or undefined after `stop`. */
@@ -105,25 +90,29 @@ interface Shell extends RunningCore {
   start(): Promise<void>;
 }
 
-function assemble(parts: ReplicaParts, heads: Heads, records: readonly LogRecord[]): Shell {
+function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord[]): Shell {
+  const incidents = given.incidents ?? new Incidents(given.clock.monotonicMs);
+  const parts = given.incidents === undefined ? { ...given, logger: rememberProblems(given.logger, incidents) } : given;
   const { self, cluster, codec, hasher, state, blocks, transport, clock, logger, log } = parts;
+  const nowMs = (): number => clock.monotonicMs();
   const counters = newCounters();
+  const measures = newMeasures(nowMs);
   const config: EngineConfig = {
     self, epoch: cluster.epoch, quorums: quorums(cluster.replicas.length, cluster.f), parameters: cluster.parameters, genesisRoot: heads.genesis.hash,
   };
   const engine = parts.engine(config, { makeBatch: codec.makeBatch }, { records, executedSeq: heads.durable.header.seq });
   // Followed by effects, so that the hot path needs no status of the engine.
-  const known: { view: View; settledSeq: SeqNum } = { view: engine.status().view, settledSeq: engine.status().stableSeq };
-  const limiter = createLogLimiter(clock.monotonicMs);
+  const known: { view: View } = { view: engine.status().view };
+  const limiter = createLogLimiter(nowMs);
   const inbox = createInbox(counters);
   const verifier = createVerifier({
     codec, hasher, counters, replicaKeys: parts.replicaKeys, verifyingKey: parts.verifyingKey,
     clientKeys: cluster.clients === "listed" ? new Set(cluster.clientKeys) : undefined,
-    settledSeq: () => known.settledSeq,
+    screen: (message) => engine.screen(message),
   });
   const signer = createSigner({ codec, key: parts.signingKey, verifier, counters });
   const outbox = createOutbox({ config, signer, codec, transport, counters, logger });
-  const pending = new PendingBundles(cluster.parameters);
+  const pending = new PendingBundles(cluster.parameters, nowMs);
   const connections = new ClientConnections();
   const executor = createExecutor({ state, hasher, logger, app: parts.app, parameters: cluster.parameters, head: heads.durable });
   const admission = createAdmission({ state, parameters: cluster.parameters, verifier, pending, connections, counters, halted: () => execution.halted });
@@ -131,50 +120,46 @@ function assemble(parts: ReplicaParts, heads: Heads, records: readonly LogRecord
     self, epoch: cluster.epoch, signer, codec, hasher, blocks, connections, counters, logger, view: () => known.view, stopped: () => loop.stopped,
   });
   const execution = createExecution({
-    executor, state, blocks, hasher, pending, admission, replies, counters, logger,
+    executor, state, blocks, hasher, pending, admission, replies, counters, measures, logger,
     input: (input) => loop.input(input),
     wake: () => loop.wake(),
     fatal: (error) => loop.fatal(error),
   });
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => !loop.stopped && outbox.send(to, message) });
+  const observer = createObserver({
+    self, cluster, clusterId: parts.clusterId, engine, executor, execution, state, connections, pending, counters, incidents, measures, nowMs,
+    parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes,
+  });
   const control = createControl({
     codec, state, blocks, executor, admission, connections, counters, logger,
-    app: parts.app, localQueries: parts.localQueries, status: () => shell.status(),
+    app: parts.app, localQueries: parts.localQueries, status: () => observer.status(), why: () => observer.why(),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
-    engine, inbox, execution, outbox, decisions, counters, logger, limiter,
-    journal: createJournal({ log, codec, counters, recovered: records }),
-    read: createReader({ codec, verifier, admission, replies, control, connections, counters, logger, limiter }),
+    engine, inbox, execution, outbox, decisions, counters, incidents, logger, limiter,
+    journal: createJournal({ log, codec, counters, measures, recovered: records }),
+    read: createReader({ codec, verifier, admission, replies, control, connections, counters, incidents, logger, limiter }),
     onView: (view) => void (known.view = view),
-    onStable: (seq) => void (known.settledSeq = seq),
     onFatal: (error) => end(asError(error)),
   });
-  const shell: Shell = lifecycle({ parts, heads, engine, counters, executor, execution, decisions, loop, inbox, connections, pending, ended, end });
-  return shell;
+  return lifecycle({ parts, heads, observer, execution, decisions, loop, inbox, connections, ended, end });
 }
 
 interface Assembled {
   readonly parts: ReplicaParts;
   readonly heads: Heads;
-  readonly engine: OrderingEngine;
-  readonly counters: Counters;
-  readonly executor: Executor;
+  readonly observer: Observer & ObserverInputs;
   readonly execution: ReturnType<typeof createExecution>;
   readonly decisions: ReturnType<typeof createDecisions>;
   readonly loop: ReturnType<typeof createLoop>;
   readonly inbox: ReturnType<typeof createInbox>;
   readonly connections: ClientConnections;
-  readonly pending: PendingBundles;
   readonly ended: Promise<Error | undefined>;
   readonly end: (error: Error | undefined) => void;
 }
 
-function lifecycle(assembled: Assembled): Shell {
-  const { parts, heads, loop, inbox, connections, execution, decisions, ended, end } = assembled;
+function lifecycle({ parts, heads, observer, loop, inbox, connections, execution, decisions, ended, end }: Assembled): Shell {
   const { transport, clock, logger } = parts;
-  const startedMs = clock.monotonicMs();
-  const connected = new Set<ReplicaId>();
   let ticker: { stop(): void } | undefined;
   let stopping: Promise<void> | undefined;
 
@@ -186,7 +171,10 @@ function lifecycle(assembled: Assembled): Shell {
     get addresses() {
       return transport.addresses?.() ?? [];
     },
-    status: () => describe(assembled, { uptimeMs: Math.round(clock.monotonicMs() - startedMs), connected }),
+    status: () => observer.status(),
+    why: () => observer.why(),
+    health: () => observer.health(),
+    metrics: () => observer.metrics(),
     async start() {
       loop.input({ type: "start", wallMs: clock.wallMs() });
       // The log may end before the quorum's proof for the own last checkpoint: the engine must be able to vouch for it again.
@@ -194,12 +182,12 @@ function lifecycle(assembled: Assembled): Shell {
       await transport.start({
         onPeerFrame: (from, frame) => {
           if (loop.stopped) return;
+          observer.heard(from);
           inbox.peer(from, frame);
           loop.wake();
         },
         onPeer: (replica, up) => {
-          if (up) connected.add(replica);
-          else connected.delete(replica);
+          observer.peer(replica, up);
           loop.input({ type: "peer", replica, connected: up });
         },
         onClientFrame: (connection: ClientConnection, frame) => {
@@ -237,28 +225,6 @@ function lifecycle(assembled: Assembled): Shell {
 function durableCheckpoint({ durable }: Heads): readonly Input[] {
   const { seq } = durable.header;
   return seq === 0 ? [] : [{ type: "checkpointed", seq, root: durable.hash }];
-}
-
-interface Observed {
-  readonly uptimeMs: number;
-  readonly connected: ReadonlySet<ReplicaId>;
-}
-
-function describe(assembled: Assembled, { uptimeMs, connected }: Observed): ReplicaStatus {
-  const { parts, engine, executor, execution, connections, pending, counters } = assembled;
-  const { self, cluster, clusterId, state } = parts;
-  const { header, hash } = executor.head;
-  return {
-    replica: self, cluster: cluster.name, clusterId, epoch: cluster.epoch, uptimeMs,
-    engine: { name: engine.name, ...engine.status() },
-    head: { seq: header.seq, block: hash, stateRoot: header.stateRoot, timestampMs: header.timestampMs },
-    durableSeq: state.durableSeq,
-    halted: execution.halted ?? null,
-    peers: cluster.replicas.filter(({ id }) => id !== self).map(({ id }) => ({ replica: id, connected: connected.has(id) })),
-    clients: connections.size,
-    pendingBundles: pending.size, pendingBytes: pending.bytes,
-    counters: structuredClone(counters),
-  };
 }
 
 const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));

@@ -6,9 +6,12 @@ import { createEngine } from "@narses/pbft";
 import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type DataDirectory } from "@narses/storage";
 import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
 import { replicaKeysOf } from "./cluster-file.ts";
-import { loadHome } from "./home.ts";
+import { adminOf, loadHome } from "./home.ts";
 import { createPinoLogger, describeError, withFields } from "./log.ts";
-import { runReplica, type EngineFactory, type ReplicaStatus, type ReplicaTransport, type RunningCore } from "./replica.ts";
+import { startAdmin, type AdminSources } from "./operations/admin.ts";
+import { Incidents, rememberProblems } from "./operations/incidents.ts";
+import type { Observer } from "./operations/observer.ts";
+import { runReplica, type EngineFactory, type ReplicaTransport, type RunningCore } from "./replica.ts";
 import { systemClock, type Clock } from "./ticker.ts";
 
 /** What a transport of one's own is made from. */
@@ -36,15 +39,20 @@ export interface ReplicaOptions<Op = unknown, Result = unknown, Question = unkno
   /** libp2p by default. */
   readonly transport?: (context: TransportContext) => ReplicaTransport;
   readonly clock?: Clock;
+  /** HOST:PORT, or a port of 127.0.0.1, for health, metrics, status and `why` over HTTP; in place of "admin" in replica.json. */
+  readonly admin?: string;
 }
 
-export interface RunningReplica extends AsyncDisposable {
+export interface RunningReplica extends AsyncDisposable, Omit<Observer, "metrics"> {
   readonly id: ReplicaId;
   readonly cluster: ClusterConfig;
   readonly clusterId: Digest;
   /** Where clients and peers reach it. */
   readonly addresses: readonly string[];
-  status(): ReplicaStatus;
+  /** Of the admin endpoint, if there is one: http://127.0.0.1:9100 */
+  readonly adminUrl: string | undefined;
+  /** Prometheus metrics of this replica and its process, as text. */
+  metrics(): Promise<string>;
   /** Stops and closes everything; idempotent. Resolves when the data directory is free. */
   stop(): Promise<void>;
   /**
@@ -60,8 +68,11 @@ export interface RunningReplica extends AsyncDisposable {
  * PORT_IN_USE, DISK_FAILED; InvariantViolation when the vote log contradicts itself. Nothing is left running or locked then.
  */
 export async function startReplica<Op, Result, Question, Answer>(options: ReplicaOptions<Op, Result, Question, Answer>): Promise<RunningReplica> {
-  const { self, cluster, signingKey, networkSeed, dataDirectory, listen, localQueries } = await loadHome(options.home, options.passphrase);
-  const logger = withFields(options.logger ?? createPinoLogger(), { replica: self });
+  const { self, cluster, signingKey, networkSeed, dataDirectory, listen, localQueries, ...home } = await loadHome(options.home, options.passphrase);
+  const adminAddress = options.admin === undefined ? home.admin : adminOf(options.admin, "admin");
+  const clock = options.clock ?? systemClock;
+  const incidents = new Incidents(() => clock.monotonicMs());
+  const logger = rememberProblems(withFields(options.logger ?? createPinoLogger(), { replica: self }), incidents);
   const clusterId = clusterIdOf(hasher, cluster);
   const codec = createCodec({ hasher, clusterId, epoch: cluster.epoch, replicas: cluster.replicas.length, parameters: cluster.parameters });
   const closing = new Closing(logger);
@@ -70,13 +81,15 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
     const stores = await openStores(directory, codec, closing);
     const transport = (options.transport ?? createTransport)({ self, cluster, clusterId, networkSeed, listen, logger });
     const core = await runReplica({
-      self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, ...stores,
-      app: options.app as StateMachine, engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster), clock: options.clock ?? systemClock,
+      self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
+      app: options.app as StateMachine, engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
       mustExist: directory.initialized, onOpened: () => directory.markInitialized(),
     });
     const size = `replica ${self} of ${cluster.replicas.length} runs, ${cluster.f} faults tolerated`;
     logger.info({ cluster: cluster.name, clusterId, home: options.home }, size);
-    return running({ id: self, cluster, clusterId }, core, closing);
+    closing.add(core, (running) => running.stop());
+    const admin = adminAddress === undefined ? undefined : closing.add(await startAdmin(adminAddress, adminSources(core, logger)), (open) => open.close());
+    return running({ id: self, cluster, clusterId, adminUrl: admin?.url }, core, closing);
   } catch (error) {
     await closing.close();
     throw error;
@@ -96,7 +109,11 @@ async function openStores(directory: DataDirectory, codec: Codec, closing: Closi
   return { log, state, blocks };
 }
 
-function running(names: Pick<RunningReplica, "id" | "cluster" | "clusterId">, core: RunningCore, closing: Closing): RunningReplica {
+function adminSources(core: RunningCore, logger: Logger): AdminSources {
+  return { status: () => core.status(), why: () => core.why(), health: () => core.health(), metrics: core.metrics(), logger };
+}
+
+function running(names: Pick<RunningReplica, "id" | "cluster" | "clusterId" | "adminUrl">, core: RunningCore, closing: Closing): RunningReplica {
   const stopped = core.ended.then(async (error) => {
     await core.stop().catch(() => undefined); // logged where it failed
     await closing.close();
@@ -112,6 +129,9 @@ function running(names: Pick<RunningReplica, "id" | "cluster" | "clusterId">, co
       return core.addresses;
     },
     status: () => core.status(),
+    why: () => core.why(),
+    health: () => core.health(),
+    metrics: () => core.metrics().render(),
     stop,
     [Symbol.asyncDispose]: stop,
     stopped,
@@ -137,7 +157,7 @@ class Closing {
       try {
         await step();
       } catch (error) {
-        this.#logger.warn({ error: describeError(error) }, "a store could not be closed cleanly");
+        this.#logger.warn({ error: describeError(error) }, "something could not be closed cleanly");
       }
     }
   }

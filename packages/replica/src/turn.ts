@@ -5,13 +5,14 @@
  * Invariant: nothing leaves this process before every record of its turn is on disk. Any error stops the loop for good, and
  * nothing is said after it: a replica that cannot keep its word must be silent.
  */
-import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type SeqNum, type View } from "@narses/core";
+import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type View } from "@narses/core";
 import { count, type Counters } from "./counters.ts";
 import type { Decisions } from "./decisions.ts";
 import type { Execution } from "./execution.ts";
 import type { Inbox, Item } from "./inbox.ts";
 import type { Journal } from "./journal.ts";
 import type { LogLimiter } from "./log.ts";
+import type { Incidents } from "./operations/incidents.ts";
 import { isUtterance, type Outbox, type Utterance } from "./outbox.ts";
 
 export interface TurnOptions {
@@ -24,10 +25,10 @@ export interface TurnOptions {
   readonly execution: Execution;
   readonly decisions: Pick<Decisions, "send">;
   readonly counters: Counters;
+  readonly incidents: Incidents;
   readonly logger: Logger;
   readonly limiter: LogLimiter;
   readonly onView: (view: View) => void;
-  readonly onStable: (seq: SeqNum) => void;
   /** Called once, with what broke. */
   readonly onFatal: (error: unknown) => void;
   /** setImmediate, unless a test takes its place. */
@@ -84,7 +85,7 @@ export function createLoop(options: TurnOptions): Loop {
     counters.turns++;
     try {
       const effects: Effect[] = [];
-      for (const item of inbox.take()) for (const input of options.read(item)) effects.push(...engine.step(input));
+      for (const item of inbox.take()) for (const input of options.read(item)) effects.push(...stepOf(engine, input));
       journal.persist(effects);
       for (const own of outbox.say(perform(options, effects))) inbox.input(own);
       execution.run();
@@ -96,6 +97,12 @@ export function createLoop(options: TurnOptions): Loop {
   }
 
   return loop;
+}
+
+/** What the reader reported, the engine reports again when it acts on it: counted and remembered once. */
+function stepOf(engine: OrderingEngine, input: Input): readonly Effect[] {
+  const effects = engine.step(input);
+  return input.type === "misbehaviour" ? effects.filter(({ type }) => type !== "rejected") : effects;
 }
 
 /** Runs the effects that say nothing; returns those that do, in order. Every record is durable. */
@@ -115,7 +122,6 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
         break;
       case "truncate":
         journal.truncate(effect.seq);
-        options.onStable(effect.seq);
         break;
       case "send-decisions":
         decisions.send(effect.to, effect.first, effect.last);
@@ -131,6 +137,7 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
         logger.info({ view: effect.view, primary: effect.primary }, `entered view ${effect.view}, primary is replica ${effect.primary}`);
         break;
       case "view-left":
+        options.counters.viewChanges++;
         logger.warn({ view: effect.view, reason: effect.reason }, `left for view ${effect.view}: ${effect.reason}`);
         break;
       default:
@@ -150,8 +157,9 @@ function onDiverged({ execution, logger }: TurnOptions, { seq, own, stable }: Ex
   );
 }
 
-function onRejected({ counters, limiter, logger }: TurnOptions, { from, message, rejection }: Extract<Effect, { type: "rejected" }>): void {
+function onRejected({ counters, incidents, limiter, logger }: TurnOptions, { from, message, rejection }: Extract<Effect, { type: "rejected" }>): void {
   count(counters.rejected, rejection.code);
+  incidents.rejected(from, message, rejection);
   const { code, detail } = rejection;
   limiter.line(code, (leftOut) => logger.debug({ from, code, leftOut }, `rejected ${message} from replica ${from}: ${detail}`));
 }

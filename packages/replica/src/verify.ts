@@ -9,7 +9,7 @@
 import {
   assertNever, mintVerified, primaryOf, rejection, verdict,
   type Batch, type Bundle, type CommitCertificate, type Hasher, type NewView, type PeerMessage, type PreparedCertificate, type Rejection, type ReplicaId,
-  type SeqNum, type Signed, type SignedBody, type StableCheckpoint, type Verified, type VerifyingKey, type ViewChange, type VoteRef,
+  type Signed, type SignedBody, type StableCheckpoint, type Verified, type VerifyingKey, type ViewChange, type VoteRef,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import { BoundedSet } from "./bounded-set.ts";
@@ -41,8 +41,8 @@ export interface VerifierOptions {
   readonly verifyingKey: (publicKey: Uint8Array) => VerifyingKey;
   /** Public keys that may submit, in hex; undefined: any. */
   readonly clientKeys: ReadonlySet<string> | undefined;
-  /** Messages about slots up to this one are ignored unread: they are settled. */
-  readonly settledSeq: () => SeqNum;
+  /** The engine's opinion of a message before any signature is checked: undefined when it is worth verifying. */
+  readonly screen: (message: PeerMessage) => Rejection | undefined;
   readonly counters: Counters;
 }
 
@@ -65,6 +65,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const tools: Tools = { envelopes: new EnvelopeVerifier(options), bundles: new BundleVerifier(options), options };
   return {
     message(from, message) {
+      // Not held against anyone: nothing of it is proven to be the sender's.
+      const unwanted = options.screen(message);
+      if (unwanted !== undefined) return { ok: false, rejection: unwanted, guilty: [] };
       const finding = examine(tools, message);
       if (finding === undefined) return { ok: true, message: mintVerified(message) };
       // A correct replica relays only what it has verified itself: whoever brings a forgery is guilty of it.
@@ -81,10 +84,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
 }
 
 function examine(tools: Tools, message: PeerMessage): Finding | undefined {
-  const { envelopes, bundles, options } = tools;
+  const { envelopes, bundles } = tools;
   const found = (problem: Problem): Finding | undefined => (problem === undefined ? undefined : { rejection: problem });
-  const stale = settled(message, options.settledSeq());
-  if (stale !== undefined) return { rejection: stale };
   switch (message.type) {
     case "pre-prepare":
       return proposal(tools, message);
@@ -109,16 +110,6 @@ function examine(tools: Tools, message: PeerMessage): Finding | undefined {
     default:
       return assertNever(message);
   }
-}
-
-/** Votes and checkpoints at or below the stable checkpoint: most of them are the last ones of a quorum, not worth a verification. */
-function settled(message: PeerMessage, seq: SeqNum): Problem {
-  let last: number;
-  if (message.type === "votes") last = Math.max(...message.signed.body.votes.map((vote) => vote.seq));
-  else if (message.type === "checkpoint") last = message.signed.body.seq;
-  else return undefined;
-  if (last > seq) return undefined;
-  return rejection("SEQ_BELOW_WINDOW", `${message.type} up to seq ${last}, the stable checkpoint is at ${seq}`);
 }
 
 function proposal({ envelopes, bundles, options }: Tools, { signed, batch }: PeerMessage & { type: "pre-prepare" }): Finding | undefined {

@@ -9,6 +9,7 @@ import { createExecutor, type ExecutedSlot, type Executor } from "../src/executo
 import { genesisHeader } from "../src/genesis.ts";
 import { CLIENT_OFFENCES_MAX, CLIENTS_PER_CONNECTION_MAX, CONNECTIONS_PER_CLIENT_MAX, PENDING_BUNDLES_PER_CLIENT_MAX } from "../src/limits.ts";
 import { createLogLimiter } from "../src/log.ts";
+import { Incidents } from "../src/operations/incidents.ts";
 import { PendingBundles } from "../src/pending.ts";
 import { createReader, type Read } from "../src/reader.ts";
 import { createVerifier } from "../src/verify.ts";
@@ -40,14 +41,14 @@ function setUp(own: TestCluster = tools): Rig {
   const counters = newCounters();
   const header = genesisHeader(state.root());
   const executor = createExecutor({ state, app, hasher, logger, parameters: cluster.parameters, head: { header, hash: blockHash(hasher, header) } });
-  const pending = new PendingBundles(cluster.parameters);
+  const pending = new PendingBundles(cluster.parameters, () => 0);
   const connections = new ClientConnections();
-  const verifier = createVerifier({ codec, hasher, counters, replicaKeys, verifyingKey, clientKeys: undefined, settledSeq: () => seqNum(0) });
+  const verifier = createVerifier({ codec, hasher, counters, replicaKeys, verifyingKey, clientKeys: undefined, screen: () => undefined });
   const admission = createAdmission({ state, parameters: cluster.parameters, verifier, pending, connections, counters, halted: () => rig.halted });
   const resent: unknown[] = [];
   const refused: string[] = [];
   const read = createReader({
-    codec, verifier, admission, connections, counters, logger, limiter: createLogLimiter(() => 0), control: { call: () => undefined },
+    codec, verifier, admission, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), control: { call: () => undefined },
     replies: { resend: (connection, bundle, record) => void resent.push([connection, bundle.digest, record.seq]), refuse: (_connection, _digest, code) => void refused.push(code) },
   });
   const execute = (...bundles: readonly Bundle[]): ExecutedSlot => executor.execute(seqNum(executor.head.header.seq + 1), own.batch(bundles), {} as CommitCertificate);
@@ -203,7 +204,7 @@ describe("reader", () => {
     const read = createReader({
       codec: { decodePeer: () => { throw new RangeError("bug"); }, decodeClient: () => { throw new RangeError("bug"); } },
       verifier: { message: () => { throw new TypeError("unreachable"); }, bundle: () => { throw new TypeError("unreachable"); }, knows: () => false, remember: () => undefined },
-      admission: rig.admission, connections: rig.connections, counters: rig.counters, logger: rig.logger, limiter: createLogLimiter(() => 0),
+      admission: rig.admission, connections: rig.connections, counters: rig.counters, incidents: new Incidents(() => 0), logger: rig.logger, limiter: createLogLimiter(() => 0),
       control: { call: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined },
     });
     expect(read({ type: "peer", from: replicaId(1), frame: Uint8Array.of(1) })).toMatchObject([{ type: "misbehaviour", replica: 1 }]);

@@ -40,7 +40,7 @@ function setUp(options: { readonly localQueries?: boolean; readonly machine?: St
   const connections = new ClientConnections();
   const control = createControl({
     codec: tools.codec, state, blocks, executor, connections, app: machine, localQueries: options.localQueries ?? true, counters: newCounters(), logger,
-    admission: { ids: () => ({ low: 3, highest: 9 }) }, status: () => ({ replica: 0, halted: null }),
+    admission: { ids: () => ({ low: 3, highest: 9 }) }, status: () => ({ replica: 0, halted: null }), why: () => ({ headline: "Replica 0 is waiting for nothing" }),
   });
   const raw = async (method: string, params: Uint8Array): Promise<{ ok: boolean; value: unknown }> => {
     const connection = new FakeConnection();
@@ -59,6 +59,7 @@ describe("control calls", () => {
   test("status, head, session, block, app-query", async () => {
     const { call, connections } = setUp();
     expect(await call("status")).toEqual({ ok: true, value: { replica: 0, halted: null } });
+    expect(await call("why")).toEqual({ ok: true, value: { headline: "Replica 0 is waiting for nothing" } });
     expect(await call("head")).toMatchObject({ ok: true, value: { seq: 1, timestampMs: 1_000 } });
     const client = "ab".repeat(32);
     expect(await call("session", { client })).toEqual({ ok: true, value: { low: 3, highest: 9 } });
@@ -69,7 +70,7 @@ describe("control calls", () => {
   });
 
   test.each([
-    ["nothing", {}, "METHOD_UNKNOWN", "status, session, head, block, app-query"],
+    ["nothing", {}, "METHOD_UNKNOWN", "status, why, session, head, block, app-query"],
     ["block", { seq: 2 }, "NOT_FOUND", "block 2"],
     ["block", { seq: -1 }, "REQUEST_INVALID", "seq"],
     ["block", { seq: 1, also: 1 }, "REQUEST_INVALID", "also"],

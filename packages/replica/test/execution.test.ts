@@ -12,6 +12,7 @@ import { createExecution, type Execution } from "../src/execution.ts";
 import { createExecutor, readReply } from "../src/executor.ts";
 import { genesisHeader } from "../src/genesis.ts";
 import { BLOCKS_UNSYNCED_BYTES_MAX, DECISION_BYTES_MAX, TURN_OPERATIONS_MAX } from "../src/limits.ts";
+import { newMeasures } from "../src/operations/distribution.ts";
 import { PendingBundles } from "../src/pending.ts";
 import { createReplies } from "../src/replies.ts";
 import { createSigner } from "../src/signer.ts";
@@ -70,7 +71,7 @@ function setUp(state = new FakeState(), blocks = new FakeBlocks()): Rig {
   const errors: unknown[] = [];
   const rig: Rig = {
     execution: createExecution({
-      executor, state, blocks, hasher, replies, counters, logger, pending: new PendingBundles(cluster.parameters), admission: { isDone: () => false },
+      executor, state, blocks, hasher, replies, counters, measures: newMeasures(() => 0), logger, pending: new PendingBundles(cluster.parameters, () => 0), admission: { isDone: () => false },
       input: (input) => inputs.push(input), wake: () => void rig.wakes++, fatal: (error) => errors.push(error),
     }),
     state, blocks, inputs, errors, counters, connections, wakes: 0,

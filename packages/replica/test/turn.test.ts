@@ -9,6 +9,8 @@ import type { ExecuteEffect } from "../src/execution.ts";
 import { createInbox } from "../src/inbox.ts";
 import { createJournal } from "../src/journal.ts";
 import { createLogLimiter } from "../src/log.ts";
+import { newMeasures } from "../src/operations/distribution.ts";
+import { Incidents } from "../src/operations/incidents.ts";
 import { createOutbox } from "../src/outbox.ts";
 import { createSigner } from "../src/signer.ts";
 import { createLoop, type Loop } from "../src/turn.ts";
@@ -65,6 +67,7 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
       inputs.push(input);
       return answer(input);
     },
+    screen: () => undefined,
     status: () => status,
   };
   const { codec, cluster, signingKeys } = tools;
@@ -72,7 +75,7 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
   const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
   const config = { self, epoch: cluster.epoch, quorums: quorums(n) };
   const loop = createLoop({
-    engine, inbox, counters, logger, journal: createJournal({ log, codec, counters, recovered }), limiter: createLogLimiter(() => 0),
+    engine, inbox, counters, incidents: new Incidents(() => 0), logger, journal: createJournal({ log, codec, counters, measures: newMeasures(() => 0), recovered }), limiter: createLogLimiter(() => 0),
     outbox: createOutbox({ config, signer, codec, transport, counters, logger }),
     read: (item) => {
       if (item.type !== "input") throw new TypeError("only facts here");

@@ -77,8 +77,8 @@ export function planRun(options: SimOptions): RunPlan {
     liveness: options.liveness ?? byzantine <= f,
     thinkMeanMs: random.int(20, 120),
     operationsMax: random.int(1, 4),
-    syncMeanUs: random.pick([20, 100, 1_000, 10_000]),
-    executionMeanUs: random.pick([0, 50, 1_000, 20_000]),
+    syncMeanUs: random.pick(faults === "none" ? [20, 100] : [20, 100, 1_000, 10_000]),
+    executionMeanUs: random.pick(faults === "none" ? [0, 50] : [0, 50, 1_000, 20_000]),
     checkpointMeanUs: random.pick([200, 5_000, 50_000, 300_000]),
     clockSkewMaxMs: random.pick([0, 10, 1_000, 50_000]),
   };

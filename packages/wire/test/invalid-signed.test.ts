@@ -44,8 +44,8 @@ describe("votes", () => {
   const good = frameC.bytes;
   test.each<Case>([
     ["no vote", frameOf({ ...frameC.body, votes: [] }), "FRAME_MALFORMED", /votes count at byte 8: 0, at least 1/],
-    ["65 votes", frameOf({ ...frameC.body, votes: many(65) }), "FRAME_TOO_LARGE", /votes at byte 0: 3258 bytes, at most 3209/],
-    ["a count of 65", patch(good, BODY, 65), "FRAME_TOO_LARGE", /votes count at byte 8: 65, at most 64/],
+    ["65 votes", frameOf({ ...frameC.body, votes: many(33) }), "FRAME_TOO_LARGE", /votes at byte 0: 1690 bytes, at most 1641/],
+    ["a count of 33", patch(good, BODY, 33), "FRAME_TOO_LARGE", /votes count at byte 8: 33, at most 32/],
     ["a count above what is there", patch(good, BODY, 5), "FRAME_MALFORMED", /5 need 245 bytes, 162 left/],
     ["a count below what is there", patch(good, BODY, 1), "FRAME_MALFORMED", /votes at byte 122: 49 bytes after its end/],
     ["phase 0", patch(good, BODY + 1, 0), "FRAME_MALFORMED", /vote phase at byte 9: 0, must be 1 or 2/],
@@ -57,9 +57,9 @@ describe("votes", () => {
     ["sender 255", patch(good, 6, 0, 255), "FRAME_MALFORMED", /votes sender/],
   ])("with %s", (...row) => check(row));
 
-  test("with 64 votes are accepted, and are the largest frame", () => {
-    const frame = frameOf({ ...frameC.body, votes: many(64) });
-    expect(frame).toHaveLength(3_209);
+  test("with 32 votes are accepted, and are the largest frame", () => {
+    const frame = frameOf({ ...frameC.body, votes: many(32) });
+    expect(frame).toHaveLength(1_641);
     expect(codec.decodePeer(frame)).toMatchObject({ ok: true });
   });
 });
@@ -103,12 +103,12 @@ describe("view-change", () => {
     const parameters = { ...PARAMETERS, checkpointInterval: 1, logWindow: 2, pipelineDepth: 1 };
     const small = codecOf(2, parameters);
     const full = (sender: number, first: number) =>
-      sign({ type: "votes" as const, epoch: EPOCH, sender: replicaId(sender), votes: Array.from({ length: 64 }, (_, i) => vote("prepare", first + i)) }, small);
+      sign({ type: "votes" as const, epoch: EPOCH, sender: replicaId(sender), votes: Array.from({ length: 32 }, (_, i) => vote("prepare", first + i)) }, small);
     const pp = (seq: number) => sign({ ...prePrepare(seq).body, sender: replicaId(1) }, small);
     const prepared = [9, 10].map((seq) => ({ prePrepare: pp(seq), prepares: [0, 1].map((sender) => ({ frame: full(sender, seq), index: 0 })) }));
     const proof = [0, 1].map((sender) => sign({ ...checkpoint(sender).body }, small));
     const frame = sign({ ...good, sender: replicaId(1), stable: { ...stable, proof }, prepared }, small).bytes;
-    const votesMax = 8 + 1 + 64 * 49 + 64;
+    const votesMax = 8 + 1 + 32 * 49 + 64;
     const stableMax = 42 + 2 * 112;
     expect(frame).toHaveLength(16 + stableMax + (4 + 2 * 2 * votesMax) + (4 + 2 * (120 + 2 + 2 * 5)) + 64);
     expect(small.decodePeer(frame)).toMatchObject({ ok: true });
@@ -206,8 +206,8 @@ describe("outcome", () => {
 
 test("an own message that peers would refuse for its size is not made", () => {
   const wide = codecOf(256, { ...PARAMETERS, checkpointInterval: 128, logWindow: 256 });
-  const padded = votes(0, Array.from({ length: 64 }, (_, i) => vote("prepare", i + 1)));
+  const padded = votes(0, Array.from({ length: 32 }, (_, i) => vote("prepare", i + 1)));
   const distinct = (i: number) => ({ body: padded.body, bytes: patch(padded.bytes, padded.bytes.length - 4, i >> 24, i >> 16, i >> 8, i) });
-  const prepared = Array.from({ length: 60 }, (_, i) => ({ prePrepare: prePrepare(i + 9), prepares: Array.from({ length: 180 }, (_, j) => ({ frame: distinct(i * 180 + j), index: 0 })) }));
+  const prepared = Array.from({ length: 120 }, (_, i) => ({ prePrepare: prePrepare(i + 9), prepares: Array.from({ length: 180 }, (_, j) => ({ frame: distinct(i * 180 + j), index: 0 })) }));
   expect(() => wide.unsigned({ ...viewChangeBody(1), prepared })).toThrow(expect.objectContaining({ code: "FRAME_INVALID", data: { type: "view-change", bytes: expect.any(Number) as number, bytesMax: FRAME_BYTES_MAX } }) as Error);
 });

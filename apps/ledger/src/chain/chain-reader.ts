@@ -26,6 +26,11 @@ export class ChainReader implements OrderingEngine {
     this.#executed = executed;
   }
 
+  /** Nobody sends this engine anything. */
+  screen(): undefined {
+    return undefined;
+  }
+
   /** The block after the last one. `step` hands it on; resolves when it was executed. */
   read(block: Block): Promise<void> {
     assert(

@@ -13,6 +13,8 @@ import { registerStart } from "./commands/start.ts";
 import { registerStatus } from "./commands/status.ts";
 import { registerTransfer } from "./commands/transfer.ts";
 import { registerVerify } from "./commands/verify.ts";
+import { registerWal } from "./commands/wal.ts";
+import { registerWhy } from "./commands/why.ts";
 
 export interface Surroundings {
   readonly stdout: Stream;
@@ -58,6 +60,8 @@ export async function runCommandLine(argv: readonly string[], { stdout, stderr, 
     registerBlock,
     registerVerify,
     registerGovernance,
+    registerWhy,
+    registerWal,
   ])
     register(program, runner);
   try {

@@ -14,6 +14,7 @@ interface StartFlags {
   readonly logLevel: string;
   readonly logFile?: string;
   readonly passphraseFile?: string;
+  readonly admin?: string;
 }
 
 const LEVELS = ["debug", "info", "warn", "error", "silent"];
@@ -27,6 +28,7 @@ async function start(shell: Shell, _args: readonly (string | undefined)[], flags
     app: createLedger(hasher),
     logger,
     ...(passphrase === undefined ? {} : { passphrase }),
+    ...(flags.admin === undefined ? {} : { admin: flags.admin }),
   });
   const status = replica.status();
   shell.output.result(
@@ -51,7 +53,8 @@ export function registerStart(program: Command, runner: Runner): void {
     .requiredOption("--home <DIR>", "home directory of the replica, made by `init`")
     .addOption(new Option("--log-level <LEVEL>", "least severe message to log").choices(LEVELS).default("info"))
     .option("--log-file <FILE>", "append the log (JSON lines) to FILE (default: stderr)")
-    .option("--passphrase-file <FILE>", "file with the passphrase of replica.key, if it is encrypted");
+    .option("--passphrase-file <FILE>", "file with the passphrase of replica.key, if it is encrypted")
+    .option("--admin <HOST:PORT>", "serve /health, /ready, /metrics, /status and /why over HTTP (default: \"admin\" in replica.json, else nowhere)");
   runner.run(
     examples(command, [
       "narses-ledger start --home ./bank/replica-0",

@@ -1,0 +1,1 @@
+export const latency = async (_: object): Promise<{ sections: []; metrics: {} }> => ({ sections: [], metrics: {} });

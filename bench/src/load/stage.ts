@@ -1,0 +1,130 @@
+/** A cluster of processes and the process that loads it; measures between two samples of all of them. */
+import { rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Parameters } from "@narses/core";
+import { createHomes, type Homes } from "./homes.ts";
+import { Child } from "./ipc.ts";
+import type { LoadReport, LoadRequest, OpenRequest } from "./load-spec.ts";
+import { protocolMessages, type ReplicaSample, type Sample } from "./sample.ts";
+
+export interface StageOptions {
+  readonly n: number;
+  readonly parameters?: Partial<Parameters>;
+  readonly clients: number;
+  readonly bundlesInFlight: number;
+}
+
+/** Per batch and operation, over all processes. */
+export interface Usage {
+  readonly batches: number;
+  readonly operationsPerBatch: number;
+  readonly messagesPerBatch: number;
+  readonly bytesPerBatch: number;
+  readonly fsyncsPerBatch: number;
+  readonly signaturesMadePerBatch: number;
+  readonly signaturesCheckedPerBatch: number;
+  /** Seconds of CPU for 100,000 operations: replicas and clients. */
+  readonly cpuPer100k: number;
+  readonly clientCpuPer100k: number;
+  /** Of the largest replica. */
+  readonly rssBytes: number;
+}
+
+export interface Measurement {
+  readonly load: LoadReport;
+  readonly usage: Usage;
+  readonly operationsPerSecond: number;
+}
+
+/** Node's flags of this process, so that children run sources the way it does. */
+const program = (file: string, ...args: readonly string[]): readonly string[] => [...process.execArgv, ...profiling(), fileURLToPath(new URL(file, import.meta.url)), ...args];
+
+/** With NARSES_BENCH_PROFILE=<directory> every child writes a CPU profile there when it ends. */
+function profiling(): readonly string[] {
+  const directory = process.env["NARSES_BENCH_PROFILE"];
+  return directory === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${directory}`];
+}
+
+export const replicaChild = (id: number, home: string): Child => new Child({ name: `replica ${id}`, args: program("./replica-process.ts", home) });
+export const loadChild = (): Child => new Child({ name: "load", args: program("./load-process.ts") });
+
+export class Stage {
+  readonly n: number;
+  readonly homes: Homes;
+  readonly replicas: Child[];
+  readonly load: Child;
+
+  private constructor(n: number, homes: Homes, load: Child) {
+    this.n = n;
+    this.homes = homes;
+    this.load = load;
+    this.replicas = homes.homes.map((home, id) => replicaChild(id, home));
+  }
+
+  static async open({ n, parameters, clients, bundlesInFlight }: StageOptions): Promise<Stage> {
+    const stage = new Stage(n, await createHomes(n, parameters ?? {}), loadChild());
+    try {
+      await Promise.all([stage.load, ...stage.replicas].map((child) => child.ready));
+      await stage.load.call("open", { cluster: stage.homes.cluster, clients, bundlesInFlight } satisfies OpenRequest);
+      return stage;
+    } catch (error) {
+      await stage.close();
+      throw error;
+    }
+  }
+
+  run(request: LoadRequest): Promise<LoadReport> {
+    return this.load.call<LoadReport>("run", request);
+  }
+
+  /** Runs the load between two samples of every running process. */
+  async measure(request: LoadRequest): Promise<Measurement> {
+    const before = await this.#sample();
+    const load = await this.run(request);
+    const after = await this.#sample();
+    return { load, usage: usageOf(before, after, load), operationsPerSecond: load.operations / load.seconds };
+  }
+
+  async primary(): Promise<number> {
+    const sample = await this.#running[0]?.call<ReplicaSample>("sample");
+    return sample?.status.engine.primary ?? 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.load, ...this.replicas].map((child) => child.end()));
+    rmSync(this.homes.directory, { recursive: true, force: true });
+  }
+
+  get #running(): readonly Child[] {
+    return this.replicas.filter((replica) => replica.running);
+  }
+
+  async #sample(): Promise<Samples> {
+    const [client, ...replicas] = await Promise.all([this.load.call<Sample>("sample"), ...this.#running.map((replica) => replica.call<ReplicaSample>("sample"))]);
+    return { client, replicas };
+  }
+}
+
+interface Samples {
+  readonly client: Sample;
+  readonly replicas: readonly ReplicaSample[];
+}
+
+function usageOf(before: Samples, after: Samples, { operations }: LoadReport): Usage {
+  const grown = (of: (sample: ReplicaSample) => number): number =>
+    after.replicas.reduce((sum, sample, i) => sum + of(sample) - of(before.replicas[i] ?? sample), 0);
+  const batches = grown(({ status }) => status.counters.slotsExecuted) / Math.max(1, after.replicas.length);
+  const perBatch = (of: (sample: ReplicaSample) => number): number => grown(of) / Math.max(1, batches);
+  const per100k = (cpuUs: number): number => (cpuUs / 1e6 / Math.max(1, operations)) * 100_000;
+  const clientUs = after.client.cpuUs - before.client.cpuUs;
+  return {
+    batches, operationsPerBatch: operations / Math.max(1, batches),
+    messagesPerBatch: perBatch(({ status }) => protocolMessages(status.counters)),
+    bytesPerBatch: perBatch(({ status }) => status.counters.bytesSent),
+    fsyncsPerBatch: perBatch(({ status }) => status.counters.fsyncs),
+    signaturesMadePerBatch: perBatch(({ status }) => status.counters.signaturesMade),
+    signaturesCheckedPerBatch: perBatch(({ status }) => status.counters.signaturesVerified),
+    cpuPer100k: per100k(grown(({ cpuUs }) => cpuUs) + clientUs), clientCpuPer100k: per100k(clientUs),
+    rssBytes: Math.max(...after.replicas.map(({ rssBytes }) => rssBytes)),
+  };
+}

@@ -1,0 +1,1 @@
+export const throughput = async (_: object): Promise<{ sections: []; metrics: {} }> => ({ sections: [], metrics: {} });

@@ -1,0 +1,17 @@
+/** Pieces of Vega-Lite that the plots share. */
+const DECADES = Array.from({ length: 13 }, (_, i) => 10 ** (i - 4));
+
+/** A logarithmic axis with a line for each power of ten and nothing in between. */
+export const logAxis = (field: string, title: string, format = "~s"): object => ({
+  field, type: "quantitative", title: `${title} (log)`, scale: { type: "log", nice: true }, axis: { format, values: DECADES },
+});
+
+export const linearAxis = (field: string, title: string, format = "~s"): object => ({ field, type: "quantitative", title, axis: { format } });
+
+/** Legend symbols as strokes, so that dashes show. */
+export const STROKES = { symbolType: "stroke", symbolSize: 420, symbolStrokeWidth: 2.5, symbolStrokeColor: "#444" } as const;
+
+/** Lines told apart by colour, in the order in which the values first occur. */
+export const colour = (field: string, title: string | null, values: readonly object[]): object => ({
+  field, type: "nominal", title, legend: STROKES, sort: [...new Set(values.map((value) => (value as Record<string, unknown>)[field]))],
+});

@@ -1,0 +1,198 @@
+/**
+ * `why`: what a replica waits for, and from whom, most important first. Pure: an explanation of a status and of what went
+ * wrong lately. The sentences name replicas, numbers and reasons, so that a person who was just woken up can act on them.
+ */
+import { TICK_MS, type ReplicaId, type SlotStatus, type VoteStatus } from "@narses/core";
+import { PEER_SILENT_MS } from "../limits.ts";
+import type { ProblemIncident, RejectionIncident } from "./incidents.ts";
+import type { PeerStatus, ReplicaStatus } from "./status.ts";
+import { counted, listed, seconds } from "./words.ts";
+
+/** A replica whose vote is missing, and why, as far as this replica can tell. */
+export interface MissingVote {
+  readonly replica: number;
+  readonly reason: string;
+}
+
+export interface OpenSlot {
+  readonly seq: number;
+  /** What it lacks next. */
+  readonly phase: string;
+  readonly digest?: string;
+  readonly have: readonly number[];
+  readonly missing: readonly MissingVote[];
+  readonly needed: number;
+}
+
+/** A {@link PeerStatus} as it travels. */
+export interface ReportedPeer extends Omit<PeerStatus, "replica" | "executedSeq"> {
+  readonly replica: number;
+  readonly executedSeq: number | null;
+}
+
+export interface WaitingClient {
+  readonly client: string;
+  readonly bundles: number;
+  readonly oldestMs: number;
+}
+
+export interface WhyReport {
+  readonly replica: number;
+  readonly cluster: string;
+  /** "live": said by the running replica; "vote-log": what a stopped one would wait for if it were started. */
+  readonly source: "live" | "vote-log";
+  /** Why it cannot go on without an operator: its state diverged, or its log is damaged; null when it can. */
+  readonly halted: string | null;
+  /** The first thing to know, one sentence. */
+  readonly headline: string;
+  /** Everything that is waited for, most important first; the first one is in the headline. */
+  readonly findings: readonly string[];
+  readonly view: number;
+  readonly active: boolean;
+  readonly primary: number;
+  readonly executedSeq: number;
+  readonly stableSeq: number;
+  readonly highWatermark: number;
+  readonly behind: number;
+  readonly openSlots: number;
+  /** The lowest ones. */
+  readonly slots: readonly OpenSlot[];
+  /** Null: none runs. `inMs` is negative when it is due. */
+  readonly timer: { readonly name: string; readonly view: number; readonly inMs: number } | null;
+  readonly peers: readonly ReportedPeer[];
+  readonly waiting: { readonly bundles: number; readonly bytes: number; readonly oldestMs: number | null; readonly clients: readonly WaitingClient[] };
+  readonly rejections: readonly (Omit<RejectionIncident, "from"> & { readonly from?: number })[];
+  readonly problems: readonly ProblemIncident[];
+}
+
+export interface WhySources {
+  readonly status: ReplicaStatus;
+  readonly source: WhyReport["source"];
+  readonly clients: readonly WaitingClient[];
+  readonly rejections: readonly RejectionIncident[];
+  readonly problems: readonly ProblemIncident[];
+}
+
+/** A rejection explains a missing vote for this long. */
+const REJECTION_EXPLAINS_MS = 60_000;
+/** Rejections that say nothing about a missing vote: the same one came before, too late to matter, or unasked for. */
+const HARMLESS: ReadonlySet<string> = new Set(["DUPLICATE", "SEQ_BELOW_WINDOW", "UNSOLICITED"]);
+
+export function whyOf(sources: WhySources): WhyReport {
+  const { status, source, clients, rejections, problems } = sources;
+  const { replica, cluster, engine, halted, head, behind, peers } = status;
+  const findings = findingsOf(sources);
+  return {
+    replica, cluster, source, halted, headline: headlineOf(sources, findings), findings,
+    view: engine.view, active: engine.active, primary: engine.primary,
+    executedSeq: head.seq, stableSeq: engine.stableSeq, highWatermark: engine.highWatermark, behind,
+    openSlots: engine.openSlots,
+    slots: (engine.slots ?? []).map(({ seq, phase, digest, have, missing, needed }) => ({
+      seq, phase, have, needed, missing: missing.map((id) => ({ replica: id, reason: reasonOf(sources, id) })), ...(digest !== undefined && { digest }),
+    })),
+    timer: engine.timer === undefined ? null : { name: engine.timer.name, view: engine.timer.view, inMs: engine.timer.ticksLeft * TICK_MS },
+    peers,
+    waiting: { bundles: status.pendingBundles, bytes: status.pendingBytes, oldestMs: status.pendingOldestMs, clients },
+    rejections, problems,
+  };
+}
+
+function headlineOf({ status, source }: WhySources, [first]: readonly string[]): string {
+  const { replica, halted, engine, head, peers } = status;
+  if (halted !== null && source === "vote-log") return `Replica ${replica} is stopped, and a start would fail: ${halted}.`;
+  if (halted !== null) return `Replica ${replica} has stopped executing and needs an operator: ${halted}.`;
+  const verb = source === "live" ? "is" : "would be";
+  const subject = source === "live" ? `Replica ${replica}` : `Replica ${replica} is stopped. Started now, it`;
+  if (first !== undefined) return `${subject} ${verb} waiting for ${first}.`;
+  const where = `view ${engine.view} is active, slot ${head.seq} is executed`;
+  if (source === "vote-log") return `${subject} would be waiting for nothing but its peers: ${where}.`;
+  const lost = peers.filter((peer) => !peer.connected).map((peer) => peer.replica);
+  const all = peers.length === 1 ? "its peer is connected" : `all ${peers.length} peers are connected`;
+  const reach = lost.length === 0 ? all : `connected to ${peers.length - lost.length} of ${peers.length} peers, not to ${listed(lost)}`;
+  return `${subject} is waiting for nothing: ${where}${peers.length === 0 ? "" : `, ${reach}`}.`;
+}
+
+function findingsOf(sources: WhySources): readonly string[] {
+  const { status, source } = sources;
+  const { engine, halted } = status;
+  const found: string[] = [];
+  if (halted !== null) found.push(`an operator: ${halted}`);
+  if (source === "live") found.push(...tooFewPeers(status));
+  if (engine.viewChange !== undefined) found.push(viewChange(sources, engine.viewChange));
+  if (status.behind > 0) {
+    const { f, n, head, behind } = status;
+    found.push(`decided slots from its peers: it has executed slot ${head.seq}, ${counted(Math.min(f + 1, n - 1), "peer")} or more say ${head.seq + behind}`);
+  }
+  const slots = engine.slots ?? [];
+  found.push(...slots.map((slot) => openSlot(sources, slot)));
+  if (engine.openSlots > slots.length) found.push(`${engine.openSlots - slots.length} more open slots`);
+  if (slots.length === 0 && engine.active && status.pendingBundles > 0) found.push(proposal(sources));
+  if (found.length === 0 && engine.slots === undefined) return engine.waitingFor;
+  return found;
+}
+
+function tooFewPeers({ peers, quorum }: ReplicaStatus): readonly string[] {
+  const connected = peers.filter((peer) => peer.connected).length;
+  if (connected + 1 >= quorum) return [];
+  const lost = peers.filter((peer) => !peer.connected).map(({ replica, problem }) => `replica ${replica} (${problem ?? "not connected"})`);
+  return [`${counted(quorum - 1 - connected, "more peer")}: it reaches ${connected} of ${peers.length} and needs ${quorum - 1}; not reached: ${lost.join(", ")}`];
+}
+
+function viewChange(sources: WhySources, { have, missing, needed }: VoteStatus): string {
+  const { engine, replica } = sources.status;
+  if (have.length < needed) {
+    return `VIEW-CHANGE messages for view ${engine.view} or later: has ${have.length} of ${needed}${fromWhom(sources, have, missing)}`;
+  }
+  const primary = engine.primary === replica ? "itself, its primary" : `its primary ${named(sources, engine.primary)}`;
+  return `the NEW-VIEW of view ${engine.view} from ${primary}`;
+}
+
+function openSlot(sources: WhySources, { seq, phase, have, missing, needed }: SlotStatus): string {
+  const { engine, head } = sources.status;
+  switch (phase) {
+    case "prepare":
+    case "commit":
+      return `${phase.toUpperCase()} votes for slot ${seq} in view ${engine.view}: has ${have.length} of ${needed}${fromWhom(sources, have, missing)}`;
+    case "pre-prepare":
+      return `the PRE-PREPARE of slot ${seq} in view ${engine.view} from the primary, ${named(sources, engine.primary)}`;
+    case "payload":
+      return `the payload of slot ${seq}, which it asks every peer for`;
+    case "execute":
+      if (seq === head.seq + 1) return `the execution of slot ${seq}, which is decided`;
+      return `slot ${head.seq + 1}${seq === head.seq + 2 ? "" : ` to ${seq - 1}`}, because slot ${seq} is decided and runs after ${seq === head.seq + 2 ? "it" : "them"}`;
+    default:
+      return `${phase} of slot ${seq}: has ${have.length} of ${needed}${fromWhom(sources, have, missing)}`;
+  }
+}
+
+function proposal(sources: WhySources): string {
+  const { status, source } = sources;
+  const { engine, pendingBundles, pendingOldestMs, replica } = status;
+  const who = engine.primary === replica ? "itself as the primary" : `the primary, ${named(sources, engine.primary)}`;
+  const age = pendingOldestMs === null || source !== "live" ? "" : `, the oldest for ${seconds(pendingOldestMs)}`;
+  return `a PRE-PREPARE from ${who}: ${counted(pendingBundles, "request bundle waits", "request bundles wait")}${age}`;
+}
+
+/** Who voted, and for everybody else why not. */
+function fromWhom(sources: WhySources, have: readonly ReplicaId[], missing: readonly ReplicaId[]): string {
+  const from = have.length === 0 ? "" : ` (from ${listed(have)})`;
+  return missing.length === 0 ? from : `${from}; missing: ${missing.map((id) => named(sources, id)).join(", ")}`;
+}
+
+function named(sources: WhySources, id: ReplicaId): string {
+  const reason = reasonOf(sources, id);
+  return reason === "" ? `replica ${id}` : `replica ${id} (${reason})`;
+}
+
+/** Why nothing that counts came from a replica; empty when nothing can be said. */
+function reasonOf({ status, source, rejections }: WhySources, id: ReplicaId): string {
+  if (id === status.replica) return "this one";
+  if (source !== "live") return "";
+  const peer = status.peers.find(({ replica }) => replica === id);
+  if (peer?.connected !== true) return `not connected${peer?.problem == null ? "" : `: ${peer.problem}`}`;
+  const said = rejections.find(({ from, code, ageMs }) => from === id && ageMs <= REJECTION_EXPLAINS_MS && !HARMLESS.has(code));
+  if (said !== undefined) return `its ${said.message} was rejected ${seconds(said.ageMs)} ago, ${said.code}: ${said.detail}`;
+  if (peer.silentMs !== null && peer.silentMs > PEER_SILENT_MS) return `connected, but silent for ${seconds(peer.silentMs)}`;
+  if (peer.lag !== null && peer.lag > 0) return `connected, ${counted(peer.lag, "slot")} behind`;
+  return "connected, nothing came yet";
+}
