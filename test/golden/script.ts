@@ -12,16 +12,16 @@
  *   tick r2 [count]        time passes at one replica
  *   link r1 r0 up|down     a transport gains or loses a connection
  *   durable r2             with `hold`: the oldest frozen checkpoint of a replica reaches its disk
- *   equivocate r0 r3 a …   replaces the PRE-PREPARE on its way from r0 to r3 by one for these bundles, signed by r0 as well
+ *   propose r0 r3 v0 n1 a  r0 signs and sends r3 another PRE-PREPARE for this view and number, for these bundles
  *   crash r2 | restart r2  stop between turns; come back from what the disk holds
  *   log r2                 the records of a replica's vote log
  *   status                 where each replica stands
  * Filters: from=0,1  to=2  type=votes,view-change
  */
-import type { Bundle, Digest, Effect, Input, PeerMessage, ReplicaId } from "@narses/core";
+import { type Bundle, type Digest, type Effect, type Input, type PeerMessage, type PrePrepare, type ReplicaId, replicaId, seqNum, view } from "@narses/core";
 import { formatEffect, formatInput, formatMessage, formatRecord, shortDigest, Stage, STAGE_WALL_MS, type Envelope, type StageOptions } from "@narses/simulator";
 
-/** Inputs that say nothing a reader does not see elsewhere. */
+/** Inputs that are shown only when something follows from them. */
 const SILENT: ReadonlySet<Input["type"]> = new Set(["start", "tick", "own", "executed"]);
 
 class Interpreter {
@@ -29,6 +29,8 @@ class Interpreter {
   private lines: string[] = [];
   private loud = true;
   private statusOn = false;
+  /** A silent input that nothing has followed from yet. */
+  private header: string | undefined;
   private readonly names = new Map<Digest, string>();
   private readonly bundles = new Map<string, Bundle>();
 
@@ -38,7 +40,7 @@ class Interpreter {
     const [verb = "", ...words] = command.split(/\s+/);
     this.dispatch(verb, words);
     if (!this.statusOn) this.stage?.drop(({ message }) => message.type === "status");
-    return this.lines.length === 0 ? ["ok"] : this.lines;
+    return this.lines;
   }
 
   private dispatch(verb: string, words: readonly string[]): void {
@@ -53,14 +55,14 @@ class Interpreter {
       case "request":
         for (const name of words.slice(1)) this.need().request(id(first), this.bundle(name));
         return;
-      case "pass": {
-        const count = this.need().pass(filter(words));
-        if (!this.loud) this.lines.push(`${count} messages`);
+      case "pass":
+        this.need().pass(filter(words));
+        return;
+      case "drop": {
+        const lost = this.need().drop(filter(words));
+        if (this.loud) this.lines.push(`${lost} message${lost === 1 ? "" : "s"} lost`);
         return;
       }
-      case "drop":
-        this.lines.push(`${this.need().drop(filter(words))} messages lost`);
-        return;
       case "flight":
         for (const { from, to, message } of this.need().inFlight) this.lines.push(`r${from} → r${to}: ${this.message(message)}`);
         return;
@@ -70,8 +72,8 @@ class Interpreter {
         return this.need().input(id(first), { type: "peer", replica: id(second) as ReplicaId, connected: words[2] === "up" });
       case "durable":
         return this.need().checkpointDurable(id(first));
-      case "equivocate":
-        return this.equivocate(id(first), id(second), words.slice(2));
+      case "propose":
+        return this.propose(id(first), id(second), numberAfter("v", words[2]), numberAfter("n", words[3]), words.slice(4));
       case "crash":
         return this.need().crash(id(first));
       case "restart":
@@ -106,15 +108,25 @@ class Interpreter {
     return bundle;
   }
 
-  private print(who: ReplicaId, text: string, inner: boolean): void {
-    if (this.loud && (this.statusOn || !text.includes(" status v"))) this.lines.push(inner ? `     ${text}` : `r${who} ${text}`);
+  private printInput(who: ReplicaId, input: Input): void {
+    const text = `r${who} < ${formatInput(input, this.name)}`;
+    this.header = undefined;
+    if (SILENT.has(input.type)) this.header = text;
+    else if (this.loud && (this.statusOn || !text.includes(": status "))) this.lines.push(text);
+  }
+
+  /** What follows from the last input shown. */
+  private printInner(text: string): void {
+    if (!this.loud || (!this.statusOn && text.includes(": status "))) return;
+    if (this.header !== undefined) this.lines.push(this.header);
+    this.header = undefined;
+    this.lines.push(`     ${text}`);
   }
 
   private cluster(words: readonly string[]): void {
     const given = new Map(words.map((word) => word.split("=") as [string, string | undefined]));
     const number = (key: string, otherwise: number): number => Number(given.get(key) ?? otherwise);
     this.statusOn = given.has("status");
-    let speaker: ReplicaId | undefined;
     const options: StageOptions = {
       n: number("n", 4), mergeVotes: given.has("merge"), holdCheckpoints: given.has("hold"),
       parameters: {
@@ -122,29 +134,23 @@ class Interpreter {
         requestTimeoutTicks: 100, disconnectTimeoutTicks: 15, viewChangeTimeoutTicks: 50,
       },
       onInput: (who, input) => {
-        speaker = who;
         if (input.type === "checkpointed") this.names.set(input.root, `root${input.seq}`);
-        if (!SILENT.has(input.type)) this.print(who, `< ${formatInput(input, this.name)}`, false);
+        this.printInput(who, input);
       },
-      onEffect: (who, effect: Effect) => {
-        const text = formatEffect(effect, this.name);
-        this.print(who, speaker === who ? text : `r${who} ${text}`, speaker === who);
-      },
-      onAnswer: (who, { answer }) => this.print(who, `@ answers ${this.name(answer.bundle)} at n${answer.seq}: ${answer.result}`, true),
+      onEffect: (_who, effect: Effect) => this.printInner(formatEffect(effect, this.name)),
+      onAnswer: (_who, { answer }) => this.printInner(`@ answers ${this.name(answer.bundle)} at n${answer.seq}: ${answer.result}`),
       onBatch: (digest, bundles) => void this.names.set(digest, `{${bundles.map((b) => this.name(b.digest)).join(",")}}`),
     };
     this.stage = new Stage(options);
   }
 
-  private equivocate(from: number, to: number, names: readonly string[]): void {
+  private propose(from: number, to: number, v: number, n: number, names: readonly string[]): void {
     const stage = this.need();
-    const index = stage.inFlight.findIndex((e) => e.from === from && e.to === to && e.message.type === "pre-prepare");
-    const held = stage.inFlight[index];
-    if (held === undefined || held.message.type !== "pre-prepare") throw new RangeError(`no pre-prepare is on its way from r${from} to r${to}`);
-    const batch = stage.keyring.toolkit.tools.makeBatch(held.message.batch.epoch, STAGE_WALL_MS, names.map((name) => this.bundle(name)));
+    const { epoch } = stage.config(from);
+    const batch = stage.keyring.toolkit.tools.makeBatch(epoch, STAGE_WALL_MS, names.map((name) => this.bundle(name)));
     this.names.set(batch.digest, `{${names.join(",")}}`);
-    const signed = stage.signer(from).sign({ ...held.message.signed.body, digest: batch.digest });
-    stage.inFlight[index] = { ...held, message: { type: "pre-prepare", signed, batch } };
+    const signed = stage.signer(from).sign<PrePrepare>({ type: "pre-prepare", epoch, sender: replicaId(from), view: view(v), seq: seqNum(n), digest: batch.digest });
+    stage.inject(from, to, { type: "pre-prepare", signed, batch });
     this.lines.push(`r${from} → r${to}: ${this.message({ type: "pre-prepare", signed, batch })}`);
   }
 
@@ -166,6 +172,11 @@ const id = (word: string): number => {
   const found = /^r(\d+)$/.exec(word)?.[1];
   if (found === undefined) throw new RangeError(`expected a replica such as r2, got "${word}"`);
   return Number(found);
+};
+
+const numberAfter = (letter: string, word = ""): number => {
+  if (!new RegExp(`^${letter}\\d+$`).test(word)) throw new RangeError(`expected ${letter} and a number, got "${word}"`);
+  return Number(word.slice(1));
 };
 
 function filter(words: readonly string[]): (envelope: Envelope) => boolean {
@@ -190,7 +201,8 @@ export function replay(text: string): string {
       inOutcome = false;
       out.push("");
     } else if (line === "----") {
-      out.push("----", ...commands.flatMap((command) => interpreter.run(command)));
+      const outcome = commands.flatMap((command) => interpreter.run(command));
+      out.push("----", ...(outcome.length === 0 ? ["ok"] : outcome));
       commands = [];
       inOutcome = true;
     } else {

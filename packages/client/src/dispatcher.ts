@@ -15,7 +15,7 @@ import type { ResolvedOptions } from "./options.ts";
 import type { Submission } from "./outbox.ts";
 import { checkReply } from "./reply.ts";
 import { settleWithResult } from "./result.ts";
-import { createTally, findQuorum, type Quorum, type VerifiedOutcomes } from "./tally.ts";
+import { createTally, findQuorum, supersedes, type Quorum, type VerifiedOutcomes } from "./tally.ts";
 import { clip } from "./text.ts";
 import { believedPrimary, believedView, createViewHint, reportView } from "./view-hint.ts";
 
@@ -111,6 +111,7 @@ export class Dispatcher {
       return checked.rejection;
     }
     reportView(this.#viewHint, from, reply.view);
+    if (!supersedes(checked.value, tally.votes.get(from))) return undefined;
     tally.votes.set(from, checked.value);
     const quorum = findQuorum(tally, checked.value.claim, this.#membership, this.#verified, this.#onForged);
     if (quorum !== undefined) this.#accept(flight, quorum);

@@ -16,10 +16,25 @@ export type VerifiedOutcomes = Map<string, Signed<Outcome>>;
 const outcomeKey = (replica: ReplicaId, block: Digest): string => `${replica} ${block}`;
 
 export interface Tally {
-  /** The last checked reply of each replica: a newer one replaces it. */
+  /** The most telling checked reply of each replica, see {@link supersedes}. */
   readonly votes: Map<ReplicaId, CheckedReply>;
   /** Replicas that sent to this bundle what no correct replica sends; not heard again about it. */
   readonly excluded: Set<ReplicaId>;
+}
+
+/** First byte of an encoded result that says "not executed" (`encodeResult`). */
+const NOT_EXECUTED_STATUS = 3;
+
+const refusals = ({ reply }: CheckedReply): number => reply.results.filter((result) => result[0] === NOT_EXECUTED_STATUS).length;
+
+/**
+ * A bundle may be ordered more than once: executed in one block and refused as already executed in a later one. Both answers
+ * are true and certified; the one that executed is what the caller asked for. So a reply with fewer refusals counts, then the earlier.
+ */
+export function supersedes(newer: CheckedReply, held: CheckedReply | undefined): boolean {
+  if (held === undefined) return true;
+  const difference = refusals(newer) - refusals(held);
+  return difference < 0 || (difference === 0 && newer.reply.header.seq < held.reply.header.seq);
 }
 
 export const createTally = (): Tally => ({ votes: new Map(), excluded: new Set() });

@@ -15,7 +15,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
   for (let id = 0; id < config.quorums.n; id++) {
     if (id === config.self) continue;
     peers.set(replicaId(id), {
-      connected: undefined, lostTick: 0, claimedExecuted: seqNum(0), lastAnswerTick: NEVER, lastDecisions: undefined, lastStatusTick: NEVER,
+      connected: undefined, lostTick: 0, claimedExecuted: seqNum(0), lastAnswerTick: NEVER, lastDecisions: undefined, lastStatusTick: NEVER, fetched: undefined,
     });
   }
   const r: Replica = {
@@ -62,7 +62,8 @@ function restoreSlot(r: Replica, record: LogRecord): void {
         `log of replica ${r.self} holds two proposals for view ${record.view}, seq ${record.seq}`);
       if (record.batch !== undefined) addPayload(slot, record.batch);
       if (held !== undefined && held.view > record.view) return;
-      slot.proposal = { view: record.view, digest: record.digest, signed: record.signed ?? held?.signed, sinceTick: 0, prepareCast: true };
+      const signed = record.signed ?? (held?.view === record.view ? held.signed : undefined);
+      slot.proposal = { view: record.view, digest: record.digest, signed, sinceTick: 0, prepareCast: true };
       return;
     }
     case "prepared": {

@@ -14,6 +14,19 @@ export function onRequest(r: Replica, bundle: Bundle): void {
   else emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle } });
 }
 
+/** Bundles relayed at once, at most: the primary usually has them, and they must not stand in the way of votes. */
+const RELAYED_AT_ONCE_MAX = 16;
+
+/** Relays the oldest waiting bundles to the primary: on entering a view, on reconnection, and with each STATUS (those that waited long enough). */
+export function relayOldest(r: Replica, waitedTicksMin = 0): void {
+  if (!r.active || isPrimary(r)) return;
+  let relayed = 0;
+  for (const { bundle, sinceTick } of r.waiting.values()) {
+    if (relayed++ >= RELAYED_AT_ONCE_MAX || r.tick - sinceTick < waitedTicksMin) return;
+    emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle } });
+  }
+}
+
 /** On entering a view: every waiting bundle is owed by the new primary, from now on. */
 export function restartWaiting(r: Replica): void {
   r.progressTick = r.tick;
@@ -22,8 +35,8 @@ export function restartWaiting(r: Replica): void {
   for (const waiting of r.waiting.values()) {
     waiting.sinceTick = r.tick;
     waiting.proposed = undefined;
-    if (!isPrimary(r)) emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle: waiting.bundle } });
   }
+  relayOldest(r);
   if (!isPrimary(r)) return;
   for (const slot of r.slots.values()) {
     if (slot.proposal?.view !== r.view) continue;

@@ -70,6 +70,8 @@ export interface Peer {
   /** The first decided slot of the last answer, and when it was given: what is in flight is not sent again at once. */
   lastDecisions: { readonly first: SeqNum; readonly tick: number } | undefined;
   lastStatusTick: number;
+  /** Payloads it asked for in the current status interval. */
+  fetched: { readonly interval: number; readonly count: number } | undefined;
 }
 
 export interface Replica {

@@ -2,10 +2,11 @@
  * STATUS: the one retransmission mechanism. A replica says where it stands; peers answer with signed originals,
  * certificates or payloads it lacks. Nothing in a STATUS is believed: every answer is self-certifying.
  */
-import type { Bundle, Digest, PeerMessage, ReplicaId, Signed, Status, Votes } from "@narses/core";
+import type { Digest, PeerMessage, ReplicaId, Signed, Status, Votes } from "@narses/core";
 import { NULL_DIGEST, replicaId, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
+import { relayOldest } from "./request.ts";
 import { hasPayload, slotsAscending } from "./slots.ts";
-import { emit, isPrimary, n, primary, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
+import { emit, isPrimary, n, primary, reject, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
 
 /** Decided slots sent in one answer, at most. */
 export const DECISIONS_PER_ANSWER_MAX = 64;
@@ -15,8 +16,6 @@ const SLOTS_PER_ANSWER_MAX = 32;
 const PULL_SLOTS = DECISIONS_PER_ANSWER_MAX / 2;
 /** The same decided slots are sent again after this many status intervals at the earliest. */
 const DECISIONS_AGAIN_INTERVALS = 4;
-/** Waiting bundles relayed again with one STATUS, at most. */
-const FORWARDS_PER_STATUS_MAX = 16;
 /** STATUS is sent this many times more rarely while nothing is outstanding. */
 const IDLE_FACTOR = 10;
 
@@ -73,17 +72,7 @@ export function statusTick(r: Replica): void {
       if (asked++ < SLOTS_PER_ANSWER_MAX) askForPayload(r, digest);
     }
   }
-  forwardAgain(r);
-}
-
-/** The relay may have been lost, or refused for a quota that has room again: the oldest waiting bundles go once more. */
-function forwardAgain(r: Replica): void {
-  if (!r.active || isPrimary(r)) return;
-  let sent = 0;
-  for (const { bundle, sinceTick } of r.waiting.values()) {
-    if (sent++ >= FORWARDS_PER_STATUS_MAX || r.tick - sinceTick < r.config.parameters.statusIntervalTicks) return;
-    forward(r, primary(r), bundle);
-  }
+  relayOldest(r, r.config.parameters.statusIntervalTicks);
 }
 
 /** Asks W peers, others each time: Q−f correct replicas hold any certified payload, and one answer is enough. */
@@ -112,10 +101,8 @@ export function onPeer(r: Replica, replica: ReplicaId, connected: boolean): void
     return;
   }
   emit(r, { type: "send", to: replica, message: { type: "status", status: makeStatus(r) } });
-  if (r.active && replica === primary(r)) for (const { bundle } of r.waiting.values()) forward(r, replica, bundle);
+  if (replica === primary(r)) relayOldest(r);
 }
-
-const forward = (r: Replica, to: ReplicaId, bundle: Bundle): void => emit(r, { type: "send", to, message: { type: "forward", bundle } });
 
 /** Answers what `from` lacks, at most once per half status interval and peer. */
 export function onStatus(r: Replica, from: ReplicaId, status: Status): void {
@@ -236,6 +223,11 @@ function addOwn(r: Replica, votes: Slot["prepares"], frames: Set<Signed<Votes>>)
 
 /** FETCH-BATCH: content-addressed, so anyone may answer and nobody is trusted. */
 export function onFetchBatch(r: Replica, from: ReplicaId, digest: Digest): void {
+  const peer = r.peers.get(from);
+  if (peer === undefined) return;
+  const interval = Math.floor(r.tick / r.config.parameters.statusIntervalTicks);
+  peer.fetched = peer.fetched?.interval === interval ? { interval, count: peer.fetched.count + 1 } : { interval, count: 1 };
+  if (peer.fetched.count > SLOTS_PER_ANSWER_MAX) return reject(r, from, "fetch-batch", "RATE_LIMITED", `${peer.fetched.count} payloads in one status interval`);
   for (const slot of r.slots.values()) {
     const batch = slot.payloads.get(digest);
     if (batch !== undefined) return send(r, from, { type: "batch", batch });

@@ -53,7 +53,10 @@ export function createOutbox(options: OutboxOptions): Outbox {
         for (let i = 0; i < votes.length; i += VOTES_PER_FRAME_MAX) own.push(...speaker.votes(votes.slice(i, i + VOTES_PER_FRAME_MAX)));
         votes = [];
       };
+      // Answers to peers and relays can be bulky: nothing that carries a vote waits behind them.
+      const sends = utterances.filter((effect) => effect.type === "send");
       for (const effect of utterances) {
+        if (effect.type === "send") continue;
         if (effect.type === "vote") {
           votes.push(effect.vote);
           continue;
@@ -63,6 +66,7 @@ export function createOutbox(options: OutboxOptions): Outbox {
         own.push(...speaker.say(effect));
       }
       castVotes();
+      for (const effect of sends) speaker.say(effect);
       return own;
     },
     send: (to, message) => speaker.send([to], message),

@@ -43,11 +43,12 @@ export function parseWhyReport(value: unknown): WhyReport {
 /** The report as text, the first thing to know first. Sections that have nothing to say are left out. */
 export function renderWhy(report: WhyReport): string {
   const { source, findings } = report;
+  const unreadable = source === "vote-log" && report.halted !== null;
   const more = findings.slice(1).map((finding) => `  - ${finding}`);
   const sections = [
     report.headline,
-    section("Also waiting for", more),
-    section(source === "vote-log" && report.halted !== null ? "State, as far as the log can be read" : "State", state(report)),
+    section(unreadable ? "By what can be read of the log, it would be waiting for" : "Also waiting for", more),
+    section(unreadable ? "State, by what can be read of the log" : "State", state(report)),
     section(`Open slots (${report.slots.length < report.openSlots ? `the lowest ${report.slots.length} of ${report.openSlots}` : report.slots.length})`, slots(report)),
     source === "live" ? section("Peers", peers(report)) : "",
     section("Requests that wait", waiting(report)),

@@ -90,7 +90,7 @@ export function whyOf(sources: WhySources): WhyReport {
     slots: (engine.slots ?? []).map(({ seq, phase, digest, have, missing, needed }) => ({
       seq, phase, have, needed, missing: missing.map((id) => ({ replica: id, reason: reasonOf(sources, id) })), ...(digest !== undefined && { digest }),
     })),
-    timer: engine.timer === undefined ? null : { name: engine.timer.name, view: engine.timer.view, inMs: engine.timer.ticksLeft * TICK_MS },
+    timer: engine.timer === undefined || source !== "live" ? null : { name: engine.timer.name, view: engine.timer.view, inMs: engine.timer.ticksLeft * TICK_MS },
     peers,
     waiting: { bundles: status.pendingBundles, bytes: status.pendingBytes, oldestMs: status.pendingOldestMs, clients },
     rejections, problems,

@@ -60,8 +60,9 @@ async function answersOf(flags: WhyFlags, replicas: readonly number[]): Promise<
   }
 }
 
-const unanswered = ({ replica, problem }: Answer): string =>
-  `Replica ${replica} does not answer: ${problem ?? "unknown"}. If its process is stopped: narses-ledger why --home DIR/replica-${replica}`;
+const STOPPED_HINT = "Of a stopped replica: narses-ledger why --home DIR/replica-N";
+
+const unanswered = ({ replica, problem }: Answer): string => `Replica ${replica} does not answer: ${problem ?? "unknown"}.`;
 
 async function why(shell: Shell, _args: readonly (string | undefined)[], flags: WhyFlags): Promise<Exit> {
   if (flags.home !== undefined) {
@@ -77,7 +78,7 @@ async function why(shell: Shell, _args: readonly (string | undefined)[], flags: 
   const answers = await answersOf(flags, wanted);
   const [only] = answers;
   if (flags.replica !== undefined && only?.report === undefined)
-    throw new CommandError("NOT_CONNECTED", EXIT.unreachable, only === undefined ? "no answer" : unanswered(only), { replica: flags.replica });
+    throw new CommandError("NOT_CONNECTED", EXIT.unreachable, only === undefined ? "no answer" : `${unanswered(only)} ${STOPPED_HINT}`, { replica: flags.replica });
   if (flags.replica !== undefined && only?.report !== undefined) shell.output.result(only.report, renderWhy(only.report));
   else shell.output.result({ replicas: answers }, pageOf(answers, quorums(n, cluster.f).strong));
   return answers.some(({ report }) => report !== undefined) ? EXIT.ok : EXIT.unreachable;
@@ -86,11 +87,11 @@ async function why(shell: Shell, _args: readonly (string | undefined)[], flags: 
 /** The replicas' first sentences, then the pages of those that wait for something. */
 function pageOf(answers: readonly Answer[], needed: number): string {
   const up = answers.filter(({ report }) => report !== undefined).length;
-  const short = up < needed ? [`Only ${up} of ${answers.length} replicas answer, ${needed} are needed to decide anything.`] : [];
-  const summary = [...short, ...answers.map((answer) => answer.report?.headline ?? unanswered(answer))].join("\n");
+  const verdict = `${up === 0 ? "None" : `Only ${up}`} of ${answers.length} replicas ${up === 1 ? "answers" : "answer"}, ${needed} are needed to decide anything.`;
+  const summary = [...(up < needed ? [verdict] : []), ...answers.map((answer) => answer.report?.headline ?? unanswered(answer))].join("\n");
   const pages = answers.flatMap(({ report }) => (report === undefined || report.findings.length === 0 ? [] : [renderWhy(report)]));
-  if (pages.length === 0) return `${summary}\n\nMore about one of them: narses-ledger why --replica N`;
-  return [summary, ...pages].join(`\n\n${"─".repeat(72)}\n`);
+  const hints = [...(up > 0 ? ["Of one replica, all it says: narses-ledger why --replica N"] : []), ...(up < answers.length ? [STOPPED_HINT] : [])];
+  return [[summary, ...pages].join(`\n\n${"─".repeat(72)}\n`), hints.join("\n")].join("\n\n");
 }
 
 export function registerWhy(program: Command, runner: Runner): void {
