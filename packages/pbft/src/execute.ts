@@ -7,11 +7,12 @@ import { hasPayload } from "./slots.ts";
 import { emit, type Replica } from "./state.ts";
 import { pullDecisions } from "./status.ts";
 
-/** Hands over every decided slot that has its payload and no gap before it. */
+/** Hands over every decided slot that has its payload and no gap before it, at most a log window ahead of what is executed. */
 export function executeReady(r: Replica): void {
   if (r.diverged) return;
   for (;;) {
     const seq = seqNum(r.handed + 1);
+    if (seq > r.executed + r.config.parameters.logWindow) return;
     const slot = r.slots.get(seq);
     const certificate = slot?.committed;
     if (slot === undefined || certificate === undefined || !hasPayload(slot, certificate.digest)) return;
@@ -39,6 +40,7 @@ export function onExecuted(r: Replica, seq: SeqNum, obsolete: readonly Digest[])
   for (const digest of obsolete) r.waiting.delete(digest);
   pruneBehind(r);
   pullDecisions(r);
+  executeReady(r);
   proposeReady(r);
 }
 

@@ -6,7 +6,9 @@ export function checkInvariants(r: Replica): void {
   assert(r.stable.seq <= r.executed, `low watermark ${r.stable.seq} is above the last executed seq ${r.executed}`);
   assert(r.executed <= r.handed, `executed ${r.executed} is above handed ${r.handed}`);
   assert(r.stable.seq <= r.stableKnown.seq, `own checkpoint ${r.stable.seq} is above the highest known ${r.stableKnown.seq}`);
-  assert(r.slots.size <= 3 * r.config.parameters.logWindow + (r.handed - r.stable.seq), `${r.slots.size} slots are held`);
+  const window = r.config.parameters.logWindow;
+  assert(r.handed - r.executed <= window, `${r.handed - r.executed} slots wait for execution`);
+  assert(r.slots.size <= 2 * window + (r.executed - r.stable.seq), `${r.slots.size} slots are held`);
   assert(r.waiting.size <= r.config.parameters.pendingBundlesMax, `${r.waiting.size} bundles wait`);
   assert(r.viewChanges.size <= r.config.quorums.n, "one view-change per sender");
   assert(r.active || r.view > 0, "view 0 needs no new-view");

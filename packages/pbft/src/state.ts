@@ -156,7 +156,7 @@ export const isPrimary = (r: Replica): boolean => primary(r) === r.self;
 export const lowWatermark = (r: Replica): SeqNum => r.stable.seq;
 export const highWatermark = (r: Replica): SeqNum => seqNum(r.stable.seq + r.config.parameters.logWindow);
 /** Nothing above this is stored, whoever sends it. */
-export const storeLimit = (r: Replica): number => Math.max(r.stable.seq, r.handed) + 2 * r.config.parameters.logWindow;
+export const storeLimit = (r: Replica): number => Math.max(r.stable.seq, r.executed) + 2 * r.config.parameters.logWindow;
 
 export const emit = (r: Replica, effect: Effect): void => {
   r.out.push(effect);
