@@ -36,8 +36,8 @@ export async function createHomes(n: number, parameters: Partial<Parameters>): P
   const homes = Array.from({ length: n }, (_, id) => join(directory, `replica-${id}`));
   const replicas = homes.map((home, id) => {
     mkdirSync(home, { mode: 0o700 });
-    const { publicKey, networkKey } = createKeyFile(join(home, "replica.key"), { kind: "replica" });
-    return { id, publicKey, networkKey, addresses: [`/ip4/127.0.0.1/tcp/${port + id}`] };
+    const key = createKeyFile(join(home, "replica.key"), { kind: "replica" });
+    return { id, publicKey: key.publicKey, networkKey: key.kind === "replica" ? key.networkKey : "", addresses: [`/ip4/127.0.0.1/tcp/${port + id}`] };
   });
   const json = JSON.stringify({ version: 1, name: "bench", f: faultsTolerated(n), replicas, parameters });
   homes.forEach((home, id) => {

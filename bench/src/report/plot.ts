@@ -26,7 +26,7 @@ export interface Rendered {
 }
 
 export async function renderPlot({ title, spec }: Plot): Promise<Rendered> {
-  const whole = { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: WIDTH, height: HEIGHT, padding: 14, config: CONFIG, title, ...spec };
+  const whole: object = { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: WIDTH, height: HEIGHT, padding: 14, config: CONFIG, title, ...spec };
   const view = new View(parse(compile(whole as TopLevelSpec).spec), { renderer: "none" });
   try {
     const svg = await view.toSVG();

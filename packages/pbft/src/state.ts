@@ -70,6 +70,8 @@ export interface Peer {
   /** The first decided slot of the last answer, and when it was given: what is in flight is not sent again at once. */
   lastDecisions: { readonly first: SeqNum; readonly tick: number } | undefined;
   lastStatusTick: number;
+  /** Pulls of it answered in a tick. */
+  pulls: { readonly tick: number; readonly count: number } | undefined;
   /** Payloads it asked for in the current status interval. */
   fetched: { readonly interval: number; readonly count: number } | undefined;
 }
@@ -137,6 +139,7 @@ export interface Replica {
   lastStatusTick: number;
   /** Executed slot at which decisions were last pulled. */
   pulledSeq: SeqNum;
+  pulledTick: number;
   /** Tick at which this replica last knew itself far behind: request timers run from there at the earliest. */
   behindTick: number;
   started: boolean;

@@ -14,6 +14,12 @@ export const DECISIONS_PER_ANSWER_MAX = 64;
 const SLOTS_PER_ANSWER_MAX = 32;
 /** Slots executed between two pulls: half an answer, so that the next share is on its way before this one is used up. */
 const PULL_SLOTS = DECISIONS_PER_ANSWER_MAX / 2;
+/** Pulls of one peer answered in one tick, at most. */
+const PULLS_PER_TICK_MAX = 4;
+/** An answer out of the log stops after this many bytes of batches. */
+const DECISIONS_BYTES_MAX = 4 << 20;
+/** A pull that brought nothing is repeated, at another peer, after this many ticks. */
+const PULL_AGAIN_TICKS = 3;
 /** The same decided slots are sent again after this many status intervals at the earliest. */
 const DECISIONS_AGAIN_INTERVALS = 4;
 /** STATUS is sent this many times more rarely while nothing is outstanding. */
@@ -50,12 +56,14 @@ export function makeStatus(r: Replica): Status {
   return { view: r.view, active: r.active, stableSeq: r.stable.seq, executedSeq: r.executed, slots, viewChanges };
 }
 
-/** Catching up is pulled: after every PULL_SLOTS slots executed, one peer that is ahead is asked for the next. Called after each slot. */
+/** Catching up is pulled: after every PULL_SLOTS slots executed, one peer that is ahead is asked for the next. Called after each slot, and every tick while far behind. */
 export function pullDecisions(r: Replica): void {
-  if (r.executed < r.pulledSeq + PULL_SLOTS) return;
+  const again = r.tick - r.pulledTick >= PULL_AGAIN_TICKS;
+  if (r.executed < r.pulledSeq + PULL_SLOTS && !again) return;
+  r.pulledTick = r.tick;
   const ahead = [...r.peers].filter(([, peer]) => peer.connected !== false && peer.claimedExecuted > r.executed + PULL_SLOTS).map(([id]) => id).sort((a, b) => a - b);
   r.pulledSeq = r.executed;
-  const to = ahead[Math.floor(r.executed / PULL_SLOTS) % Math.max(1, ahead.length)];
+  const to = ahead[(Math.floor(r.executed / PULL_SLOTS) + (again ? r.tick : 0)) % Math.max(1, ahead.length)];
   if (to !== undefined) send(r, to, { type: "status", status: makeStatus(r) });
 }
 
@@ -109,12 +117,12 @@ export function onStatus(r: Replica, from: ReplicaId, status: Status): void {
   const peer = r.peers.get(from);
   if (peer === undefined) return;
   peer.claimedExecuted = status.executedSeq;
-  if (peer.lastAnswerTick === r.tick) return;
   const digested = (peer.lastDecisions?.first ?? 1 - PULL_SLOTS) + PULL_SLOTS - 1;
   if (status.executedSeq >= digested && status.executedSeq + PULL_SLOTS < r.executed) {
     // It digests what it gets: the next share goes at once.
-    peer.lastAnswerTick = r.tick;
-    return sendDecisions(r, from, status);
+    peer.pulls = peer.pulls?.tick === r.tick ? { tick: r.tick, count: peer.pulls.count + 1 } : { tick: r.tick, count: 1 };
+    if (peer.pulls.count <= PULLS_PER_TICK_MAX) sendDecisions(r, from, status);
+    return;
   }
   if (r.tick - peer.lastAnswerTick < r.config.parameters.statusIntervalTicks / 2) return;
   peer.lastAnswerTick = r.tick;
@@ -174,10 +182,13 @@ function sendDecisions(r: Replica, from: ReplicaId, status: Status): void {
   if (peer !== undefined) peer.lastDecisions = { first, tick: r.tick };
   const last = seqNum(Math.min(r.executed, status.executedSeq + DECISIONS_PER_ANSWER_MAX));
   if (r.slots.get(first)?.committed === undefined) return emit(r, { type: "send-decisions", to: from, first, last });
+  let bytes = 0;
   for (let seq = first; seq <= last; seq = seqNum(seq + 1)) {
     const slot = r.slots.get(seq);
     if (slot?.committed === undefined || !hasPayload(slot, slot.committed.digest)) return;
     const batch = slot.committed.digest === NULL_DIGEST ? undefined : slot.payloads.get(slot.committed.digest);
+    bytes += batch?.bytes.length ?? 0;
+    if (bytes > DECISIONS_BYTES_MAX && seq > first) return;
     send(r, from, { type: "decision", certificate: slot.committed, batch });
   }
 }

@@ -3,13 +3,16 @@ import type { View } from "@narses/core";
 import { view as toView } from "@narses/core";
 import { proposeReady } from "./request.ts";
 import { isPrimary, primary, type Replica, slotsOpen, weak } from "./state.ts";
-import { statusTick } from "./status.ts";
+import { pullDecisions, statusTick } from "./status.ts";
 import { leaveView, onNewViewTimeout, raiseBackoff } from "./view-change.ts";
 
 export function onTick(r: Replica, wallMs: number): void {
   r.tick++;
   r.wallMs = wallMs;
-  if (isBehind(r)) r.behindTick = r.tick;
+  if (isBehind(r)) {
+    r.behindTick = r.tick;
+    pullDecisions(r);
+  }
   if (r.active) {
     const suspected = suspicion(r);
     if (suspected === undefined) proposeReady(r);

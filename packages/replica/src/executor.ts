@@ -81,7 +81,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       assert(seq === parent.header.seq + 1, `slot ${seq} would be executed after slot ${parent.header.seq}`);
       // Agreed and monotonic: a primary whose clock runs behind cannot turn time back.
       const time = Math.max(batch?.timestampMs ?? 0, parent.header.timestampMs);
-      const budget: SlotBudget = { left: SLOT_RESULT_BYTES_MAX };
+      const budget: SlotBudget = { share: Math.floor(SLOT_RESULT_BYTES_MAX / Math.max(1, batch?.bundles.length ?? 0)), used: 0 };
       const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, { seq, time, bundle, leafIndex, budget }));
       const resultTree = merkleTree(bundles.map(({ bundle, results }) => resultLeaf(hasher, bundle.digest, results)));
       const header: BlockHeader = {
@@ -101,9 +101,13 @@ export function createExecutor(options: ExecutorOptions): Executor {
   };
 }
 
-/** Bytes of results that the slot may still give. */
+/**
+ * Bytes of results that a slot may give, shared out evenly: a bundle may use its share and what the bundles before it left,
+ * so that none can take from those after it.
+ */
 interface SlotBudget {
-  left: number;
+  readonly share: number;
+  used: number;
 }
 
 interface Place {
@@ -139,7 +143,11 @@ function executeBundle(options: ExecutorOptions, place: Place): ExecutedBundle {
   const before = state.get(sessionKey(bundle.client));
   const after = encodeSession(session);
   if (before === undefined || !bytesEqual(before, after)) writes.put(sessionKey(bundle.client), after);
-  if (!writes.flush(state)) return none("full");
+  if (!writes.flush(state)) {
+    // Perhaps only the results do not fit: keeping them is a convenience for retransmissions, executing is not.
+    writes.forget(replyKey(bundle.client, bundle.ridFirst));
+    if (!writes.flush(state)) return none("full");
+  }
   return { bundle, results, repeated: !ran && kept !== undefined };
 }
 
@@ -158,16 +166,17 @@ interface BundleResults {
 
 function executeOperations({ app, logger }: ExecutorOptions, { writes, place, session, kept }: BundleRun): BundleResults {
   const { bundle, time, seq } = place;
-  let left = BUNDLE_RESULT_BYTES_MAX;
+  const { budget, leafIndex } = place;
+  let left = Math.min(BUNDLE_RESULT_BYTES_MAX, budget.share * (leafIndex + 1) - budget.used);
   let ran = false;
   const results = bundle.operations.map((operation, i) => {
     const rid = bundle.ridFirst + i;
     const status = ridState(session, rid);
     if (status === "out-of-window") return NOT_EXECUTED.window;
     if (status === "executed") return kept?.results[i] ?? NOT_EXECUTED.already;
-    const result = runOperation(operation, { state: writes, app, logger, time, seq, bundle, rid, bytesMax: Math.min(RESULT_BYTES_MAX, left, place.budget.left) });
+    const result = runOperation(operation, { state: writes, app, logger, time, seq, bundle, rid, bytesMax: Math.min(RESULT_BYTES_MAX, left) });
     left -= result.length;
-    place.budget.left -= result.length;
+    budget.used += result.length;
     markExecuted(session, rid);
     ran = true;
     return result;

@@ -46,7 +46,7 @@ export const CALL_RESULT_BYTES_MAX: number = 24 << 20;
 export const RESULT_BYTES_MAX: number = 256 << 10;
 /** Results of one bundle together; operations beyond it are undone likewise. Part of the agreed behaviour. */
 export const BUNDLE_RESULT_BYTES_MAX: number = 2 << 20;
-/** Results of one slot, in execution order: what comes after is undone as RESULT_TOO_LARGE. Agreed behaviour, like the two above. */
+/** Results of one slot, shared out evenly among its bundles: what exceeds a share is undone as RESULT_TOO_LARGE. Agreed behaviour, like the two above. */
 export const SLOT_RESULT_BYTES_MAX: number = 16 << 20;
 /** Results of a bundle that the state keeps, for the case that it is ordered again; larger ones are in the block only. Part of the agreed behaviour. */
 export const KEPT_RESULT_BYTES_MAX: number = 32 << 10;

@@ -30,6 +30,11 @@ export class Overlay implements StateReader {
     (this.#operation ?? this.#bundle).set(key, null);
   }
 
+  /** Takes a write of the bundle back, as if it had never been made. */
+  forget(key: string): void {
+    this.#bundle.delete(key);
+  }
+
   /** Begins an operation; then commit or rollback. */
   begin(): void {
     this.#operation = new Map();

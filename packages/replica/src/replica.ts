@@ -128,7 +128,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => !loop.stopped && outbox.send(to, message) });
   const observer = createObserver({
     self, cluster, clusterId: parts.clusterId, engine, executor, execution, state, connections, pending, counters, incidents, measures, nowMs,
-    parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes,
+    parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const control = createControl({
     codec, state, blocks, executor, admission, connections, counters, logger,

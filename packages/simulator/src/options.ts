@@ -79,7 +79,7 @@ export function planRun(options: SimOptions): RunPlan {
     operationsMax: random.int(1, 4),
     syncMeanUs: random.pick(faults === "none" ? [20, 100] : [20, 100, 1_000, 10_000]),
     executionMeanUs: random.pick(faults === "none" ? [0, 50] : [0, 50, 1_000, 20_000]),
-    checkpointMeanUs: random.pick([200, 5_000, 50_000, 300_000]),
+    checkpointMeanUs: random.pick([200, 5_000, 50_000, 300_000, 2_000_000]),
     clockSkewMaxMs: random.pick([0, 10, 1_000, 50_000]),
   };
 }
@@ -101,12 +101,15 @@ function drawParameters(random: Random): Parameters {
   };
 }
 
+/** Under load a backup waits this many request timeouts before it suspects a primary that makes progress (`pbft`, timer). */
+const PATIENCE_FACTOR = 8;
+
 /**
  * How long the cluster may take, once all is healed, to answer every bundle and to converge: twice f+2 views at the
- * longest timeouts (a request timer, then a new-view timer, each), and the time to fetch what was missed.
+ * longest timeouts (a request timer at its most patient, then a new-view timer), and the time to fetch what was missed.
  */
 export function livenessBudgetMs({ parameters: p, quorums: { f } }: RunPlan): number {
-  const viewMs = (p.requestTimeoutTicks + p.viewChangeTimeoutTicks) * 10 * 2 ** p.backoffExponentMax;
+  const viewMs = (PATIENCE_FACTOR * p.requestTimeoutTicks + p.viewChangeTimeoutTicks) * 10 * 2 ** p.backoffExponentMax;
   const catchUpMs = 100 * p.statusIntervalTicks * 10;
   return 2 * (f + 2) * viewMs + catchUpMs;
 }

@@ -80,13 +80,17 @@ describe("oracles fire", () => {
     expect(fires(() => oracle.onEffect?.(r1, vote(1)))).toBe("silent");
   });
 
-  test("durability: a vote before its record", () => {
+  test("durability: a vote before its record, or before its payload", () => {
     const oracle = durabilityOracle();
-    const vote: Effect = { type: "vote", vote: { phase: "prepare", view: view(0), seq: seqNum(1), digest: A } };
+    const { digest } = batch;
+    const vote: Effect = { type: "vote", vote: { phase: "prepare", view: view(0), seq: seqNum(1), digest } };
+    const accepted = { type: "pre-prepared", view: view(0), seq: seqNum(1), digest } as const;
     expect(fires(() => oracle.onEffect?.(r0, vote))).toBe("safety durability");
-    oracle.onEffect?.(r0, { type: "persist", lazy: false, record: { type: "pre-prepared", view: view(0), seq: seqNum(1), digest: A } });
+    oracle.onEffect?.(r0, { type: "persist", lazy: false, record: accepted });
+    expect(fires(() => oracle.onEffect?.(r0, vote))).toBe("safety durability");
+    oracle.onEffect?.(r0, { type: "persist", lazy: false, record: { ...accepted, batch } });
     expect(fires(() => oracle.onEffect?.(r0, vote))).toBe("silent");
-    expect(fires(() => oracle.onEffect?.(r0, { ...vote, vote: { phase: "commit", view: view(0), seq: seqNum(1), digest: A } }))).toBe("safety durability");
+    expect(fires(() => oracle.onEffect?.(r0, { ...vote, vote: { phase: "commit", view: view(0), seq: seqNum(1), digest } }))).toBe("safety durability");
     // A restart knows what the disk holds, no more.
     oracle.onStart?.(r0, new Disk());
     expect(fires(() => oracle.onEffect?.(r0, vote))).toBe("safety durability");

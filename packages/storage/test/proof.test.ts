@@ -56,7 +56,7 @@ describe("proofs", () => {
     const state = await memoryStateStore({ hasher, bucketBits: 4 });
     state.put("key", utf8("1"));
     const { siblings } = state.prove("key");
-    const bucket = (hasher.sha256(utf8("key"))[0] ?? 0) >>> 4;
+    const bucket = (hasher.sha256(utf8("key"))[0] ?? 0) >>> 5;
     const entry = [0, 3, 0, 0, 0, 1, ...utf8("key"), ...utf8("1")];
     const page = Uint8Array.from([0, 0, 0, bucket, 0, 0, 0, 2, ...entry, ...entry]);
     const leaf = hasher.sha256(page);

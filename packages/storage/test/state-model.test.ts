@@ -151,7 +151,7 @@ describe("state store against a model", () => {
         }));
         if (a === undefined || b === undefined) throw new TypeError("no checkpoint");
         const buckets = differingBuckets(a.nodes, b.nodes, 100);
-        const bucketOf = (key: string): number => Number.parseInt(hex(hasher.sha256(utf8(key)).slice(0, 2)), 16) >>> 7;
+        const bucketOf = (key: string): number => Number.parseInt(hex(hasher.sha256(utf8(key)).slice(0, 2)), 16) >>> 8;
         expect(buckets).toEqual([...new Set(changed.map(bucketOf))].sort((x, y) => x - y));
         expect(differingBuckets(a.nodes, b.nodes, 1)).toEqual(buckets.slice(0, 1));
         for (const bucket of buckets) {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { bucketOf } from "../src/state/page.ts";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
@@ -51,7 +52,7 @@ describe("root", () => {
     const sha = (...parts: readonly Uint8Array[]): Buffer => parts.reduce((h, part) => h.update(part), createHash("sha256")).digest();
     const state = await memory(4);
     state.put("hello", utf8("world"));
-    const bucket = (sha(utf8("hello"))[0] ?? 0) >>> 4;
+    const bucket = (sha(utf8("hello"))[0] ?? 0) >>> 5;
     const page = Buffer.concat([Uint8Array.of(0, 0, 0, bucket, 0, 0, 0, 1, 0, 5, 0, 0, 0, 5), utf8("hello"), utf8("world")]);
     const leaves = Array.from({ length: 16 }, (_, i) => (i === bucket ? sha(page) : new Uint8Array(32)));
     expect(state.root()).toBe(sha(utf8("narses/state-root/1"), Uint8Array.of(4), sha(...leaves)).toString("hex"));
@@ -91,7 +92,7 @@ describe("bounds", () => {
   test("a page never grows above its limit; the refused put changes nothing", async () => {
     const state = await memory(4);
     const value = new Uint8Array(1 << 20);
-    const bucket = (key: string): number => (hasher.sha256(utf8(key))[0] ?? 0) >>> 4;
+    const bucket = (key: string): number => (hasher.sha256(utf8(key))[0] ?? 0) >>> 5;
     const keys = Array.from({ length: 1_000 }, (_, i) => `key ${i}`).filter((key) => bucket(key) === 3).slice(0, 16);
     expect(keys).toHaveLength(16);
     const fitting = Math.floor(STATE_PAGE_BYTES_MAX / (value.length + 16));
@@ -143,7 +144,7 @@ describe("on disk", () => {
 
   test("a damaged page is found when it is read, not passed on", async () => {
     const directory = await stored();
-    const bucket = hasher.sha256(utf8("key 7"))[0] ?? 0;
+    const bucket = (hasher.sha256(utf8("key 7"))[0] ?? 0) >>> 1;
     const key = Uint8Array.of(0x70, 0, 0, 0, bucket);
     await change(directory, async (db) => {
       const page = (await db.get(key)) ?? new Uint8Array(0);
@@ -196,4 +197,12 @@ describe("on disk", () => {
     writeFileSync(join(directory, manifest), "");
     await expectCode("DATA_CORRUPT", () => openStateStore({ directory, hasher }));
   });
+});
+
+test("sessions and replies have buckets of their own: no key of another namespace reaches their pages", () => {
+  const bits = 8;
+  const quarterOf = (prefix: string): Set<number> => new Set(Array.from({ length: 500 }, (_, i) => bucketOf(hasher, `${prefix}${i}`, bits) >>> (bits - 2)));
+  expect(quarterOf("s/")).toEqual(new Set([2]));
+  expect(quarterOf("r/")).toEqual(new Set([3]));
+  for (const prefix of ["a/", "c/", "s", "r", "sx/", ""]) expect(quarterOf(prefix)).toEqual(new Set([0, 1]));
 });

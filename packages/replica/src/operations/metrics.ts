@@ -120,7 +120,7 @@ const perPeer = (value: (peer: ReplicaStatus["peers"][number]) => number | null)
 
 const PEER_GAUGES: readonly Family[] = [
   { name: "narses_peer_connected", help: "1 if the connection to the peer works in both directions.", labels: ["peer"], read: perPeer((p) => bit(p.connected)) },
-  { name: "narses_peer_lag_slots", help: "Slots the peer says it is behind this replica; negative: ahead.", labels: ["peer"], read: perPeer((p) => p.lag) },
+  { name: "narses_peer_lag_slots", help: "Slots the peer is behind this replica by its last STATUS, up to a second old; negative: ahead.", labels: ["peer"], read: perPeer((p) => p.lag) },
   { name: "narses_peer_silent_seconds", help: "Since the last frame of the peer.", labels: ["peer"], read: perPeer((p) => (p.silentMs === null ? null : p.silentMs / 1_000)) },
   { name: "narses_peer_queued_bytes", help: "Bytes queued for the peer.", labels: ["peer"], read: perPeer((p) => p.queuedBytes) },
 ];

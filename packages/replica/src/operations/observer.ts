@@ -27,6 +27,8 @@ export interface ObserverOptions extends Omit<StatusSources, "connected" | "hear
   readonly parameters: Parameters;
   readonly incidents: Incidents;
   readonly measures: Measures;
+  /** It has begun to stop, or broke. */
+  readonly stopped: () => boolean;
   /** Size of the vote log, if it tells. */
   readonly logBytes: () => number | undefined;
 }
@@ -43,7 +45,10 @@ export function createObserver(options: ObserverOptions): Observer & ObserverInp
     why: () => whyOf({
       status: status(), source: "live", clients: pending.clients(WAITING_CLIENTS_SHOWN_MAX), rejections: incidents.rejections(), problems: incidents.problems(),
     }),
-    health: () => healthOf(status(), parameters),
+    health: () => {
+      const health = healthOf(status(), parameters);
+      return options.stopped() ? { ...health, healthy: false, ready: false, reasons: ["this replica stops", ...health.reasons] } : health;
+    },
     metrics: () => (metrics ??= createMetrics({ status, parameters, measures, logBytes })),
     heard: (from) => void heardMs.set(from, nowMs()),
     peer(replica, up) {

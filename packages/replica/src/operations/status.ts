@@ -12,9 +12,9 @@ export interface PeerStatus {
   readonly connected: boolean;
   /** Why it is not connected, as far as the transport knows. */
   readonly problem: string | null;
-  /** What it last claimed to have executed; null before it said anything. */
+  /** What it claimed to have executed in its last STATUS, which may be a second old; null before it said anything. */
   readonly executedSeq: SeqNum | null;
-  /** Slots it is behind this replica; negative when it is ahead. */
+  /** Slots that is behind this replica; negative when it is ahead. */
   readonly lag: number | null;
   /** Since its last frame. */
   readonly silentMs: number | null;

@@ -1,5 +1,5 @@
 /** Durable before said (protocol table "what before what"): each statement follows, in effect order, the record it needs. */
-import type { Effect, LogRecord } from "@narses/core";
+import { type Digest, type Effect, type LogRecord, NULL_DIGEST } from "@narses/core";
 import { fail, type Oracle } from "./oracle.ts";
 
 function recordKey(record: LogRecord): string {
@@ -19,6 +19,21 @@ function recordKey(record: LogRecord): string {
     case "stable":
       return `stable n${record.stable.seq}`;
   }
+}
+
+const payloadKey = (digest: Digest): string => `payload ${digest}`;
+
+/** What a record makes durable: itself, and perhaps a payload. */
+function keysOf(record: LogRecord): readonly string[] {
+  const batch = record.type === "pre-prepared" || record.type === "committed" ? record.batch : undefined;
+  return batch === undefined ? [recordKey(record)] : [recordKey(record), payloadKey(batch.digest)];
+}
+
+/** The payload an effect vouches for, if any: nobody proposes or PREPAREs what it does not hold. */
+function payloadOf(effect: Effect): string | undefined {
+  if (effect.type === "pre-prepare") return payloadKey(effect.digest);
+  if (effect.type !== "vote" || effect.vote.phase !== "prepare" || effect.vote.digest === NULL_DIGEST) return undefined;
+  return payloadKey(effect.vote.digest);
 }
 
 /** The record an effect needs, if any. */
@@ -43,7 +58,7 @@ function neededBy(effect: Effect): string | undefined {
 
 export function durabilityOracle(): Oracle {
   const durable = new Map<string, Set<string>>();
-  const keysOf = (name: string): Set<string> => {
+  const of = (name: string): Set<string> => {
     let keys = durable.get(name);
     if (keys === undefined) durable.set(name, (keys = new Set()));
     return keys;
@@ -51,12 +66,14 @@ export function durabilityOracle(): Oracle {
   return {
     name: "durability",
     onStart: (replica, disk) => {
-      durable.set(replica.name, new Set(disk.records.map(recordKey)));
+      durable.set(replica.name, new Set(disk.records.flatMap(keysOf)));
     },
     onEffect: (replica, effect) => {
-      if (effect.type === "persist") keysOf(replica.name).add(recordKey(effect.record));
-      const needed = neededBy(effect);
-      if (needed !== undefined && !keysOf(replica.name).has(needed)) fail("durability", `${replica.name} emits ${effect.type} before "${needed}" is durable`);
+      const held = of(replica.name);
+      if (effect.type === "persist") for (const key of keysOf(effect.record)) held.add(key);
+      for (const needed of [neededBy(effect), payloadOf(effect)]) {
+        if (needed !== undefined && !held.has(needed)) fail("durability", `${replica.name} emits ${effect.type} before "${needed}" is durable`);
+      }
     },
   };
 }

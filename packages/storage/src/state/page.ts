@@ -47,9 +47,18 @@ export function checkWellFormed(text: string): void {
 
 const keyScratch = new Uint8Array(STATE_KEY_BYTES_MAX);
 
-/** First `bits` bits of SHA-256 of the key's UTF-8 bytes. The key has passed {@link checkKey}. */
+/** Namespaces with a quarter of the buckets each, told by the first two characters of a key; every other key shares the first half. */
+const QUARTERS: Readonly<Record<string, number>> = { "s/": 2, "r/": 3 };
+
+/**
+ * Where a key belongs: by the SHA-256 of its UTF-8 bytes, inside the buckets of its namespace. Whoever can choose keys in one
+ * namespace can aim them at one page and fill it; with buckets of their own, the others (sessions, kept replies) do not suffer.
+ * The key has passed {@link checkKey}.
+ */
 export function bucketOf(hasher: Hasher, key: string, bits: number): number {
-  return getU32(hasher.sha256(keyScratch.subarray(0, putUtf8(keyScratch, 0, key))), 0) >>> (32 - bits);
+  const hash = getU32(hasher.sha256(keyScratch.subarray(0, putUtf8(keyScratch, 0, key))), 0);
+  const quarter = QUARTERS[key.slice(0, 2)];
+  return quarter === undefined ? hash >>> (33 - bits) : (quarter << (bits - 2)) | (hash >>> (34 - bits));
 }
 
 export const emptyPage = (bucket: number): Page => ({ bucket, keys: [], values: [], bytes: 0 });

@@ -1,0 +1,33 @@
+/** kill -9 under load: how long nobody gets an answer. */
+import type { LoadReport } from "./load-spec.ts";
+import { openStage, type Shape } from "./throughput.ts";
+
+export interface FailoverRun {
+  readonly gapMs: number;
+  readonly load: LoadReport;
+}
+
+export interface FailoverOptions {
+  readonly shape: Shape;
+  readonly operationsPerSecond: number;
+  readonly warmUpMs: number;
+  /** The victim dies after the first part, and the load goes on for the second. */
+  readonly beforeMs: number;
+  readonly afterMs: number;
+}
+
+export async function killPrimary({ shape, operationsPerSecond, warmUpMs, beforeMs, afterMs }: FailoverOptions): Promise<FailoverRun> {
+  const stage = await openStage(shape);
+  try {
+    const load = { arrival: { type: "open", operationsPerSecond }, unit: shape.bundle, payloadBytes: shape.payload } as const;
+    await stage.run({ ...load, durationMs: warmUpMs });
+    const primary = await stage.primary();
+    const running = stage.run({ ...load, durationMs: beforeMs + afterMs });
+    await new Promise((resolve) => setTimeout(resolve, beforeMs));
+    await stage.replicas[primary]?.kill("SIGKILL");
+    const report = await running;
+    return { gapMs: report.longestGapMs, load: report };
+  } finally {
+    await stage.close();
+  }
+}
