@@ -56,7 +56,7 @@ export interface ReplicaParts {
   /** The stores were used before. */
   readonly mustExist: boolean;
   /** Called when genesis is durable, before anything is voted: from now on an empty store is a lost one. */
-  readonly onOpened?: () => void;
+  readonly onOpened?: () => void | Promise<void>;
   readonly logger: Logger;
   /** Where `logger` leaves warnings and errors for `why`; by default only this replica's own are remembered. */
   readonly incidents?: Incidents;
@@ -74,7 +74,7 @@ export interface RunningCore extends Observer {
 /** Opens the state, makes or recovers the engine, and runs. @throws what keeps it from starting, with nothing left running. */
 export async function runReplica(parts: ReplicaParts): Promise<RunningCore> {
   const heads = await openHeads(parts);
-  parts.onOpened?.();
+  await parts.onOpened?.();
   const records = parts.log.recovered.map((bytes) => parts.codec.decodeRecord(bytes));
   const shell = assemble(parts, heads, records);
   try {

@@ -13,6 +13,7 @@ import { Incidents, rememberProblems } from "./operations/incidents.ts";
 import type { Observer } from "./operations/observer.ts";
 import { runReplica, type EngineFactory, type ReplicaTransport, type RunningCore } from "./replica.ts";
 import { systemClock, type Clock } from "./ticker.ts";
+import { markVoted, refuseLostData, type Voter } from "./voted-marker.ts";
 
 /** What a transport of one's own is made from. */
 export interface TransportContext {
@@ -78,12 +79,17 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
   const closing = new Closing(logger);
   try {
     const directory = closing.add(await lockDataDirectory(dataDirectory, { clusterId, replica: self }), (held) => held.release());
+    const voter: Voter = { home: options.home, self, clusterId };
+    await refuseLostData(voter, { directory: dataDirectory, initialized: directory.initialized });
     const stores = await openStores(directory, codec, closing);
     const transport = (options.transport ?? createTransport)({ self, cluster, clusterId, networkSeed, listen, logger });
     const core = await runReplica({
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
       app: options.app as StateMachine, engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
-      mustExist: directory.initialized, onOpened: () => directory.markInitialized(),
+      mustExist: directory.initialized, onOpened: async () => {
+        await directory.markInitialized();
+        await markVoted(voter);
+      },
     });
     const size = `replica ${self} of ${cluster.replicas.length} runs, ${cluster.f} faults tolerated`;
     logger.info({ cluster: cluster.name, clusterId, home: options.home }, size);

@@ -76,6 +76,14 @@ describe("startReplica", () => {
     await expect(start({ home }, createMemoryNetwork({ replicas: 1 }))).rejects.toMatchObject({ code: "DATA_CORRUPT", message: expect.stringContaining("state is empty") as string });
   });
 
+  test("a lost data directory is not started over under a key that has voted", async () => {
+    const [home = ""] = await homesOf(testCluster(1));
+    await (await start({ home }, createMemoryNetwork({ replicas: 1 }))).stop();
+    await rm(join(home, "data"), { recursive: true });
+    const said = expect.stringContaining("has voted before") as string;
+    await expect(start({ home }, createMemoryNetwork({ replicas: 1 }))).rejects.toMatchObject({ code: "DATA_CORRUPT", message: said });
+  });
+
   test("another cluster's home on the same data is refused", async () => {
     const tools = testCluster(1);
     const [home = ""] = await homesOf(tools);

@@ -49,7 +49,7 @@ describe("why: the first sentence", () => {
     const { headline, slots } = explain(status({ engine: { openSlots: 1, slots: [commit] }, peers: [down(0, "ECONNREFUSED"), up(1), up(3, { silentMs: 8_000 })], quorum: 2 }), { rejections: incidents.rejections() });
     expect(headline).toBe(
       "Replica 2 is waiting for COMMIT votes for slot 7 in view 0: has 1 of 3 (from 2); missing: replica 0 (not connected: ECONNREFUSED), " +
-        "replica 1 (its votes was rejected 0 ms ago, SIGNATURE_INVALID: votes is not signed by replica 1), replica 3 (connected, but silent for 8.0 s).",
+        "replica 1 (connected, but a votes message of it was rejected 0 ms ago, SIGNATURE_INVALID: votes is not signed by replica 1), replica 3 (connected, but silent for 8.0 s).",
     );
     expect(slots[0]?.missing.map(({ replica }) => replica)).toEqual([0, 1, 3]);
   });
@@ -61,7 +61,7 @@ describe("why: the first sentence", () => {
     ["the new-view", status({ engine: { active: false, view: view(3), primary: replicaId(3), viewChange: { have: ids(0, 1, 2), missing: ids(3), needed: 3 } } }), "the NEW-VIEW of view 3 from its primary replica 3 (connected, nothing came yet)"],
     ["being behind", status({ behind: 40 }), "decided slots from its peers: it has executed slot 6, 2 peers or more say 46"],
     ["a gap", status({ engine: { openSlots: 1, slots: [{ seq: seqNum(8), phase: "execute", have: [], missing: [], needed: 0 }] } }), "waiting for slot 7, because slot 8 is decided and runs after it."],
-    ["a longer gap", status({ engine: { openSlots: 1, slots: [{ seq: seqNum(9), phase: "execute", have: [], missing: [], needed: 0 }] } }), "waiting for slot 7 to 8, because slot 9 is decided and runs after them."],
+    ["a longer gap", status({ engine: { openSlots: 1, slots: [{ seq: seqNum(9), phase: "execute", have: [], missing: [], needed: 0 }] } }), "waiting for slots 7 to 8, because slot 9 is decided and runs after them."],
     ["the disk or the application", status({ engine: { openSlots: 1, slots: [{ seq: seqNum(7), phase: "execute", have: [], missing: [], needed: 0 }] } }), "the execution of slot 7, which is decided"],
     ["the primary, with requests that wait", status({ pendingBundles: 2, pendingOldestMs: 4_200 }), "a PRE-PREPARE from the primary, replica 0 (connected, nothing came yet): 2 request bundles wait, the oldest for 4.2 s."],
   ])("%s", (_, of, text) => {

@@ -80,7 +80,11 @@ export async function startAdmin(address: AdminAddress, sources: AdminSources): 
     limiter.line("admin", (leftOut) => logger.error({ leftOut, error: describeError(error) }, "the admin endpoint could not answer a request"));
   };
   const server = createServer(
-    { maxHeaderSize: ADMIN_HEADER_BYTES_MAX, requestTimeout: ADMIN_REQUEST_MS, headersTimeout: ADMIN_REQUEST_MS, keepAliveTimeout: ADMIN_REQUEST_MS, connectionsCheckingInterval: 1_000 },
+    {
+      maxHeaderSize: ADMIN_HEADER_BYTES_MAX,
+      requestTimeout: ADMIN_REQUEST_MS, headersTimeout: ADMIN_REQUEST_MS, keepAliveTimeout: ADMIN_REQUEST_MS,
+      connectionsCheckingInterval: 1_000,
+    },
     (request, response) => {
       response.on("error", () => undefined); // the asker is gone
       serve(endpoints, request, response).catch((error: unknown) => {
@@ -96,8 +100,10 @@ export async function startAdmin(address: AdminAddress, sources: AdminSources): 
   await listen(server, address);
   server.on("error", fail);
   const url = urlOf(server);
-  if (!LOOPBACK.test(address.host)) logger.warn({ url }, `the admin endpoint ${url} can be reached from other machines and has no authentication: let only trusted ones reach it`);
-  else logger.info({ url }, `admin endpoint ${url}`);
+  logger.info({ url }, `admin endpoint ${url}`);
+  if (!LOOPBACK.test(address.host)) {
+    logger.warn({ url }, `${url} can be reached from other machines and has no authentication: let only trusted ones reach it`);
+  }
   return {
     url,
     close: () => new Promise((resolve) => {
@@ -112,7 +118,9 @@ async function serve(endpoints: ReadonlyMap<string, Endpoint>, request: Incoming
   const { method } = request;
   const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
   const endpoint = endpoints.get(path);
-  if (endpoint === undefined) return write(response, json(404, { error: "there is no such page", endpoints: [...endpoints.keys()] }), { close: true });
+  if (endpoint === undefined) {
+    return write(response, json(404, { error: "there is no such page", endpoints: [...endpoints.keys()] }), { close: true });
+  }
   if (method !== "GET" && method !== "HEAD") {
     response.setHeader("allow", "GET, HEAD");
     return write(response, json(405, { error: "only GET and HEAD: nothing can be changed here" }), { close: true });
@@ -120,7 +128,12 @@ async function serve(endpoints: ReadonlyMap<string, Endpoint>, request: Incoming
   write(response, await endpoint(), { bodyless: method === "HEAD" });
 }
 
-function write(response: ServerResponse, { status, type, body }: Answer, options: { readonly close?: boolean; readonly bodyless?: boolean } = {}): void {
+interface WriteOptions {
+  readonly close?: boolean;
+  readonly bodyless?: boolean;
+}
+
+function write(response: ServerResponse, { status, type, body }: Answer, options: WriteOptions = {}): void {
   response.writeHead(status, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),
@@ -151,10 +164,13 @@ function listen(server: Server, { host, port }: AdminAddress): Promise<void> {
 }
 
 function listenFailed(error: NodeJS.ErrnoException, address: string): NarsesError {
+  const data = { field: "admin", address };
   if (error.code === "EADDRINUSE") {
-    return new NarsesError("PORT_IN_USE", `admin: ${address} is in use by another process; stop it, or change "admin" in replica.json`, { address }, { cause: error });
+    const message = `admin: ${address} is in use by another process; stop it, or change "admin" in replica.json`;
+    return new NarsesError("PORT_IN_USE", message, data, { cause: error });
   }
-  return new NarsesError("CONFIG_INVALID", `admin: cannot listen on ${address} (${error.message}); change "admin" in replica.json`, { field: "admin", address }, { cause: error });
+  const message = `admin: cannot listen on ${address} (${error.message}); change "admin" in replica.json`;
+  return new NarsesError("CONFIG_INVALID", message, data, { cause: error });
 }
 
 function urlOf(server: Server): string {

@@ -27,7 +27,9 @@ export function healthOf(status: ReplicaStatus, parameters: Parameters): Health 
   const ill = illnesses(status, reachable, parameters);
   const unready: string[] = [];
   if (behind > parameters.checkpointInterval) unready.push(`${behind} slots behind: executed ${status.head.seq}`);
-  if (status.pendingBundles >= parameters.pendingBundlesMax) unready.push(`${status.pendingBundles} request bundles wait, the most it holds: more are refused`);
+  if (status.pendingBundles >= parameters.pendingBundlesMax) {
+    unready.push(`${status.pendingBundles} request bundles wait, the most it holds: more are refused`);
+  }
   return {
     replica: status.replica, healthy: ill.length === 0, ready: ill.length === 0 && unready.length === 0, reasons: [...ill, ...unready],
     view: engine.view, active: engine.active, executedSeq: status.head.seq, behind, reachable, quorum,

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { NarsesError, recordSeq, type LogRecord } from "@narses/core";
+import { NarsesError, recordSeq, type Batch, type LogRecord, type ReplicaId, type Signed, type VoteRef } from "@narses/core";
 import { MemoryFileSystem, openVoteLog, SEGMENT_BYTES_MIN } from "@narses/storage";
 import type { Codec } from "@narses/wire";
 import { LOG_INSPECTION_BYTES_MAX } from "../limits.ts";
@@ -89,12 +89,14 @@ type Files = ReadonlyMap<string, Uint8Array>;
 /** Segment files by path, ascending. */
 function readSegments(directory: string): Files {
   if (!existsSync(directory)) {
-    throw new NarsesError("CONFIG_INVALID", `there is no vote log in ${directory}: name the home directory of a replica that has run`, { path: directory });
+    const message = `there is no vote log in ${directory}: name the home directory of a replica that has run`;
+    throw new NarsesError("CONFIG_INVALID", message, { path: directory });
   }
   const names = readdirSync(directory).filter((name) => /^votes-\d+\.wal$/.test(name)).sort();
   const size = names.reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
   if (size > LOG_INSPECTION_BYTES_MAX) {
-    throw new NarsesError("REQUEST_TOO_LARGE", `vote log ${directory} has ${size} bytes, at most ${LOG_INSPECTION_BYTES_MAX} are read for inspection`, { path: directory, size });
+    const message = `vote log ${directory} has ${size} bytes, at most ${LOG_INSPECTION_BYTES_MAX} are read for inspection`;
+    throw new NarsesError("REQUEST_TOO_LARGE", message, { path: directory, size });
   }
   return new Map(names.map((name) => [join(directory, name), readFileSync(join(directory, name))]));
 }
@@ -135,7 +137,9 @@ function cutOff(files: Files, file: string, offset: number): Files {
 
 /** Where the content of each record lies. Asked in the order of the log, so that equal contents are told apart. */
 function locator(files: Files): (content: Uint8Array) => { readonly segment: string; readonly offset: number } {
-  const segments = [...files].map(([path, bytes]) => ({ name: path.slice(path.lastIndexOf("/") + 1), bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) }));
+  const segments = [...files].map(([path, bytes]) => ({
+    name: path.slice(path.lastIndexOf("/") + 1), bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
+  }));
   let at = { segment: 0, offset: 0 };
   const find = (content: Uint8Array, from: typeof at): typeof at | undefined => {
     for (let i = from.segment; i < segments.length; i++) {
@@ -169,24 +173,26 @@ function summaryOf(record: LogRecord): Pick<InspectedRecord, "type" | "view" | "
     }
     case "committed": {
       const { view, digest, commits } = record.certificate;
-      return { type, view, seq, digest, holds: `commits of ${senders(commits)}${record.batch === undefined ? "" : `, ${batchText(record.batch)}`}`, record };
+      const batch = record.batch === undefined ? "" : `, ${batchText(record.batch)}`;
+      return { type, view, seq, digest, holds: `commits of ${senders(commits)}${batch}`, record };
     }
     case "view-left":
       return { type, view: record.view, seq, digest: undefined, holds: `stable ${record.stable.seq}, ${record.prepared.length} prepared`, record };
     case "new-view": {
-      const from = record.viewChanges.map(({ body }) => body.sender).join(", ");
-      return { type, view: record.view, seq, digest: undefined, holds: `view-changes of ${from}${record.signed === undefined ? ", own and unsigned" : ""}`, record };
+      const own = record.signed === undefined ? ", own and unsigned" : "";
+      return { type, view: record.view, seq, digest: undefined, holds: `view-changes of ${signers(record.viewChanges)}${own}`, record };
     }
     case "stable": {
       const { seq: covered, root, proof } = record.stable;
-      return { type, view: undefined, seq: covered, digest: root, holds: `checkpoints of ${proof.map(({ body }) => body.sender).join(", ") || "nobody (genesis)"}`, record };
+      return { type, view: undefined, seq: covered, digest: root, holds: proof.length === 0 ? "genesis" : `checkpoints of ${signers(proof)}`, record };
     }
   }
 }
 
-const senders = (refs: readonly { readonly frame: { readonly body: { readonly sender: number } } }[]): string => refs.map(({ frame }) => frame.body.sender).join(", ");
+const signers = (messages: readonly Signed<{ readonly sender: ReplicaId }>[]): string => messages.map(({ body }) => body.sender).join(", ");
+const senders = (refs: readonly VoteRef[]): string => signers(refs.map(({ frame }) => frame));
 
-function batchText(batch: { readonly bundles: readonly { readonly operations: readonly unknown[] }[]; readonly bytes: Uint8Array } | undefined): string {
+function batchText(batch: Batch | undefined): string {
   if (batch === undefined) return "without its batch";
   const operations = batch.bundles.reduce((sum, bundle) => sum + bundle.operations.length, 0);
   return `${counted(operations, "operation")} in ${counted(batch.bundles.length, "bundle")}, ${batch.bytes.length} bytes`;

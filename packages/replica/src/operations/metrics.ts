@@ -4,6 +4,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import { REJECTION_CODES, type Parameters } from "@narses/core";
+import type { Counters } from "../counters.ts";
 import type { Distribution, Measures } from "./distribution.ts";
 import { healthOf } from "./health.ts";
 import type { ReplicaStatus } from "./status.ts";
@@ -81,9 +82,6 @@ export function createMetrics(sources: MetricsSources): Metrics {
   };
 }
 
-const table = (label: string, counts: Readonly<Record<string, number | undefined>>): readonly Sample[] =>
-  Object.entries(counts).map(([key, value]) => [{ [label]: key }, value ?? 0]);
-
 const bit = (value: boolean): number => (value ? 1 : 0);
 
 const gauges = ({ parameters, logBytes }: MetricsSources): readonly Family[] => [
@@ -112,45 +110,59 @@ const gauges = ({ parameters, logBytes }: MetricsSources): readonly Family[] => 
   ...PEER_GAUGES,
 ];
 
-const perPeer = (value: (peer: ReplicaStatus["peers"][number]) => number | null): Read =>
-  (s) => s.peers.flatMap((peer): Sample[] => {
+const perPeer = (value: (peer: ReplicaStatus["peers"][number]) => number | null): Pick<Family, "labels" | "read"> => ({
+  labels: ["peer"],
+  read: (s) => s.peers.flatMap((peer): Sample[] => {
     const read = value(peer);
     return read === null ? [] : [[{ peer: peer.replica }, read]];
-  });
+  }),
+});
 
 const PEER_GAUGES: readonly Family[] = [
-  { name: "narses_peer_connected", help: "1 if the connection to the peer works in both directions.", labels: ["peer"], read: perPeer((p) => bit(p.connected)) },
-  { name: "narses_peer_lag_slots", help: "Slots the peer is behind this replica by its last STATUS, up to a second old; negative: ahead.", labels: ["peer"], read: perPeer((p) => p.lag) },
-  { name: "narses_peer_silent_seconds", help: "Since the last frame of the peer.", labels: ["peer"], read: perPeer((p) => (p.silentMs === null ? null : p.silentMs / 1_000)) },
-  { name: "narses_peer_queued_bytes", help: "Bytes queued for the peer.", labels: ["peer"], read: perPeer((p) => p.queuedBytes) },
+  { name: "narses_peer_connected", help: "1 if the connection to the peer works in both directions.", ...perPeer((p) => bit(p.connected)) },
+  {
+    name: "narses_peer_lag_slots", help: "Slots the peer is behind this replica by its last STATUS, up to a second old; negative: ahead.",
+    ...perPeer((p) => p.lag),
+  },
+  { name: "narses_peer_silent_seconds", help: "Since the last frame of the peer.", ...perPeer((p) => (p.silentMs === null ? null : p.silentMs / 1_000)) },
+  { name: "narses_peer_queued_bytes", help: "Bytes queued for the peer.", ...perPeer((p) => p.queuedBytes) },
 ];
+
+type Table = (counters: Counters) => Readonly<Record<string, number | undefined>>;
+type NumberKey = { [K in keyof Counters]: Counters[K] extends number ? K : never }[keyof Counters];
+
+const plain = (name: string, key: NumberKey, help: string): Family => ({ name, help, read: (s) => s.counters[key] });
+const labelled = (name: string, label: string, counts: Table, help: string): Family => ({
+  name, help, labels: [label],
+  read: (s) => Object.entries(counts(s.counters)).map(([value, times]) => [{ [label]: value }, times ?? 0]),
+});
 
 /** Every code from the start: a series that appears late has no rate. */
 const NONE_REJECTED: Readonly<Record<string, number>> = Object.fromEntries(Object.keys(REJECTION_CODES).map((code) => [code, 0]));
 
 const COUNTERS: readonly Family[] = [
-  { name: "narses_messages_sent_total", help: "Protocol messages handed to the network, one per receiver.", labels: ["type"], read: (s) => table("type", s.counters.sent) },
-  { name: "narses_messages_received_total", help: "Protocol messages that decoded.", labels: ["type"], read: (s) => table("type", s.counters.received) },
-  { name: "narses_rejected_total", help: "Messages rejected, by code.", labels: ["code"], read: (s) => table("code", { ...NONE_REJECTED, ...s.counters.rejected }) },
-  { name: "narses_refused_total", help: "Client bundles refused, by code.", labels: ["code"], read: (s) => table("code", s.counters.refused) },
-  { name: "narses_sent_bytes_total", help: "Bytes of protocol messages sent.", read: (s) => s.counters.bytesSent },
-  { name: "narses_received_bytes_total", help: "Bytes of frames received, of peers and clients.", read: (s) => s.counters.bytesReceived },
-  { name: "narses_sends_dropped_total", help: "Frames the transport did not take: not connected, or queue full.", read: (s) => s.counters.sendsDropped },
-  { name: "narses_peer_dropped_frames_total", help: "Frames for the peer dropped.", labels: ["peer"], read: perPeer((p) => p.dropped) },
-  { name: "narses_inbox_dropped_total", help: "Frames dropped unread: too many waited.", read: (s) => s.counters.inboxDropped },
-  { name: "narses_turns_total", help: "Turns of the loop.", read: (s) => s.counters.turns },
-  { name: "narses_view_changes_total", help: "Views left.", read: (s) => s.counters.viewChanges },
-  { name: "narses_checkpoints_total", help: "Checkpoints made durable.", read: (s) => s.counters.checkpoints },
-  { name: "narses_signatures_made_total", help: "Signatures made.", read: (s) => s.counters.signaturesMade },
-  { name: "narses_signatures_verified_total", help: "Signatures verified.", read: (s) => s.counters.signaturesVerified },
-  { name: "narses_signatures_cached_total", help: "Verifications spared: the same bytes were verified before.", read: (s) => s.counters.signaturesCached },
-  { name: "narses_wal_records_total", help: "Records written to the vote log.", read: (s) => s.counters.records },
-  { name: "narses_slots_executed_total", help: "Slots executed, replays after a restart included.", read: (s) => s.counters.slotsExecuted },
-  { name: "narses_operations_executed_total", help: "Operations executed.", read: (s) => s.counters.operationsExecuted },
-  { name: "narses_bundles_admitted_total", help: "Client bundles taken in for ordering.", read: (s) => s.counters.bundlesAdmitted },
-  { name: "narses_replies_sent_total", help: "Replies to clients, resent ones excluded.", read: (s) => s.counters.repliesSent },
-  { name: "narses_replies_resent_total", help: "Replies rebuilt from the block store.", read: (s) => s.counters.repliesResent },
-  { name: "narses_control_calls_total", help: "Control calls.", read: (s) => s.counters.calls },
+  labelled("narses_messages_sent_total", "type", (c) => c.sent, "Protocol messages handed to the network, one per receiver."),
+  labelled("narses_messages_received_total", "type", (c) => c.received, "Protocol messages that decoded."),
+  labelled("narses_rejected_total", "code", (c) => ({ ...NONE_REJECTED, ...c.rejected }), "Messages rejected, by code."),
+  labelled("narses_refused_total", "code", (c) => c.refused, "Client bundles refused, by code."),
+  plain("narses_sent_bytes_total", "bytesSent", "Bytes of protocol messages sent."),
+  plain("narses_received_bytes_total", "bytesReceived", "Bytes of frames received, of peers and clients."),
+  plain("narses_sends_dropped_total", "sendsDropped", "Frames the transport did not take: not connected, or queue full."),
+  plain("narses_inbox_dropped_total", "inboxDropped", "Frames dropped unread: too many waited."),
+  { name: "narses_peer_dropped_frames_total", help: "Frames for the peer dropped.", ...perPeer((p) => p.dropped) },
+  plain("narses_turns_total", "turns", "Turns of the loop."),
+  plain("narses_view_changes_total", "viewChanges", "Views left."),
+  plain("narses_checkpoints_total", "checkpoints", "Checkpoints made durable."),
+  plain("narses_signatures_made_total", "signaturesMade", "Signatures made."),
+  plain("narses_signatures_verified_total", "signaturesVerified", "Signatures verified."),
+  plain("narses_signatures_cached_total", "signaturesCached", "Verifications spared: the same bytes were verified before."),
+  plain("narses_wal_records_total", "records", "Records written to the vote log."),
+  plain("narses_slots_executed_total", "slotsExecuted", "Slots executed, replays after a restart included."),
+  plain("narses_operations_executed_total", "operationsExecuted", "Operations executed."),
+  plain("narses_bundles_admitted_total", "bundlesAdmitted", "Client bundles taken in for ordering."),
+  plain("narses_replies_sent_total", "repliesSent", "Replies to clients, resent ones excluded."),
+  plain("narses_replies_resent_total", "repliesResent", "Replies rebuilt from the block store."),
+  plain("narses_control_calls_total", "calls", "Control calls."),
 ];
 
 function histograms({ fsyncSeconds, executionSeconds, batchOperations }: Measures): readonly string[] {

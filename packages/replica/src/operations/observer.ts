@@ -43,7 +43,8 @@ export function createObserver(options: ObserverOptions): Observer & ObserverInp
   return {
     status,
     why: () => whyOf({
-      status: status(), source: "live", clients: pending.clients(WAITING_CLIENTS_SHOWN_MAX), rejections: incidents.rejections(), problems: incidents.problems(),
+      status: status(), source: "live", clients: pending.clients(WAITING_CLIENTS_SHOWN_MAX),
+      rejections: incidents.rejections(), problems: incidents.problems(),
     }),
     health: () => {
       const health = healthOf(status(), parameters);

@@ -15,8 +15,10 @@ export interface StoppedReplica {
   readonly log: LogInspection;
 }
 
-const codecOf = ({ cluster }: HomeFiles): Codec =>
-  createCodec({ hasher, clusterId: clusterIdOf(hasher, cluster), epoch: cluster.epoch, replicas: cluster.replicas.length, parameters: cluster.parameters });
+function codecOf({ cluster }: HomeFiles): Codec {
+  const { epoch, parameters, replicas } = cluster;
+  return createCodec({ hasher, clusterId: clusterIdOf(hasher, cluster), epoch, replicas: replicas.length, parameters });
+}
 
 /**
  * The vote log of the replica in `home`, as a start would read it; needs no key.
@@ -37,7 +39,8 @@ export async function whyStopped(home: string): Promise<WhyReport> {
   const { damage, records } = await inspectVoteLog({ dataDirectory: files.dataDirectory, codec });
   try {
     const { engine, executedSeq } = rehearse({
-      self: files.self, cluster: files.cluster, tools: { makeBatch: codec.makeBatch }, engine: createEngine, records: records.map(({ record }) => record),
+      self: files.self, cluster: files.cluster, tools: { makeBatch: codec.makeBatch }, engine: createEngine,
+      records: records.map(({ record }) => record),
     });
     return report(files, engine.status(), executedSeq, damage?.message);
   } catch (error) {
@@ -55,7 +58,8 @@ function report({ self, cluster }: HomeFiles, engine: EngineStatus, executedSeq:
   const status: ReplicaStatus = {
     replica: self, cluster: cluster.name, clusterId: clusterIdOf(hasher, cluster), epoch: cluster.epoch, n, f: cluster.f, quorum: 0, uptimeMs: 0,
     engine: { name: "pbft", ...engine }, head: { seq: seqNum(executedSeq), block: NULL_DIGEST, stateRoot: NULL_DIGEST, timestampMs: 0 },
-    durableSeq: engine.stableSeq, behind: 0, halted: refusal ?? null, peers: [], clients: 0, pendingBundles: 0, pendingBytes: 0, pendingOldestMs: null,
+    durableSeq: engine.stableSeq, behind: 0, halted: refusal ?? null, peers: [], clients: 0,
+    pendingBundles: 0, pendingBytes: 0, pendingOldestMs: null,
     counters: newCounters(),
   };
   return whyOf({ status, source: "vote-log", clients: [], rejections: [], problems: [] });

@@ -5,8 +5,8 @@
  */
 import {
   InvariantViolation, NULL_DIGEST, quorums, seqNum,
-  type ClusterConfig, type Digest, type Effect, type EngineConfig, type EngineTools, type Input, type LogRecord, type OrderingEngine, type OwnMessage, type Recovered, type ReplicaId,
-  type SeqNum, type Signed, type SignedBody, type StableCheckpoint,
+  type ClusterConfig, type Digest, type Effect, type EngineConfig, type EngineTools, type Input, type LogRecord, type OrderingEngine,
+  type OwnMessage, type Recovered, type ReplicaId, type SeqNum, type Signed, type SignedBody, type StableCheckpoint,
 } from "@narses/core";
 import { REHEARSAL_STEPS_MAX } from "../limits.ts";
 
@@ -27,7 +27,8 @@ export interface Rehearsal {
 /** @throws InvariantViolation when the log contradicts itself: a start would fail alike. */
 export function rehearse({ self, cluster, tools, engine: create, records }: RehearsalOptions): Rehearsal {
   const config: EngineConfig = {
-    self, epoch: cluster.epoch, quorums: quorums(cluster.replicas.length, cluster.f), parameters: cluster.parameters, genesisRoot: genesisRootOf(records),
+    self, epoch: cluster.epoch, quorums: quorums(cluster.replicas.length, cluster.f), parameters: cluster.parameters,
+    genesisRoot: genesisRootOf(records),
   };
   const stable = records.reduce((seq, record) => (record.type === "stable" && record.stable.seq > seq ? record.stable.seq : seq), seqNum(0));
   const engine = create(config, tools, { records, executedSeq: stable });
@@ -56,8 +57,9 @@ function consequences({ self: sender, epoch }: EngineConfig, effect: Effect): re
     case "view-change":
       return [own({ type: "view-change", epoch, sender, view: effect.view, stable: effect.stable, prepared: effect.prepared })];
     case "new-view": {
-      const prePrepares = effect.proposals.map(({ seq, digest }) => unsigned({ type: "pre-prepare" as const, epoch, sender, view: effect.view, seq, digest }));
-      return [own({ type: "new-view", epoch, sender, view: effect.view, viewChanges: effect.viewChanges, prePrepares })];
+      const { view, viewChanges, proposals } = effect;
+      const prePrepares = proposals.map(({ seq, digest }) => unsigned({ type: "pre-prepare" as const, epoch, sender, view, seq, digest }));
+      return [own({ type: "new-view", epoch, sender, view, viewChanges, prePrepares })];
     }
     case "execute":
       return [{ type: "executed", seq: effect.seq, obsolete: [] }];

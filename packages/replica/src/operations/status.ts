@@ -1,5 +1,7 @@
 /** What a replica says of itself, as plain data: the answer to `status`, and the ground for `why`, health and metrics. */
-import { quorums, type ClusterConfig, type Digest, type EngineStatus, type OrderingEngine, type ReplicaId, type SeqNum, type StateStore } from "@narses/core";
+import {
+  quorums, type ClusterConfig, type Digest, type EngineStatus, type OrderingEngine, type ReplicaId, type SeqNum, type StateStore,
+} from "@narses/core";
 import type { PeerState } from "@narses/network";
 import type { ClientConnections } from "../client-connections.ts";
 import type { Counters } from "../counters.ts";

@@ -44,12 +44,13 @@ export function parseWhyReport(value: unknown): WhyReport {
 export function renderWhy(report: WhyReport): string {
   const { source, findings } = report;
   const unreadable = source === "vote-log" && report.halted !== null;
+  const shown = report.slots.length;
   const more = findings.slice(1).map((finding) => `  - ${finding}`);
   const sections = [
     report.headline,
     section(unreadable ? "By what can be read of the log, it would be waiting for" : "Also waiting for", more),
     section(unreadable ? "State, by what can be read of the log" : "State", state(report)),
-    section(`Open slots (${report.slots.length < report.openSlots ? `the lowest ${report.slots.length} of ${report.openSlots}` : report.slots.length})`, slots(report)),
+    section(`Open slots (${shown < report.openSlots ? `the lowest ${shown} of ` : ""}${report.openSlots})`, slots(report)),
     source === "live" ? section("Peers", peers(report)) : "",
     section("Requests that wait", waiting(report)),
     section("Messages rejected lately", rejections(report)),
@@ -61,8 +62,9 @@ export function renderWhy(report: WhyReport): string {
 const section = (title: string, lines: readonly string[]): string => (lines.length === 0 ? "" : `${title}\n${lines.join("\n")}`);
 
 function state({ view, active, primary, executedSeq, stableSeq, highWatermark, behind, timer, replica }: WhyReport): readonly string[] {
+  const who = primary === replica ? "this replica" : `replica ${primary}`;
   const lines = [
-    `  view        ${view}${active ? "" : " (not active: a view change is under way)"}, primary is ${primary === replica ? "this replica" : `replica ${primary}`}`,
+    `  view        ${view}${active ? "" : " (not active: a view change is under way)"}, primary is ${who}`,
     `  executed    slot ${executedSeq}${behind > 0 ? `, ${counted(behind, "slot")} behind` : ""}`,
     `  watermarks  ${stableSeq} (stable checkpoint) to ${highWatermark}`,
   ];
@@ -82,7 +84,8 @@ const slots = ({ slots: open }: WhyReport): readonly string[] =>
 
 const peers = ({ peers: all }: WhyReport): readonly string[] =>
   all.map(({ replica, connected, problem, executedSeq, lag, silentMs, queuedBytes, dropped }) => {
-    if (!connected) return `  ${replica}  down       ${problem ?? "not connected"}${silentMs === null ? "" : `, last heard ${seconds(silentMs)} ago`}`;
+    const last = silentMs === null ? "" : `, last heard ${seconds(silentMs)} ago`;
+    if (!connected) return `  ${replica}  down       ${problem ?? "not connected"}${last}`;
     const parts = [executedSeq === null ? "said nothing yet" : `executed slot ${executedSeq}${lagText(lag)}`];
     if (silentMs !== null) parts.push(`heard ${seconds(silentMs)} ago`);
     if (queuedBytes > 0) parts.push(`${bytesText(queuedBytes)} queued for it`);
@@ -98,16 +101,18 @@ function lagText(lag: number | null): string {
 function waiting({ waiting: w }: WhyReport): readonly string[] {
   if (w.bundles === 0) return [];
   const oldest = w.oldestMs === null ? "" : `, the oldest for ${seconds(w.oldestMs)}`;
-  const clients = w.clients.map(({ client, bundles, oldestMs }) => `  client ${client.slice(0, 12)}…  ${counted(bundles, "bundle")}, the oldest for ${seconds(oldestMs)}`);
+  const clients = w.clients.map(({ client, bundles, oldestMs }) =>
+    `  client ${client.slice(0, 12)}…  ${counted(bundles, "bundle")}, the oldest for ${seconds(oldestMs)}`);
   return [`  ${counted(w.bundles, "bundle")}, ${bytesText(w.bytes)}${oldest}`, ...clients];
 }
+
+const times = (count: number): string => (count === 1 ? "" : ` ×${count}`);
 
 const rejections = ({ rejections: all }: WhyReport): readonly string[] =>
   all.map(({ from, message, code, verdict, detail, count, ageMs }) => {
     const who = from === undefined ? "a client" : `replica ${from}`;
-    const times = count === 1 ? "" : ` ×${count}`;
-    return `  ${seconds(ageMs)} ago  ${message} from ${who}: ${code}${verdict === "misbehaviour" ? " (misbehaviour)" : ""}${times}: ${detail}`;
+    return `  ${seconds(ageMs)} ago  ${message} from ${who}: ${code}${verdict === "misbehaviour" ? " (misbehaviour)" : ""}${times(count)}: ${detail}`;
   });
 
 const problems = ({ problems: all }: WhyReport): readonly string[] =>
-  all.map(({ level, code, message, count, ageMs }) => `  ${seconds(ageMs)} ago  ${level}${code === undefined ? "" : ` ${code}`}${count === 1 ? "" : ` ×${count}`}: ${message}`);
+  all.map(({ level, code, message, count, ageMs }) => `  ${seconds(ageMs)} ago  ${level}${code === undefined ? "" : ` ${code}`}${times(count)}: ${message}`);

@@ -60,7 +60,12 @@ export interface WhyReport {
   /** Null: none runs. `inMs` is negative when it is due. */
   readonly timer: { readonly name: string; readonly view: number; readonly inMs: number } | null;
   readonly peers: readonly ReportedPeer[];
-  readonly waiting: { readonly bundles: number; readonly bytes: number; readonly oldestMs: number | null; readonly clients: readonly WaitingClient[] };
+  readonly waiting: {
+    readonly bundles: number;
+    readonly bytes: number;
+    readonly oldestMs: number | null;
+    readonly clients: readonly WaitingClient[];
+  };
   readonly rejections: readonly (Omit<RejectionIncident, "from"> & { readonly from?: number })[];
   readonly problems: readonly ProblemIncident[];
 }
@@ -82,15 +87,17 @@ export function whyOf(sources: WhySources): WhyReport {
   const { status, source, clients, rejections, problems } = sources;
   const { replica, cluster, engine, halted, head, behind, peers } = status;
   const findings = findingsOf(sources);
+  const { timer } = engine;
   return {
     replica, cluster, source, halted, headline: headlineOf(sources, findings), findings,
     view: engine.view, active: engine.active, primary: engine.primary,
     executedSeq: head.seq, stableSeq: engine.stableSeq, highWatermark: engine.highWatermark, behind,
     openSlots: engine.openSlots,
     slots: (engine.slots ?? []).map(({ seq, phase, digest, have, missing, needed }) => ({
-      seq, phase, have, needed, missing: missing.map((id) => ({ replica: id, reason: reasonOf(sources, id) })), ...(digest !== undefined && { digest }),
+      seq, phase, have, needed, ...(digest !== undefined && { digest }),
+      missing: missing.map((id) => ({ replica: id, reason: reasonOf(sources, id) })),
     })),
-    timer: engine.timer === undefined || source !== "live" ? null : { name: engine.timer.name, view: engine.timer.view, inMs: engine.timer.ticksLeft * TICK_MS },
+    timer: timer === undefined || source !== "live" ? null : { name: timer.name, view: timer.view, inMs: timer.ticksLeft * TICK_MS },
     peers,
     waiting: { bundles: status.pendingBundles, bytes: status.pendingBytes, oldestMs: status.pendingOldestMs, clients },
     rejections, problems,
@@ -120,8 +127,8 @@ function findingsOf(sources: WhySources): readonly string[] {
   if (source === "live") found.push(...tooFewPeers(status));
   if (engine.viewChange !== undefined) found.push(viewChange(sources, engine.viewChange));
   if (status.behind > 0) {
-    const { f, n, head, behind } = status;
-    found.push(`decided slots from its peers: it has executed slot ${head.seq}, ${counted(Math.min(f + 1, n - 1), "peer")} or more say ${head.seq + behind}`);
+    const { f, head, behind } = status;
+    found.push(`decided slots from its peers: it has executed slot ${head.seq}, ${counted(f + 1, "peer")} or more say ${head.seq + behind}`);
   }
   const slots = engine.slots ?? [];
   found.push(...slots.map((slot) => openSlot(sources, slot)));
@@ -135,7 +142,8 @@ function tooFewPeers({ peers, quorum }: ReplicaStatus): readonly string[] {
   const connected = peers.filter((peer) => peer.connected).length;
   if (connected + 1 >= quorum) return [];
   const lost = peers.filter((peer) => !peer.connected).map(({ replica, problem }) => `replica ${replica} (${problem ?? "not connected"})`);
-  return [`${counted(quorum - 1 - connected, "more peer")}: it reaches ${connected} of ${peers.length} and needs ${quorum - 1}; not reached: ${lost.join(", ")}`];
+  const reach = `it reaches ${connected} of ${peers.length} and needs ${quorum - 1}`;
+  return [`${counted(quorum - 1 - connected, "more peer")}: ${reach}; not reached: ${lost.join(", ")}`];
 }
 
 function viewChange(sources: WhySources, { have, missing, needed }: VoteStatus): string {
@@ -159,7 +167,8 @@ function openSlot(sources: WhySources, { seq, phase, have, missing, needed }: Sl
       return `the payload of slot ${seq}, which it asks every peer for`;
     case "execute":
       if (seq === head.seq + 1) return `the execution of slot ${seq}, which is decided`;
-      return `slot ${head.seq + 1}${seq === head.seq + 2 ? "" : ` to ${seq - 1}`}, because slot ${seq} is decided and runs after ${seq === head.seq + 2 ? "it" : "them"}`;
+      if (seq === head.seq + 2) return `slot ${seq - 1}, because slot ${seq} is decided and runs after it`;
+      return `slots ${head.seq + 1} to ${seq - 1}, because slot ${seq} is decided and runs after them`;
     default:
       return `${phase} of slot ${seq}: has ${have.length} of ${needed}${fromWhom(sources, have, missing)}`;
   }
@@ -189,9 +198,9 @@ function reasonOf({ status, source, rejections }: WhySources, id: ReplicaId): st
   if (id === status.replica) return "this one";
   if (source !== "live") return "";
   const peer = status.peers.find(({ replica }) => replica === id);
-  if (peer?.connected !== true) return `not connected${peer?.problem == null ? "" : `: ${peer.problem}`}`;
+  if (peer?.connected !== true) return `not connected${typeof peer?.problem === "string" ? `: ${peer.problem}` : ""}`;
   const said = rejections.find(({ from, code, ageMs }) => from === id && ageMs <= REJECTION_EXPLAINS_MS && !HARMLESS.has(code));
-  if (said !== undefined) return `its ${said.message} was rejected ${seconds(said.ageMs)} ago, ${said.code}: ${said.detail}`;
+  if (said !== undefined) return `connected, but a ${said.message} message of it was rejected ${seconds(said.ageMs)} ago, ${said.code}: ${said.detail}`;
   if (peer.silentMs !== null && peer.silentMs > PEER_SILENT_MS) return `connected, but silent for ${seconds(peer.silentMs)}`;
   if (peer.lag !== null && peer.lag > 0) return `connected, ${counted(peer.lag, "slot")} behind`;
   return "connected, nothing came yet";
