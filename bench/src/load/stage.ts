@@ -23,6 +23,10 @@ export interface Usage {
   readonly fsyncsPerBatch: number;
   readonly signaturesMadePerBatch: number;
   readonly signaturesCheckedPerBatch: number;
+  /** Bundles a backup passed on to the primary, and decided slots or payloads sent again: traffic of a cluster in trouble. */
+  readonly repairPerBatch: number;
+  /** Views left meanwhile. */
+  readonly viewChanges: number;
   /** Seconds of CPU for 100,000 operations: replicas and clients. */
   readonly cpuPer100k: number;
   readonly clientCpuPer100k: number;
@@ -124,6 +128,8 @@ function usageOf(before: Samples, after: Samples, { operations }: LoadReport): U
     fsyncsPerBatch: perBatch(({ status }) => status.counters.fsyncs),
     signaturesMadePerBatch: perBatch(({ status }) => status.counters.signaturesMade),
     signaturesCheckedPerBatch: perBatch(({ status }) => status.counters.signaturesVerified),
+    repairPerBatch: perBatch(({ status: { counters: { sent } } }) => sent.forward + sent.decision + sent.batch + sent["fetch-batch"]),
+    viewChanges: Math.max(0, ...after.replicas.map(({ status }, i) => status.engine.view - (before.replicas[i]?.status.engine.view ?? 0))),
     cpuPer100k: per100k(grown(({ cpuUs }) => cpuUs) + clientUs), clientCpuPer100k: per100k(clientUs),
     rssBytes: Math.max(...after.replicas.map(({ rssBytes }) => rssBytes)),
   };

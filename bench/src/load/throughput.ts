@@ -150,10 +150,10 @@ const ms = (value: number): string => figure(Math.round(value * 10) / 10);
 function peakTable(peaks: readonly Peak[]): Table {
   return {
     title: `Saturated: ${CLIENTS} clients, ${IN_FLIGHT.alone} bundles of 1 or ${IN_FLIGHT.bundled} larger ones in flight each`,
-    columns: ["n", "ops per signature", "payload B", "op/s", "CPU-s / 100k", "of it clients", "ops / batch", "messages / batch", "disk waits / batch", "signatures made / batch", "checked / batch", "p50 ms", "p99 ms", "failed", "resent bundles", "RSS MB"],
+    columns: ["n", "ops per signature", "payload B", "op/s", "CPU-s / 100k", "of it clients", "ops / batch", "messages / batch", "disk waits / batch", "signatures made / batch", "checked / batch", "p50 ms", "p99 ms", "failed", "resent bundles", "view changes", "repair / batch", "RSS MB"],
     rows: peaks.map(({ shape, usage: u, load, operationsPerSecond }) => [
       shape.n, shape.bundle, shape.payload, Math.round(operationsPerSecond), u.cpuPer100k, u.clientCpuPer100k, u.operationsPerBatch, u.messagesPerBatch, u.fsyncsPerBatch,
-      u.signaturesMadePerBatch, u.signaturesCheckedPerBatch, ms(load.latency.p50), ms(load.latency.p99), load.failed, load.retransmissions, Math.round(u.rssBytes / 1e6),
+      u.signaturesMadePerBatch, u.signaturesCheckedPerBatch, ms(load.latency.p50), ms(load.latency.p99), load.failed, load.retransmissions, u.viewChanges, u.repairPerBatch, Math.round(u.rssBytes / 1e6),
     ]),
     note: "CPU-s are user and system time of all replica processes and the client process together, for 100,000 operations: the figure that travels between machines. Operations a second and latency are of this machine in this run, on which all processes share the cores. Durable; every bundle and every vote frame signed.",
   };

@@ -176,7 +176,8 @@ export function checkCluster(c: ClusterConfig): Quorums {
   const q = quorums(n, c.f);
   const most = logWindowMax(q);
   if (c.parameters.logWindow > most) {
-    throw invalid("parameters.logWindow", `= ${c.parameters.logWindow} is too large for ${n} replicas: a NEW-VIEW would not fit a frame; at most ${most}, a multiple of checkpointInterval`);
+    const { logWindow } = c.parameters;
+    throw invalid("parameters.logWindow", `= ${logWindow} is too large for ${n} replicas: a NEW-VIEW would not fit a frame; at most ${most}, a multiple of checkpointInterval`);
   }
   return q;
 }

@@ -12,7 +12,7 @@ describe("websockets", () => {
   const had = "WebSocket" in globalThis;
   beforeAll(() => {
     if (had) return;
-    const require = createRequire(createRequire(import.meta.url).resolve("@libp2p/websockets"));
+    const require = createRequire(import.meta.url);
     Object.defineProperty(globalThis, "WebSocket", { value: (require("ws") as { WebSocket: unknown }).WebSocket, configurable: true });
   });
   afterAll(() => {

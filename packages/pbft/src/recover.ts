@@ -15,7 +15,8 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
   for (let id = 0; id < config.quorums.n; id++) {
     if (id === config.self) continue;
     peers.set(replicaId(id), {
-      connected: undefined, lostTick: 0, claimedExecuted: seqNum(0), lastAnswerTick: NEVER, lastDecisions: undefined, lastStatusTick: NEVER, pulls: undefined, fetched: undefined,
+      connected: undefined, lostTick: 0, claimedExecuted: seqNum(0),
+      lastAnswerTick: NEVER, lastDecisions: undefined, lastStatusTick: NEVER, pulls: undefined, fetched: undefined,
     });
   }
   const r: Replica = {
@@ -24,7 +25,8 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     quorumTick: undefined, backoff: 0, leaving: undefined, unsignedNewView: undefined,
     stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(),
     handed: executed, executed, nextSeq: seqNum(executed + 1),
-    waiting: new Map(), arrivals: 0, executedOrder: 0, progressTick: 0, progressed: false, peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false, diverged: false, out: [],
+    waiting: new Map(), arrivals: 0, executedOrder: 0, progressTick: 0, progressed: false,
+    peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false, diverged: false, out: [],
   };
   if (recovered !== undefined) restore(r, recovered.records);
   return r;

@@ -87,7 +87,7 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
       app: options.app as StateMachine, engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
       mustExist: directory.initialized, onOpened: async () => {
-        await directory.markInitialized();
+        directory.markInitialized();
         await markVoted(voter);
       },
     });

@@ -25,7 +25,8 @@ export async function refuseLostData(voter: Voter, data: { readonly directory: s
   if (text !== markOf(voter)) return;
   throw new NarsesError(
     "DATA_CORRUPT",
-    `replica ${voter.self} has voted before (${path} says so), but its data directory ${data.directory} is empty; mount or restore it. If it is lost, this key must not vote again: give the replica a new key`,
+    `replica ${voter.self} has voted before (${path} says so), but its data directory ${data.directory} is empty; mount or restore it. ` +
+      "If it is lost, this key must not vote again: give the replica a new key",
     { path, directory: data.directory },
   );
 }

@@ -1,5 +1,5 @@
 /** What stands in for the wire layouts: every signed body as one canonical line of text, to be hashed and signed. */
-import type { BlockHeader, CommitCertificate, Digest, PreparedCertificate, Signed, SignedBody, StableCheckpoint, VoteRef } from "@narses/core";
+import type { BlockHeader, Digest, PreparedCertificate, Signed, SignedBody, StableCheckpoint, VoteRef } from "@narses/core";
 import { toHex } from "@narses/core";
 import { hashText } from "./hash.ts";
 
@@ -35,8 +35,6 @@ export function bodyText(body: SignedBody): string {
       return `${head}${body.seq}|${body.block}`;
   }
 }
-
-export const certificateText = (c: CommitCertificate): string => `${c.view}|${c.seq}|${c.digest}(${c.commits.map(voteRef).join(",")})`;
 
 /** Hash of a block header: the checkpoint root. */
 export const headerHash = (h: BlockHeader): Digest =>

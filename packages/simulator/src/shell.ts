@@ -3,7 +3,7 @@
  * own messages come back as inputs of the next turn; decided slots are executed one by one between turns. No clock in here: a host (the simulator, or a scripted stage) says when.
  */
 import type {
-  Bundle, ClientId, Effect, EngineConfig, EngineStatus, Input, LogRecord, OrderingEngine, Outcome, OwnMessage, PeerMessage, ReplicaId, SeqNum, Signed, SignedBody,
+  Bundle, ClientId, Effect, EngineConfig, EngineStatus, Input, OrderingEngine, Outcome, OwnMessage, PeerMessage, ReplicaId, SeqNum, Signed, SignedBody,
   Signer, View, Vote,
 } from "@narses/core";
 import { assert, mintVerified, replicaId, seqNum, VOTES_PER_FRAME_MAX } from "@narses/core";
@@ -294,7 +294,3 @@ function actionsOf(effects: readonly Effect[], mergeVotes: boolean): readonly Ac
   });
   return actions;
 }
-
-/** For tests: the records of one type. */
-export const recordsOf = <T extends LogRecord["type"]>(disk: Disk, type: T): readonly Extract<LogRecord, { type: T }>[] =>
-  disk.records.filter((r): r is Extract<LogRecord, { type: T }> => r.type === type);

@@ -3,7 +3,10 @@ import { describe, expect, test } from "vitest";
 import { describePlan, type FaultKind, simulate, type SimResult } from "../src/index.ts";
 
 const failure = (result: SimResult): string | undefined => (result.outcome === "ok" ? undefined
-  : [...describePlan(result.plan), ...result.cast, `${result.outcome} (${result.oracle}): ${result.detail}`, `repeat: pnpm sim ${result.plan.seed} --n ${result.plan.quorums.n} --faults ${result.plan.faults}`].join("\n"));
+  : [...describePlan(result.plan), ...result.cast, `${result.outcome} (${result.oracle}): ${result.detail}`, `repeat: pnpm sim ${result.plan.seed} --n ${result.plan.quorums.n} --faults ${result.plan.faults} --chaos ${result.plan.chaosMs}`].join("\n"));
+
+/** Short, to leave room for more seeds; `pnpm sim` runs longer ones. */
+const CHAOS_MS = 1_000;
 
 interface Sum {
   readonly failures: string[];
@@ -17,7 +20,7 @@ interface Sum {
 function runSeeds(faults: FaultKind, n: number | undefined, first: number, count: number): Readonly<Sum> {
   const sum: Sum = { failures: [], viewsLeft: 0, crashes: 0, executed: 0, stable: 0 };
   for (let seed = first; seed < first + count; seed++) {
-    const result = simulate({ seed, faults, ...(n !== undefined && { n }) });
+    const result = simulate({ seed, faults, chaosMs: CHAOS_MS, ...(n !== undefined && { n }) });
     const problem = failure(result);
     if (problem !== undefined) sum.failures.push(problem);
     sum.viewsLeft += result.counters.viewsLeft;
@@ -36,7 +39,7 @@ describe("seeds", () => {
   });
 
   test.each(["crash", "network", "byzantine", "all"] as const)("%s: the faults really happen, and the cluster gets over them", (faults) => {
-    const { failures, viewsLeft, crashes, executed, stable } = runSeeds(faults, undefined, 5_000, 40);
+    const { failures, viewsLeft, crashes, executed, stable } = runSeeds(faults, undefined, 5_000, 36);
     expect(failures).toEqual([]);
     expect(viewsLeft).toBeGreaterThan(faults === "byzantine" ? 10 : 50);
     expect(crashes > 100).toBe(faults === "crash" || faults === "all");
@@ -51,7 +54,7 @@ describe("seeds", () => {
   });
 
   test("twins of one key, f of them, change nothing", () => {
-    for (let seed = 1; seed <= 20; seed++) expect(failure(simulate({ seed, n: 4, faults: "byzantine", policies: ["twins"] }))).toBeUndefined();
+    for (let seed = 1; seed <= 20; seed++) expect(failure(simulate({ seed, n: 4, faults: "byzantine", policies: ["twins"], chaosMs: CHAOS_MS }))).toBeUndefined();
   });
 });
 

@@ -91,7 +91,8 @@ export function summarize(
       ],
       [
         "  rate",
-        `${count(rate)} payments/s over ${seconds(report.paymentsMs)}, the failure included${pace === undefined ? "" : ` (submitted at ${pace}/s to watch; --full-speed submits at once)`}`,
+        `${count(rate)} payments/s over ${seconds(report.paymentsMs)}, the failure included` +
+          (pace === undefined ? "" : ` (submitted at ${pace}/s to watch; --full-speed submits at once)`),
       ],
       [
         "  views",
