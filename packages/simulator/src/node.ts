@@ -222,7 +222,10 @@ export class SimNode {
     this.later(TICK_MS * 1000 + this.random.int(-50, 50), () => {
       this.scheduleTick();
       if (this.paused) return;
-      for (const policy of this.policies) for (const { to, message } of policy.tick?.() ?? []) this.world.route(this, to, message);
+      for (const policy of this.policies) {
+        for (const { to, message } of policy.tick?.() ?? []) this.world.route(this, to, message);
+        policy.ticked?.();
+      }
       this.deliver({ type: "tick", wallMs: this.wallMs });
     });
   }

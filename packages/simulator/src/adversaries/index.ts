@@ -1,6 +1,7 @@
 /** The catalogue of policies, by name. */
 import { doubleVotes, equivocate, equivocateThenStarve, prematureVotes, wrongDigests } from "./equivocation.ts";
 import { earlyCheckpoints, replay, smallMutations, statusLiar, windowExhaustion, wrongRoots } from "./noise.ts";
+import { censor, delay } from "./partiality.ts";
 import type { PolicyFactory } from "./policy.ts";
 import { muteToSome, noViewChange, selectivePrePrepare, silent } from "./silence.ts";
 import { newViewBait, newViewLiar, twoNewViews, viewChangeLiar, viewChangeSpam } from "./view-change.ts";
@@ -10,6 +11,8 @@ export const POLICY_NAMES = [
   "mute-to-some",
   "selective-pre-prepare",
   "no-view-change",
+  "censor",
+  "delay",
   "equivocate",
   "equivocate-starve",
   "double-votes",
@@ -35,6 +38,8 @@ export const POLICIES: Readonly<Record<PolicyName, PolicyFactory>> = {
   "mute-to-some": muteToSome,
   "selective-pre-prepare": selectivePrePrepare,
   "no-view-change": noViewChange,
+  censor,
+  delay,
   equivocate,
   "equivocate-starve": equivocateThenStarve,
   "double-votes": doubleVotes,

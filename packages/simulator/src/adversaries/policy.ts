@@ -32,8 +32,10 @@ export interface Policy {
   outgoing?(out: Outgoing): readonly Outgoing[];
   /** Sees every verified message that arrives; false hides it from the engine inside. */
   incoming?(from: ReplicaId, message: PeerMessage): boolean;
-  /** Unprovoked messages, once per tick. */
+  /** Unprovoked messages, once per tick. They pass through every policy's `outgoing` like others. */
   tick?(): readonly Outgoing[];
+  /** After the messages of `tick` have gone. */
+  ticked?(): void;
 }
 
 export type PolicyFactory = (powers: Powers) => Policy;

@@ -56,7 +56,7 @@ function page(replica: number, log: LogInspection, shown: readonly Numbered[]): 
   if (log.damage !== undefined)
     parts.push(`damage: ${log.damage.message}\n  file    ${log.damage.file}\n  offset  ${log.damage.offset}\nwhat precedes the damage:`);
   if (shown.length > 0) parts.push(table(COLUMNS, shown.map(row)));
-  else parts.push("no such record");
+  else parts.push(log.records.length === 0 ? "no records" : "no such record");
   return parts.join("\n\n");
 }
 
