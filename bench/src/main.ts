@@ -13,6 +13,7 @@ import { compare } from "./compare.ts";
 import { complexity } from "./complexity/run.ts";
 import { observeEnvironment } from "./environment.ts";
 import { latency } from "./load/latency.ts";
+import { compile, type Program } from "./load/program.ts";
 import { throughput } from "./load/throughput.ts";
 import { writeResult } from "./report/write.ts";
 import type { BenchResult } from "./result.ts";
@@ -41,9 +42,12 @@ const BENCHMARKS: readonly Benchmark[] = [
       return { checks: checks.all, sections, metrics };
     },
   },
-  { name: "throughput", title: "Throughput and CPU per operation", run: ({ quick, tiny }, progress) => throughput({ quick, tiny, progress }) },
-  { name: "latency", title: "Latency and failover", run: ({ quick, tiny }, progress) => latency({ quick, tiny, progress }) },
+  { name: "throughput", title: "Throughput and CPU per operation", run: (flags, progress) => throughput({ ...flags, program: programOf(flags, progress), progress }) },
+  { name: "latency", title: "Latency and failover", run: (flags, progress) => latency({ ...flags, program: programOf(flags, progress), progress }) },
 ];
+
+/** Compiled where figures count. */
+const programOf = ({ tiny }: Flags, progress: (text: string) => void): Program => (!tiny && compile(progress) ? "compiled" : "sources");
 
 async function runBenchmark({ name, title, run }: Benchmark, flags: Flags): Promise<void> {
   const finish = observeEnvironment(`pnpm bench ${name}${flags.quick ? " --quick" : ""}${flags.tiny ? " --tiny" : ""}`);

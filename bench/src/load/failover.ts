@@ -1,5 +1,6 @@
 /** kill -9 under load: how long nobody gets an answer. */
 import type { LoadReport } from "./load-spec.ts";
+import type { Program } from "./program.ts";
 import { openStage, type Shape } from "./throughput.ts";
 
 export interface FailoverRun {
@@ -8,6 +9,7 @@ export interface FailoverRun {
 }
 
 export interface FailoverOptions {
+  readonly program: Program;
   readonly shape: Shape;
   readonly operationsPerSecond: number;
   readonly warmUpMs: number;
@@ -16,8 +18,8 @@ export interface FailoverOptions {
   readonly afterMs: number;
 }
 
-export async function killPrimary({ shape, operationsPerSecond, warmUpMs, beforeMs, afterMs }: FailoverOptions): Promise<FailoverRun> {
-  const stage = await openStage(shape);
+export async function killPrimary({ program, shape, operationsPerSecond, warmUpMs, beforeMs, afterMs }: FailoverOptions): Promise<FailoverRun> {
+  const stage = await openStage(program, shape);
   try {
     const load = { arrival: { type: "open", operationsPerSecond }, unit: shape.bundle, payloadBytes: shape.payload } as const;
     await stage.run({ ...load, durationMs: warmUpMs });

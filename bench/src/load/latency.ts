@@ -3,7 +3,8 @@ import { figure, type Metric, type Section, type Table, type Target } from "../r
 import { killPrimary, type FailoverRun } from "./failover.ts";
 import type { LoadReport } from "./load-spec.ts";
 import { failoverPlot } from "./plots.ts";
-import { isCompiled, startup, type Startup } from "./startup.ts";
+import type { Program } from "./program.ts";
+import { startup, type Startup } from "./startup.ts";
 import type { Measurement, Stage } from "./stage.ts";
 import { openStage, type BenchOptions, type Measured, type Shape } from "./throughput.ts";
 
@@ -32,6 +33,10 @@ interface SingleRow extends Measurement {
   readonly shape: Shape;
 }
 
+interface Start extends Startup {
+  readonly program: Program;
+}
+
 interface RateRow {
   readonly rate: number;
   readonly crashed: number;
@@ -40,30 +45,30 @@ interface RateRow {
 
 export async function latency(options: BenchOptions): Promise<Measured> {
   const plan = planOf(options);
-  const { progress } = options;
+  const { program, progress } = options;
   const single: SingleRow[] = [];
   for (const one of plan.single) {
     progress(`one client, one operation at a time, n = ${one.n}, ${one.payload} B`);
-    single.push(await oneAtATime(one, plan));
+    single.push(await oneAtATime(program, one, plan));
   }
-  const rates = plan.rates.length === 0 ? [] : await underLoad(plan, progress);
+  const rates = plan.rates.length === 0 ? [] : await underLoad(options, plan);
   const kills: FailoverRun[] = [];
   for (let i = 0; i < plan.kills; i++) {
     progress(`kill -9 of the primary, ${i + 1} of ${plan.kills}`);
-    kills.push(await killPrimary({ shape: shape(4), operationsPerSecond: FAILOVER_RATE, warmUpMs: plan.warmUpMs, beforeMs: 1_500, afterMs: 4_000 }));
+    kills.push(await killPrimary({ program, shape: shape(4), operationsPerSecond: FAILOVER_RATE, warmUpMs: plan.warmUpMs, beforeMs: 1_500, afterMs: 4_000 }));
   }
-  const starts: (Startup & { readonly compiled: boolean })[] = [];
-  for (const compiled of isCompiled() ? [true, false] : [false]) {
+  const starts: Start[] = [];
+  for (const started of program === "compiled" ? (["compiled", "sources"] as const) : (["sources"] as const)) {
     for (let i = 0; i < plan.starts; i++) {
-      progress(`start of four processes, ${compiled ? "compiled" : "sources through tsx"}`);
-      starts.push({ compiled, ...(await startup(4, compiled)) });
+      progress(`start of four processes, ${started}`);
+      starts.push({ program: started, ...(await startup(started, 4)) });
     }
   }
   return { sections: sectionsOf({ single, rates, kills, starts }), targets: targetsOf({ single, kills, starts }), metrics: metricsOf({ single, rates, kills, starts }) };
 }
 
-async function oneAtATime(one: Shape, plan: Plan): Promise<SingleRow> {
-  const stage = await openStage(one, 1);
+async function oneAtATime(program: Program, one: Shape, plan: Plan): Promise<SingleRow> {
+  const stage = await openStage(program, one, 1);
   try {
     const load = { arrival: { type: "closed", inFlight: 1 }, unit: 1, payloadBytes: one.payload } as const;
     await stage.run({ ...load, durationMs: plan.warmUpMs });
@@ -74,8 +79,8 @@ async function oneAtATime(one: Shape, plan: Plan): Promise<SingleRow> {
 }
 
 /** Fixed rates on n = 4, all well and then with a backup killed. */
-async function underLoad(plan: Plan, progress: (text: string) => void): Promise<readonly RateRow[]> {
-  const stage = await openStage(shape(4));
+async function underLoad({ program, progress }: BenchOptions, plan: Plan): Promise<readonly RateRow[]> {
+  const stage = await openStage(program, shape(4));
   const rows: RateRow[] = [];
   const run = async (rate: number, durationMs: number): Promise<LoadReport> =>
     stage.run({ arrival: { type: "open", operationsPerSecond: rate }, unit: 1, payloadBytes: 128, durationMs });
@@ -105,7 +110,7 @@ interface Rows {
   readonly single: readonly SingleRow[];
   readonly rates: readonly RateRow[];
   readonly kills: readonly FailoverRun[];
-  readonly starts: readonly (Startup & { readonly compiled: boolean })[];
+  readonly starts: readonly Start[];
 }
 
 const ms = (value: number): string => figure(Math.round(value * 100) / 100);
@@ -133,8 +138,8 @@ function sectionsOf({ single, rates, kills, starts }: Rows): readonly Section[] 
   const startTable: Table = {
     title: "From four new processes to the first committed operation",
     columns: ["program", "all listen after ms", "first answer after ms"],
-    rows: starts.map(({ compiled, readyMs, firstAnswerMs }) => [compiled ? "compiled" : "sources through tsx", Math.round(readyMs), Math.round(firstAnswerMs)]),
-    note: "The client's process runs already and connects as soon as it can. Compiled packages are as `tsc -b` left them last.",
+    rows: starts.map(({ program, readyMs, firstAnswerMs }) => [program === "compiled" ? "compiled" : "sources through tsx", Math.round(readyMs), Math.round(firstAnswerMs)]),
+    note: "The client's process runs already and connects as soon as it can.",
   };
   return [
     { title: "Latency", tables: [singleTable, ...(rates.length > 0 ? [rateTable] : [])] },
@@ -149,16 +154,16 @@ function targetsOf({ single, kills, starts }: Omit<Rows, "rates">): readonly Tar
     name, target: `≤ ${figure(limitMs)} ms`, measured: value === undefined ? "–" : `${ms(value)} ms (${figure(value / limitMs)}×)`, met: value === undefined ? undefined : value <= limitMs,
   });
   const gaps = kills.map(({ gapMs }) => gapMs);
-  const start = (compiled: boolean): number | undefined => {
-    const values = starts.filter((s) => s.compiled === compiled).map(({ firstAnswerMs }) => firstAnswerMs);
+  const start = (program: Program): number | undefined => {
+    const values = starts.filter((s) => s.program === program).map(({ firstAnswerMs }) => firstAnswerMs);
     return values.length === 0 ? undefined : median(values);
   };
   return [
     target("one client, one operation at a time, p50", 2.5, one?.p50),
     target("one client, one operation at a time, p99", 8, one?.p99),
     target("kill -9 of the primary, longest pause of all runs", 700, gaps.length === 0 ? undefined : Math.max(...gaps)),
-    target("four processes to the first committed operation, compiled", 1_000, start(true)),
-    target("the same from sources through tsx", 1_000, start(false)),
+    target("four processes to the first committed operation, compiled", 1_000, start("compiled")),
+    target("the same from sources through tsx", 1_000, start("sources")),
   ];
 }
 

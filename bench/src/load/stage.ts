@@ -1,13 +1,14 @@
 /** A cluster of processes and the process that loads it; measures between two samples of all of them. */
 import { rmSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import type { Parameters } from "@narses/core";
 import { createHomes, type Homes } from "./homes.ts";
 import { Child } from "./ipc.ts";
 import type { LoadReport, LoadRequest, OpenRequest } from "./load-spec.ts";
+import { argumentsOf, type Program } from "./program.ts";
 import { protocolMessages, type ReplicaSample, type Sample } from "./sample.ts";
 
 export interface StageOptions {
+  readonly program: Program;
   readonly n: number;
   readonly parameters?: Partial<Parameters>;
   readonly clients: number;
@@ -40,17 +41,8 @@ export interface Measurement {
   readonly operationsPerSecond: number;
 }
 
-/** Node's flags of this process, so that children run sources the way it does. */
-const program = (file: string, ...args: readonly string[]): readonly string[] => [...process.execArgv, ...profiling(), fileURLToPath(new URL(file, import.meta.url)), ...args];
-
-/** With NARSES_BENCH_PROFILE=<directory> every child writes a CPU profile there when it ends. */
-function profiling(): readonly string[] {
-  const directory = process.env["NARSES_BENCH_PROFILE"];
-  return directory === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${directory}`];
-}
-
-export const replicaChild = (id: number, home: string): Child => new Child({ name: `replica ${id}`, args: program("./replica-process.ts", home) });
-export const loadChild = (): Child => new Child({ name: "load", args: program("./load-process.ts") });
+export const replicaChild = (program: Program, id: number, home: string): Child => new Child({ name: `replica ${id}`, args: argumentsOf(program, "replica-process", home) });
+export const loadChild = (program: Program): Child => new Child({ name: "load", args: argumentsOf(program, "load-process") });
 
 export class Stage {
   readonly n: number;
@@ -58,15 +50,16 @@ export class Stage {
   readonly replicas: Child[];
   readonly load: Child;
 
-  private constructor(n: number, homes: Homes, load: Child) {
+  private constructor({ n, program }: StageOptions, homes: Homes) {
     this.n = n;
     this.homes = homes;
-    this.load = load;
-    this.replicas = homes.homes.map((home, id) => replicaChild(id, home));
+    this.load = loadChild(program);
+    this.replicas = homes.homes.map((home, id) => replicaChild(program, id, home));
   }
 
-  static async open({ n, parameters, clients, bundlesInFlight }: StageOptions): Promise<Stage> {
-    const stage = new Stage(n, await createHomes(n, parameters ?? {}), loadChild());
+  static async open(options: StageOptions): Promise<Stage> {
+    const { n, parameters, clients, bundlesInFlight } = options;
+    const stage = new Stage(options, await createHomes(n, parameters ?? {}));
     try {
       await Promise.all([stage.load, ...stage.replicas].map((child) => child.ready));
       await stage.load.call("open", { cluster: stage.homes.cluster, clients, bundlesInFlight } satisfies OpenRequest);

@@ -2,12 +2,14 @@
 import { figure, type Metric, type Section, type Table, type Target } from "../result.ts";
 import { Stage, loadChild, type Measurement } from "./stage.ts";
 import type { BaselineReport, BaselineRequest, LoadReport } from "./load-spec.ts";
+import type { Program } from "./program.ts";
 import { curvePlot, cpuPlot } from "./plots.ts";
 
 export interface BenchOptions {
   readonly quick: boolean;
   /** Seconds-long: for the smoke test. */
   readonly tiny: boolean;
+  readonly program: Program;
   readonly progress: (text: string) => void;
 }
 
@@ -72,20 +74,20 @@ interface Memory {
 export const inFlightOf = ({ bundle }: Shape): number => (bundle === 1 ? IN_FLIGHT.alone : IN_FLIGHT.bundled);
 
 /** Bundles never share: the cluster takes none larger than the shape's. */
-export const openStage = (shape: Shape, clients = CLIENTS): Promise<Stage> =>
-  Stage.open({ n: shape.n, clients, bundlesInFlight: inFlightOf(shape), parameters: { bundleOperationsMax: shape.bundle } });
+export const openStage = (program: Program, shape: Shape, clients: number = CLIENTS): Promise<Stage> =>
+  Stage.open({ program, n: shape.n, clients, bundlesInFlight: inFlightOf(shape), parameters: { bundleOperationsMax: shape.bundle } });
 
 export async function throughput(options: BenchOptions): Promise<Measured> {
   const plan = planOf(options);
   const { progress } = options;
   progress("baseline: the same application, not replicated");
-  const baselines = await measureBaselines(options.tiny ? 50 : 1_000);
+  const baselines = await measureBaselines(options.program, options.tiny ? 50 : 1_000);
   const peaks: Peak[] = [];
   const points: CurvePoint[] = [];
   let memory: Memory | undefined;
   for (const shape of plan.shapes) {
     progress(`n = ${shape.n}, bundles of ${shape.bundle}, ${shape.payload} B`);
-    const stage = await openStage(shape);
+    const stage = await openStage(options.program, shape);
     try {
       const peak = await peakOf(stage, shape, plan);
       peaks.push(peak);
@@ -125,8 +127,8 @@ async function fill(stage: Stage, shape: Shape, plan: Plan, progress: (text: str
 
 interface Baseline extends BaselineRequest, BaselineReport {}
 
-async function measureBaselines(durationMs: number): Promise<readonly Baseline[]> {
-  const child = loadChild();
+async function measureBaselines(program: Program, durationMs: number): Promise<readonly Baseline[]> {
+  const child = loadChild(program);
   try {
     await child.ready;
     const measured: Baseline[] = [];
