@@ -221,6 +221,6 @@ describe("an invalid NEW-VIEW of the view waited for: refused, and the next view
     expect(codes(newView(b, sign({ ...good, epoch: epoch(1) })))).toEqual(["EPOCH_FOREIGN"]);
     newView(b, newViewOf(5, [0, 1, 3].map((id) => viewChangeOf(id, 5))));
     expect(newView(b, newViewOf(1, vcs))).toEqual([]);
-    expect([checkpointOf(0, 2, rootOf(2)).body.seq, b.status().view]).toEqual([2, 5]);
+    expect(b.status().view).toBe(5);
   });
 });

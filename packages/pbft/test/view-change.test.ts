@@ -1,8 +1,8 @@
 /** VIEW-CHANGE: leaving, validity, joining (PBFT §4.4). */
 import { describe, expect, test } from "vitest";
-import { epoch, type PreparedCertificate, type Signed, view, type ViewChange } from "@narses/core";
+import { epoch, type Input, type PreparedCertificate, rejection, replicaId, type Signed, view, type ViewChange } from "@narses/core";
 import {
-  acts, batchOf, bench, type Bench, codes, configOf, decideSlot, digestOf, frameOf, GENESIS, leaving, newViewOf, prePrepare, preparedOf, prePrepareOf, prepareSlot, rootOf,
+  acts, batchOf, bench, type Bench, codes, configOf, decideSlot, digestOf, frameOf, GENESIS, leaving, newViewOf, prePrepare, preparedOf, prepareSlot,
   sign, stableOf, types, viewChangeOf, vote,
 } from "./helpers.ts";
 
@@ -51,7 +51,7 @@ describe("leaving", () => {
   });
 
   test("misbehaviour of the primary, proven by the verifier, is a reason; of another replica it is not", () => {
-    const misbehaviour = (replica: number) => ({ type: "misbehaviour" as const, replica: replica as never, rejection: { code: "SIGNATURE_INVALID" as const, detail: "forged" } });
+    const misbehaviour = (id: number): Input => ({ type: "misbehaviour", replica: replicaId(id), rejection: rejection("SIGNATURE_INVALID", "forged") });
     const b = bench(configOf(2));
     expect(types(b.step(misbehaviour(3)))).toEqual(["rejected"]);
     expect(acts(b.step(misbehaviour(0)))).toEqual(leaving(1));
@@ -154,7 +154,6 @@ describe("what a VIEW-CHANGE teaches", () => {
     b.checkpointed(2);
     expect(types(viewChange(b, viewChangeOf(3, 1, [], stableOf(2, [0, 1, 3]))))).toEqual(["persist", "truncate"]);
     expect(b.status().stableSeq).toBe(2);
-    expect(rootOf(2)).toBe(stableOf(2, []).root);
   });
 });
 
@@ -167,6 +166,5 @@ describe("no vote after leaving", () => {
     b.tick(10);
     expect(acts(b.from(0, prePrepare(0, 2, batchOf("b"))))).toEqual([]);
     expect(acts(b.from(1, prePrepare(1, 1, batchOf("c"))))).toEqual([]);
-    expect(prePrepareOf(1, 1, a.digest).body.sender).toBe(1);
   });
 });

@@ -1,7 +1,7 @@
 /** A cluster in one thread: nodes, links, clients, oracles and the trace, on one virtual clock. */
 import type { Bundle, ClientId, Effect, EngineConfig, Input, PeerMessage, ReplicaId, Signed, SignedBody } from "@narses/core";
 import { epoch, mintVerified, replicaId } from "@narses/core";
-import type { Policy, Powers } from "./adversaries/policy.ts";
+import type { Outgoing, Powers } from "./adversaries/policy.ts";
 import { type Answer, GENESIS, type SimBlock, type State } from "./app.ts";
 import { SimClient } from "./client.ts";
 import { formatEffect, formatInput } from "./format.ts";
@@ -112,10 +112,12 @@ export class World {
 
   /** From a node, through its policies if it is Byzantine, to every node that goes by the id. */
   route(from: SimNode, to: ReplicaId, message: PeerMessage): void {
-    let out = [{ to, message }];
-    for (const policy of from.policies) if (policy.outgoing !== undefined) out = out.flatMap((one) => [...(policy.outgoing as NonNullable<Policy["outgoing"]>)(one)]);
+    let out: readonly Outgoing[] = [{ to, message }];
+    for (const policy of from.policies) out = out.flatMap((one) => policy.outgoing?.(one) ?? [one]);
     for (const one of out) {
-      for (const target of this.nodes) if (target.id === one.to && target.id !== from.id && this.sees(from, target)) this.transmit(from, target, one.message);
+      for (const target of this.nodes) {
+        if (target.id === one.to && target.id !== from.id && this.sees(from, target)) this.transmit(from, target, one.message);
+      }
     }
   }
 
@@ -237,7 +239,9 @@ export class World {
   }
 
   onTurn(node: SimNode): void {
-    if (node.byzantine || this.turns++ % STATUS_SAMPLING !== 0) return;
+    if (node.byzantine) return;
+    for (const oracle of this.oracles) oracle.onTurnEnd?.(node);
+    if (this.turns++ % STATUS_SAMPLING !== 0) return;
     const status = node.shell?.status();
     if (status !== undefined) for (const oracle of this.oracles) oracle.onTurn?.(node, status, node.disk);
   }

@@ -137,6 +137,8 @@ describe("oracles fire", () => {
     expect(fires(() => oracle.onTurn?.(r0, { ...status, pendingBundles: 4 }, new Disk()))).toBe("safety bounds");
     expect(fires(() => oracle.onTurn?.(r0, { ...status, openSlots: 10_000 }, new Disk()))).toBe("safety bounds");
     expect(fires(() => oracle.onTurn?.(r0, { ...status, highWatermark: seqNum(300) }, new Disk()))).toBe("safety bounds");
+    for (let i = 0; i < 20_000; i++) oracle.onEffect?.(r0, { type: "send", to: "all", message: { type: "fetch-batch", digest: A } });
+    expect(fires(() => oracle.onTurnEnd?.(r0))).toBe("safety bounds");
   });
 
   test("accusation: misbehaviour among correct replicas, but not what is merely ignored", () => {

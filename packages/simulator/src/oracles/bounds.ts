@@ -3,6 +3,8 @@ import type { Parameters } from "@narses/core";
 import { TURN_INPUTS_MAX } from "../shell.ts";
 import { fail, type Oracle } from "./oracle.ts";
 
+/** Messages one input may set off: an answer of decided slots, proposals and votes, and some more for views and checkpoints. */
+const MESSAGES_PER_INPUT_MAX = 256;
 /** Records a slot leaves in one view (pre-prepared, prepared), plus one commit per slot. */
 const RECORDS_PER_SLOT_AND_VIEW = 2;
 
@@ -11,9 +13,16 @@ export function boundsOracle(parameters: Parameters): Oracle {
   /** Open slots: two windows, and what one turn can hand over before execution reports back. */
   const slotsMax = 2 * logWindow + TURN_INPUTS_MAX;
   const recordsOf = new Map<string, { views: Set<number> }>();
+  const sentInTurn = new Map<string, number>();
   return {
     name: "bounds",
+    onTurnEnd: (replica) => {
+      const sent = sentInTurn.get(replica.name) ?? 0;
+      if (sent > TURN_INPUTS_MAX * MESSAGES_PER_INPUT_MAX) fail("bounds", `${replica.name} sends ${sent} messages in one turn`);
+      sentInTurn.set(replica.name, 0);
+    },
     onEffect: (replica, effect) => {
+      if (effect.type === "send") sentInTurn.set(replica.name, (sentInTurn.get(replica.name) ?? 0) + 1);
       if (effect.type !== "persist" || (effect.record.type !== "view-left" && effect.record.type !== "new-view")) return;
       let held = recordsOf.get(replica.name);
       if (held === undefined) recordsOf.set(replica.name, (held = { views: new Set() }));

@@ -18,6 +18,8 @@ export interface Oracle {
   /** A replica comes up, with what its disk still holds. */
   onStart?(replica: Watched, disk: Disk): void;
   /** After every turn. */
+  onTurnEnd?(replica: Watched): void;
+  /** After some turns: status is costly to ask for. */
   onTurn?(replica: Watched, status: EngineStatus, disk: Disk): void;
   onSubmitted?(bundle: Bundle): void;
   onAccepted?(bundle: Bundle, answer: Answer): void;
