@@ -3,8 +3,12 @@ import { runCommandLine } from "./cli/program.ts";
 import { EXIT, failureOf, interrupted } from "./cli/failure.ts";
 
 const stop = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) {
-  process.once(name, () => stop.abort(interrupted(name))); // a second one ends the process at once
+const signals = ["SIGINT", "SIGTERM"] as const;
+for (const name of signals) {
+  process.once(name, () => {
+    for (const each of signals) process.removeAllListeners(each); // a second one, of either kind, ends the process at once
+    stop.abort(interrupted(name));
+  });
 }
 // A reader that has seen enough (head, less) is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
