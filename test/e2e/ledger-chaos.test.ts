@@ -19,6 +19,7 @@ interface Imported {
 const REAL = fileURLToPath(new URL("../../../shared/data/pkdd99/orders.csv", import.meta.url));
 const SAMPLE = fileURLToPath(new URL("../../apps/ledger/samples/payment-day.csv", import.meta.url));
 const CHAOS_PAYMENTS = 1_500;
+const CHAOS_BATCH = ["--batch-id", "chaos"];
 const KILLS = 5;
 
 const data = existsSync(REAL) ? { file: REAL, options: ["--asset", "EUR", "--opening-balance", "100000.00"] } : { file: SAMPLE, options: ["--opening-balance", "60000.00"] };
@@ -40,7 +41,7 @@ describe("a ledger on four real replicas", () => {
   }, 60_000);
   afterAll(() => cluster.destroy(), 60_000);
 
-  const importFile = (file: string, onStderr?: (text: string) => void): Promise<Imported> => cluster.json<Imported>(["import", file, ...data.options], onStderr);
+  const importFile = (file: string, batch: readonly string[] = []): Promise<Imported> => cluster.json<Imported>(["import", file, ...data.options, ...batch]);
 
   test("imports every payment once, keeps the sum, agrees on one state, and its chain verifies", async () => {
     const total = readFileSync(data.file, "utf8").trimEnd().split("\n").length - 1;
@@ -67,7 +68,7 @@ describe("a ledger on four real replicas", () => {
       }
     };
     const striking = chaos();
-    const report = await importFile(chaosFile).finally(() => (done = true));
+    const report = await importFile(chaosFile, CHAOS_BATCH).finally(() => (done = true));
     await striking;
     expect(report).toMatchObject({ payments: CHAOS_PAYMENTS, applied: CHAOS_PAYMENTS, replayed: 0, refused: 0 });
     expect(report.sums.every((sum) => sum.unchanged)).toBe(true);
@@ -77,7 +78,7 @@ describe("a ledger on four real replicas", () => {
   test("all four killed at once and restarted: every acknowledged payment is there", async () => {
     await Promise.all(cluster.ids.map((id) => cluster.kill(id)));
     await Promise.all(cluster.ids.map((id) => cluster.start(id)));
-    const again = await importFile(chaosFile);
+    const again = await importFile(chaosFile, CHAOS_BATCH);
     expect(again).toMatchObject({ applied: 0, replayed: CHAOS_PAYMENTS, refused: 0 });
     expectOneState(await cluster.settled());
     const verified = await cluster.run(["verify", "chain"]);

@@ -22,6 +22,7 @@ interface Plan {
 const shape = (n: number, payload = 128): Shape => ({ n, bundle: 1, payload });
 /** Light enough that what is seen is the failover and not a queue. */
 const FAILOVER_RATE = 200;
+const WARM_UP_IN_FLIGHT = 8;
 
 function planOf({ quick, tiny }: BenchOptions): Plan {
   if (tiny) return { single: [shape(4)], rates: [], warmUpMs: 100, measureMs: 500, kills: 0, starts: 0 };
@@ -70,9 +71,11 @@ export async function latency(options: BenchOptions): Promise<Measured> {
 async function oneAtATime(program: Program, one: Shape, plan: Plan): Promise<SingleRow> {
   const stage = await openStage(program, one, 1);
   try {
-    const load = { arrival: { type: "closed", inFlight: 1 }, unit: 1, payloadBytes: one.payload } as const;
-    await stage.run({ ...load, durationMs: plan.warmUpMs });
-    return { shape: one, ...(await stage.measure({ ...load, durationMs: plan.measureMs })) };
+    const load = { unit: 1, payloadBytes: one.payload } as const;
+    // One at a time, the compiler would need minutes to see enough operations: it is warmed up with several in flight.
+    await stage.run({ ...load, arrival: { type: "closed", inFlight: WARM_UP_IN_FLIGHT }, durationMs: plan.warmUpMs });
+    await stage.run({ ...load, arrival: { type: "closed", inFlight: 1 }, durationMs: plan.warmUpMs / 4 });
+    return { shape: one, ...(await stage.measure({ ...load, arrival: { type: "closed", inFlight: 1 }, durationMs: plan.measureMs })) };
   } finally {
     await stage.close();
   }

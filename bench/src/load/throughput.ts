@@ -157,7 +157,7 @@ function peakTable(peaks: readonly Peak[]): Table {
       shape.n, shape.bundle, shape.payload, Math.round(operationsPerSecond), u.cpuPer100k, u.clientCpuPer100k, u.operationsPerBatch, u.messagesPerBatch, u.fsyncsPerBatch,
       u.signaturesMadePerBatch, u.signaturesCheckedPerBatch, ms(load.latency.p50), ms(load.latency.p99), load.failed, load.retransmissions, u.viewChanges, u.repairPerBatch, Math.round(u.rssBytes / 1e6),
     ]),
-    note: "CPU-s are user and system time of all replica processes and the client process together, for 100,000 operations: the figure that travels between machines. Operations a second and latency are of this machine in this run, on which all processes share the cores. Durable; every bundle and every vote frame signed.",
+    note: "CPU-s are user and system time of all replica processes and the client process together, for 100,000 operations: the figure that travels between machines. Operations a second and latency are of this machine in this run, on which all processes share the cores. Durable; every bundle and every vote frame signed. Repair is bundles relayed by backups and decisions, payloads sent again: with resent bundles and view changes it tells a cluster that is overloaded, whose CPU per operation is then no cost of the protocol.",
   };
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { type Effect, InvariantViolation, type LogRecord, type PreparedCertificate, type PrePrepare, type Recovered, seqNum, type Signed, view } from "@narses/core";
 import {
-  acts, batchOf, bench, castVote, checkpointOf, codes, commit, committedOf, configOf, executeOf, frameOf, GENESIS, newViewOf, persistPrepared, prepare, preparedOf, prePrepare, prePrepareOf,
+  acts, batchOf, bench, castVote, codes, commit, committedOf, configOf, executeOf, frameOf, GENESIS, newViewOf, persistPrepared, prepare, preparedOf, prePrepare, prePrepareOf,
   recoveredOf, rootOf, stableOf, types, viewChangeOf, vote, digestOf,
 } from "./helpers.ts";
 

@@ -41,6 +41,8 @@ export interface ControlOptions {
   readonly status: () => unknown;
   /** Plain data. */
   readonly why: () => unknown;
+  /** Resolves when the state is as new as it was before a restart. */
+  readonly recovered?: () => Promise<void>;
   readonly counters: Counters;
   readonly logger: Logger;
 }
@@ -128,9 +130,10 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
   return new Map<string, Method>([
     ["status", (params) => (none.parse(params ?? {}), options.status())],
     ["why", (params) => (none.parse(params ?? {}), options.why())],
-    ["session", (params, connection) => {
+    ["session", async (params, connection) => {
       const client = sessionParams.parse(params).client as ClientId;
       connections.attach(connection, client, false);
+      await options.recovered?.();
       return admission.ids(client);
     }],
     ["head", (params) => {

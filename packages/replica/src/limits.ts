@@ -101,3 +101,7 @@ export const ADMIN_REQUESTS_PER_CONNECTION_MAX = 1_000;
 export const LOG_INSPECTION_BYTES_MAX: number = 1 << 30;
 /** Steps of the dry start on a vote log; a log that leads further contradicts itself. */
 export const REHEARSAL_STEPS_MAX = 1_000_000;
+
+/** A restarted replica answers `session` only when it has executed again what it had before, or after this time. */
+export const RECOVERY_WAIT_MS = 5_000;
+export const RECOVERY_POLL_MS = 20;

@@ -24,6 +24,7 @@ import { createObserver, type Observer, type ObserverInputs } from "./operations
 import { createOutbox } from "./outbox.ts";
 import { PendingBundles } from "./pending.ts";
 import { createReader } from "./reader.ts";
+import { recoveryHorizon, untilRecovered } from "./recovery.ts";
 import { createReplies } from "./replies.ts";
 import { createSigner } from "./signer.ts";
 import { startTicker, type Clock } from "./ticker.ts";
@@ -130,9 +131,11 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     self, cluster, clusterId: parts.clusterId, engine, executor, execution, state, connections, pending, counters, incidents, measures, nowMs,
     parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
+  const horizon = recoveryHorizon(records, blocks);
   const control = createControl({
     codec, state, blocks, executor, admission, connections, counters, logger,
     app: parts.app, localQueries: parts.localQueries, status: () => observer.status(), why: () => observer.why(),
+    recovered: () => untilRecovered(horizon, () => executor.head.header.seq),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({

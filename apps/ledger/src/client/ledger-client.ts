@@ -65,6 +65,17 @@ export interface AssetSum {
   readonly accounts: number;
 }
 
+/** Every operation of the ledger is idempotent and a question changes nothing, so what was not executed is submitted again. */
+async function repeatable(submit: () => Promise<Submitted>): Promise<Submitted> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await submit();
+    } catch (error) {
+      if (!(error instanceof NarsesError && error.code === "NOT_EXECUTED") || attempt === ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
 export class LedgerClient {
   readonly #client: Client;
 
@@ -77,14 +88,8 @@ export class LedgerClient {
     operation: OperationByType[T] & { readonly type: T },
     options?: SubmitOptions,
   ): Promise<Certified<Results[T]>> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const submitted = await this.#client.submit(compact(operation), options);
-        return { ...submitted, result: submitted.result as Results[T] };
-      } catch (error) {
-        if (!(error instanceof NarsesError && error.code === "NOT_EXECUTED") || attempt === ATTEMPTS_MAX) throw error;
-      }
-    }
+    const submitted = await repeatable(() => this.#client.submit(compact(operation), options));
+    return { ...submitted, result: submitted.result as Results[T] };
   }
 
   /** An ordered, hence linearizable, read. */
@@ -92,7 +97,7 @@ export class LedgerClient {
     question: Extract<LedgerQuestion, { type: T }> & { readonly type: T },
     options?: SubmitOptions,
   ): Promise<Certified<Answers[T]>> {
-    const submitted = await this.#client.query(question, options);
+    const submitted = await repeatable(() => this.#client.query(question, options));
     return { ...submitted, result: submitted.result as Answers[T] };
   }
 
