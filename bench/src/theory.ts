@@ -2,7 +2,7 @@
  * Closed forms: what a decision must cost, derived from the protocol and the byte layouts of `wire`, from nothing measured.
  * All counts are cluster-wide; a message to k receivers counts k times; messages to oneself do not exist.
  */
-import { quorums } from "@narses/core";
+import { logWindowMax, quorums, REPLICAS_MAX, VOTES_PER_FRAME_MAX } from "@narses/core";
 
 // ── sizes on the wire (the layouts are in packages/wire/README.md) ───────────────────────────────────────────────
 
@@ -18,7 +18,6 @@ export const VOTE_BYTES = 49;
 export const VOTE_FRAME_OVERHEAD_BYTES: number = REPLICA_HEADER + 1 + SIGNATURE;
 const OUTCOME_BYTES = CHECKPOINT_BYTES;
 const BLOCK_HEADER_BYTES = 16 + 5 * DIGEST;
-export const VOTES_PER_FRAME = 64;
 
 /** A vote frame with `votes` votes under one signature. */
 export const voteFrameBytes = (votes: number): number => VOTE_FRAME_OVERHEAD_BYTES + votes * VOTE_BYTES;
@@ -142,7 +141,7 @@ export function viewChangeCase(n: number, open: number, merged: boolean): ViewCh
   const vc = viewChangeBytes(n, open, { count: open * (strong - 1), bytes: voteFrameBytes(1) });
   const viewChange = { messages: n * (n - 1), bytes: n * (n - 1) * vc, made: n, checked: n * (n - 1) };
   const newView = { messages: n - 1, bytes: (n - 1) * newViewBytes(n, open, vc), made: 1 + open, checked: (n - 1) * (1 + open) };
-  const frames = merged ? Math.ceil(open / VOTES_PER_FRAME) : open;
+  const frames = merged ? Math.ceil(open / VOTES_PER_FRAME_MAX) : open;
   const pairs = (n - 1) * (2 * n - 1);
   const votes = {
     messages: pairs * frames, bytes: pairs * (frames * VOTE_FRAME_OVERHEAD_BYTES + open * VOTE_BYTES), made: (2 * n - 1) * frames, checked: pairs * frames,
@@ -150,15 +149,10 @@ export function viewChangeCase(n: number, open: number, merged: boolean): ViewCh
   return { viewChange, newView, votes, total: add(viewChange, newView, votes) };
 }
 
-/** Largest n whose NEW-VIEW fits a frame when `window` slots are open and no votes share frames. */
-export function replicasForWindow(window: number, frameBytesMax: number): number {
+/** Largest n that may use a log window of `window` slots (the cluster file of a larger one is refused). */
+export function replicasForWindow(window: number): number {
   let n = 1;
-  while (n < 256) {
-    const { strong } = quorums(n + 1);
-    const vc = viewChangeBytes(n + 1, window, { count: window * (strong - 1), bytes: voteFrameBytes(1) });
-    if (newViewBytes(n + 1, window, vc) > frameBytesMax) break;
-    n++;
-  }
+  while (n < REPLICAS_MAX && logWindowMax(quorums(n + 1)) >= window) n++;
   return n;
 }
 

@@ -128,7 +128,7 @@ const engineTable: Table = {
 };
 
 function sectionsOf(rows: Rows, plan: Plan): readonly Section[] {
-  const fits = replicasForWindow(DEFAULT_PARAMETERS.logWindow, FRAME_BYTES_MAX);
+  const fits = replicasForWindow(DEFAULT_PARAMETERS.logWindow);
   const pipelineTable: Table = {
     title: `${PIPELINE_DEPTH} slots proposed in one turn, votes merged, per batch`,
     columns: ["n", "messages, a vote a frame", "messages", "bytes", "signatures made", "checked", "disk waits"],
@@ -146,7 +146,7 @@ function sectionsOf(rows: Rows, plan: Plan): readonly Section[] {
     {
       title: "View change",
       text: [
-        `A NEW-VIEW carries Q VIEW-CHANGEs with all their certificates. When the whole default window (${DEFAULT_PARAMETERS.logWindow} slots) is open and no votes shared frames, it fits the largest frame (${figure(FRAME_BYTES_MAX)} bytes) up to n = ${fits}; **larger clusters need a smaller \`logWindow\`**, or a view change then cannot be said.`,
+        `A NEW-VIEW carries Q VIEW-CHANGEs with all their certificates, Q·L·(Q−1) votes when the whole window L is open: its bytes grow with n²·L and are sent n−1 times. The default window of ${DEFAULT_PARAMETERS.logWindow} slots is allowed up to n = ${fits}, where a NEW-VIEW still fits a frame (${figure(FRAME_BYTES_MAX)} bytes) although f liars pad theirs; larger clusters need a smaller \`logWindow\`.`,
         "State transfer is not built yet and not measured.",
       ],
       tables: [viewChangeTable(rows.viewChanges)], plots: [viewChangePlot(rows.viewChanges, plan.window)],
