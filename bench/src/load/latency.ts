@@ -6,7 +6,7 @@ import { failoverPlot } from "./plots.ts";
 import type { Program } from "./program.ts";
 import { startup, type Startup } from "./startup.ts";
 import type { Measurement, Stage } from "./stage.ts";
-import { openStage, type BenchOptions, type Measured, type Shape } from "./throughput.ts";
+import { openStage, shapeOf, type BenchOptions, type Measured, type Shape } from "./throughput.ts";
 
 interface Plan {
   /** One client, one operation at a time. */
@@ -19,7 +19,7 @@ interface Plan {
   readonly starts: number;
 }
 
-const shape = (n: number, payload = 128): Shape => ({ n, bundle: 1, payload });
+const shape = (n: number, payload = 128): Shape => shapeOf(n, 1, payload);
 /** Light enough that what is seen is the failover and not a queue. */
 const FAILOVER_RATE = 200;
 const WARM_UP_IN_FLIGHT = 8;

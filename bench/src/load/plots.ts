@@ -1,8 +1,8 @@
 /** The plots of the load benchmarks. */
 import { colour, linearAxis, logAxis } from "../report/encodings.ts";
 import type { Plot } from "../result.ts";
-import type { CurvePoint, Peak, Shape } from "./throughput.ts";
 import type { FailoverRun } from "./failover.ts";
+import { CLIENTS, type CurvePoint, type Peak, type Shape } from "./throughput.ts";
 
 const bundleName = ({ bundle }: Shape): string => (bundle === 1 ? "every operation signed alone" : `bundles of ${bundle}`);
 
@@ -21,7 +21,7 @@ export function curvePlot(points: readonly CurvePoint[]): Plot {
 
 export function cpuPlot(peaks: readonly Peak[]): Plot {
   const values = peaks.flatMap(({ shape, usage }) => {
-    const what = `n = ${shape.n}, ${bundleName(shape)}, ${shape.payload} B`;
+    const what = `n = ${shape.n}, ${bundleName(shape)}, ${shape.payload} B, ${CLIENTS * shape.inFlight} in flight`;
     return [{ what, part: "replicas", cpu: usage.cpuPer100k - usage.clientCpuPer100k, order: 0 }, { what, part: "clients", cpu: usage.clientCpuPer100k, order: 1 }];
   });
   return {

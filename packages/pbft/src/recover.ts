@@ -24,7 +24,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     view: toView(0), active: true, newView: undefined, settledSeq: seqNum(0), viewChanges: new Map(), newViewPending: undefined,
     quorumTick: undefined, backoff: 0, leaving: undefined, unsignedNewView: undefined,
     stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(),
-    handed: executed, executed, nextSeq: seqNum(executed + 1),
+    handed: executed, executed, restoredSeq: seqNum(0), nextSeq: seqNum(executed + 1),
     waiting: new Map(), arrivals: 0, executedOrder: 0, progressTick: 0, progressed: false,
     peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false, diverged: false, out: [],
   };
@@ -51,6 +51,7 @@ function restore(r: Replica, records: readonly LogRecord[]): void {
   r.stableKnown = r.stable;
   assert(r.executed >= r.stable.seq, `state of replica ${r.self} is at seq ${r.executed}, below its stable checkpoint ${r.stable.seq}: the data directory is incomplete`);
   for (const record of records) restoreSlot(r, record);
+  r.restoredSeq = seqNum(Math.max(0, ...r.slots.keys()));
   restoreView(r, views);
 }
 

@@ -119,6 +119,8 @@ export interface Replica {
   handed: SeqNum;
   /** Highest slot executed. Invariant: executed ≤ handed. */
   executed: SeqNum;
+  /** Highest slot that the vote log gave back at start; 0 for a fresh replica. */
+  restoredSeq: SeqNum;
   /** Primary: the next slot to assign. */
   nextSeq: SeqNum;
 
