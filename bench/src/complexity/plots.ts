@@ -1,5 +1,5 @@
 /** The plots of the complexity report, as Vega-Lite. */
-import { colour, logAxis, STROKES } from "../report/encodings.ts";
+import { colour, lines as linesWithPoints, logAxis, STROKES } from "../report/encodings.ts";
 import type { Plot } from "../result.ts";
 import { ENGINES } from "../theory.ts";
 import type { BatchRow, NormalRow, PipelineRow, ViewChangeRow } from "./scenarios.ts";
@@ -59,13 +59,10 @@ export function batchPlot(rows: readonly BatchRow[]): Plot {
   const values = rows.filter(({ bundle, operations }) => bundle === 1 || operations < bundle).map(({ n, operations, messagesPerOperation }) => ({ replicas: `n = ${n}`, n, operations, messagesPerOperation }));
   return {
     id: "batching", title: "Batching divides the quadratic cost",
-    spec: {
-      data: { values }, mark: { type: "line", point: { size: 55 }, strokeWidth: 2 },
-      encoding: {
-        x: logAxis("operations", "operations in a batch"), y: logAxis("messagesPerOperation", "messages per operation", "~r"),
-        color: colour("replicas", null, values),
-      },
-    },
+    spec: linesWithPoints(values, {
+      x: logAxis("operations", "operations in a batch"), y: logAxis("messagesPerOperation", "messages per operation", "~r"),
+      color: colour("replicas", null, values),
+    }),
     caption: "Messages between replicas per operation. A batch of 1,000 makes PBFT with 31 replicas cost two messages an operation.",
   };
 }
@@ -75,13 +72,10 @@ export function bytesPlot(rows: readonly BatchRow[]): Plot {
     .map((value) => ({ ...value, batch: `batch of ${value.operations.toLocaleString("en-US")}` }));
   return {
     id: "bytes", title: "Bytes between replicas per operation of 128 bytes",
-    spec: {
-      data: { values }, mark: { type: "line", point: { size: 45 }, strokeWidth: 2 },
-      encoding: {
-        x: { field: "n", type: "quantitative", title: "replicas n (log)", scale: { type: "log", domain: [4, 100] }, axis: { values: [4, 7, 10, 31, 100] } }, y: logAxis("bytesPerOperation", "bytes per operation"),
-        color: colour("batch", null, values), strokeDash: { field: "bundle", type: "nominal", title: "client signatures", sort: ["each signed alone", "bundles of 100"], legend: STROKES },
-      },
-    },
+    spec: linesWithPoints(values, {
+      x: { field: "n", type: "quantitative", title: "replicas n (log)", scale: { type: "log", domain: [4, 100] }, axis: { values: [4, 7, 10, 31, 100] } }, y: logAxis("bytesPerOperation", "bytes per operation"),
+      color: colour("batch", null, values), strokeDash: { field: "bundle", type: "nominal", title: "client signatures", sort: ["each signed alone", "bundles of 100"], legend: STROKES },
+    }),
     caption: "Once votes are spread over a large batch, the n−1 copies of the payload that the primary uploads are what is left.",
   };
 }
@@ -91,9 +85,8 @@ export function pipelinePlot(rows: readonly PipelineRow[]): Plot {
   const values = shown.flatMap(({ n, messages, textbook, depth }) => [{ n, value: textbook, what: "a frame for every vote" }, { n, value: messages, what: `${depth} slots at once, votes of a turn in one frame` }]);
   return {
     id: "vote-frames", title: "Vote frames: one signature for the votes of a turn",
-    spec: {
-      data: { values }, mark: { type: "line", point: { size: 45 }, strokeWidth: 2 },
-      encoding: { x: REPLICAS, y: logAxis("value", "messages per batch"), color: colour("what", null, values) },
+    spec: linesWithPoints(values, {
+      x: REPLICAS, y: logAxis("value", "messages per batch"), color: colour("what", null, values) },
     },
     caption: "Messages between replicas per batch. Signatures made and checked fall by the same factor. The order of growth stays n².",
   };
@@ -108,10 +101,9 @@ export function viewChangePlot(rows: readonly ViewChangeRow[], window: number): 
     spec: {
       data: { values }, mark: { type: "line", point: { size: 45 }, strokeWidth: 2 },
       encoding: {
-        x: REPLICAS, y: logAxis("messages", "messages"), color: colour("what", null, values),
-        strokeDash: { field: "votes", type: "nominal", title: "votes", sort: ["one a frame", "merged"], legend: STROKES },
-      },
-    },
+      x: REPLICAS, y: logAxis("messages", "messages"), color: colour("what", null, values),
+      strokeDash: { field: "votes", type: "nominal", title: "votes", sort: ["one a frame", "merged"], legend: STROKES },
+    }),
     caption: "VIEW-CHANGE from all to all, NEW-VIEW, and the votes for the slots carried over. With merged votes a full window costs as many messages as one slot (the dashed line lies on that one); the bytes stay.",
   };
 }

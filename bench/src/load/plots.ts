@@ -1,20 +1,19 @@
 /** The plots of the load benchmarks. */
-import { colour, linearAxis, logAxis } from "../report/encodings.ts";
+import { colour, linearAxis, lines, logAxis } from "../report/encodings.ts";
 import type { Plot } from "../result.ts";
 import type { FailoverRun } from "./failover.ts";
 import { CLIENTS, type CurvePoint, type Peak, type Shape } from "./throughput.ts";
 
-const bundleName = ({ bundle }: Shape): string => (bundle === 1 ? "every operation signed alone" : `bundles of ${bundle}`);
+const bundleName = ({ bundle }: Shape): string => (bundle === 1 ? "each signed alone" : `bundles of ${bundle}`);
 
 export function curvePlot(points: readonly CurvePoint[]): Plot {
   const values = points.flatMap(({ shape, achieved, load: { latency } }) =>
     [["p50", latency.p50], ["p99", latency.p99]].map(([percentile, value]) => ({ achieved, ms: value, percentile, bundles: bundleName(shape), what: `${bundleName(shape)}, ${String(percentile)}` })));
   return {
     id: "saturation", title: "Latency under open load, n = 4",
-    spec: {
-      data: { values }, mark: { type: "line", point: { size: 50 }, strokeWidth: 2 },
-      encoding: { x: logAxis("achieved", "answered operations per second"), y: logAxis("ms", "latency in ms, from the time an operation was due"), order: { field: "achieved" }, color: colour("what", null, values) },
-    },
+    spec: lines(values, {
+      x: logAxis("achieved", "answered operations per second"), y: logAxis("ms", "latency, ms"), order: { field: "achieved" }, color: colour("what", null, values),
+    }),
     caption: "Arrivals at 25, 50, 75, 90 and 110 % of the throughput found with a full pipeline. Coordinated omission cannot hide a stall: latency counts from the time an operation was due.",
   };
 }
@@ -22,15 +21,15 @@ export function curvePlot(points: readonly CurvePoint[]): Plot {
 export function cpuPlot(peaks: readonly Peak[]): Plot {
   const values = peaks.flatMap(({ shape, usage }) => {
     const what = `n = ${shape.n}, ${bundleName(shape)}, ${shape.payload} B, ${CLIENTS * shape.inFlight} in flight`;
-    return [{ what, part: "replicas", cpu: usage.cpuPer100k - usage.clientCpuPer100k, order: 0 }, { what, part: "clients", cpu: usage.clientCpuPer100k, order: 1 }];
+    return [{ what, part: "all processes", cpu: usage.cpuPer100k }, { what, part: "clients alone", cpu: usage.clientCpuPer100k }];
   });
   return {
-    id: "cpu", title: "CPU for 100,000 operations, all processes together",
+    id: "cpu", title: "CPU for 100,000 operations",
     spec: {
-      height: { step: 26 }, data: { values }, mark: { type: "bar", height: 16 },
+      height: { step: 28 }, data: { values }, mark: { type: "point", filled: true, size: 90, opacity: 1 },
       encoding: {
-        y: { field: "what", type: "nominal", title: null, sort: null, axis: { labelLimit: 340 } }, x: linearAxis("cpu", "CPU seconds per 100,000 operations", "~r"),
-        color: { field: "part", type: "nominal", title: null, sort: ["replicas", "clients"] }, order: { field: "order" },
+        y: { field: "what", type: "nominal", title: null, sort: null, axis: { labelLimit: 480, grid: true } }, x: logAxis("cpu", "CPU seconds per 100,000 operations", "~r"),
+        color: { field: "part", type: "nominal", title: null, sort: ["all processes", "clients alone"] },
       },
     },
     caption: "User and system time. Compare this between machines, not operations a second.",

@@ -9,7 +9,7 @@ export function checkInvariants(r: Replica): void {
   const window = r.config.parameters.logWindow;
   assert(r.handed - r.executed <= window, `${r.handed - r.executed} slots wait for execution`);
   // The log may give back more than the window: what was executed before the crash and is executed again.
-  assert(r.slots.size <= 2 * window + (Math.max(r.executed, r.restoredSeq) - r.stable.seq), `${r.slots.size} slots are held`);
+  assert(r.slots.size <= 2 * window + (Math.max(r.executed, r.restoredSeq) - r.stable.seq), `${r.slots.size} slots are held above ${r.stable.seq}, executed ${r.executed}`);
   assert(r.waiting.size <= r.config.parameters.pendingBundlesMax, `${r.waiting.size} bundles wait`);
   assert(r.viewChanges.size <= r.config.quorums.n, "one view-change per sender");
   assert(r.active || r.view > 0, "view 0 needs no new-view");

@@ -132,3 +132,13 @@ describe("screening, before any signature is checked", () => {
     expect(JSON.stringify(b.status())).toBe(before);
   });
 });
+
+test("a primary that missed a view change and follows by decisions does not propose below them", () => {
+  const b = bench(configOf(0));
+  for (let n = 1; n <= 3; n++) {
+    b.from(1, { type: "decision", certificate: committedOf(1, n, NULL_DIGEST, [1, 2, 3]), batch: undefined });
+    b.executed(n);
+  }
+  const proposed = b.request("late").flatMap((e) => (e.type === "pre-prepare" ? [e.seq] : []));
+  expect(proposed).toEqual([4]);
+});
