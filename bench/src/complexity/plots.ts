@@ -86,8 +86,8 @@ export function pipelinePlot(rows: readonly PipelineRow[]): Plot {
   return {
     id: "vote-frames", title: "Vote frames: one signature for the votes of a turn",
     spec: linesWithPoints(values, {
-      x: REPLICAS, y: logAxis("value", "messages per batch"), color: colour("what", null, values) },
-    },
+      x: REPLICAS, y: logAxis("value", "messages per batch"), color: colour("what", null, values),
+    }),
     caption: "Messages between replicas per batch. Signatures made and checked fall by the same factor. The order of growth stays n².",
   };
 }
@@ -98,9 +98,7 @@ export function viewChangePlot(rows: readonly ViewChangeRow[], window: number): 
     open <= 1 && merged ? [] : [{ n, messages, open, what: name(open), votes: merged ? "merged" : "one a frame" }]);
   return {
     id: "view-change", title: "A view change, until every carried slot is decided again",
-    spec: {
-      data: { values }, mark: { type: "line", point: { size: 45 }, strokeWidth: 2 },
-      encoding: {
+    spec: linesWithPoints(values, {
       x: REPLICAS, y: logAxis("messages", "messages"), color: colour("what", null, values),
       strokeDash: { field: "votes", type: "nominal", title: "votes", sort: ["one a frame", "merged"], legend: STROKES },
     }),
