@@ -22,7 +22,7 @@ export type { OwnMessage, Input } from "./input.ts";
 export type { Effect } from "./effect.ts";
 export {
   AppRejection, type EngineTools, type OrderingEngine, type EngineStatus, type Recovered, type Hasher, type VerifyingKey,
-  type SigningKey, type Signer, type VoteLog, type StateReader, type StateStore, type Block, type BlockStore, type ClientConnection,
+  type SigningKey, type Signer, type VoteLog, type StateReader, type StateStore, type Block, type BlockGap, type BlockStore, type ClientConnection,
   type TransportHandlers, type Transport, type ClientTransport, type AppReader, type AppStore, type ApplyContext, type StateMachine,
   type LogFields, type Logger,
 } from "./ports.ts";
