@@ -19,14 +19,17 @@ export function describe(r: Replica): EngineStatus {
 
 function waitingFor(r: Replica): readonly string[] {
   const words: string[] = [];
-  if (r.diverged) words.push("an operator: the state here differs from a stable checkpoint, execution has stopped");
+  if (r.transfer !== undefined) {
+    const why = r.diverged ? "the state here differs from a stable checkpoint" : `executed ${r.executed}, too far behind to follow by decisions`;
+    words.push(`the state as of checkpoint ${r.transfer.seq} from peers: ${why}`);
+  }
   if (!r.active) {
     const held = [...r.viewChanges.values()].filter((vc) => vc.body.view >= r.view).map((vc) => vc.body.sender).sort((a, b) => a - b);
     words.push(held.length < strong(r)
       ? `view-changes to view ${r.view} or later: has ${held.length} of ${strong(r)} (from ${held.join(", ") || "nobody"})`
       : `the new-view of view ${r.view} from replica ${primaryOf(toView(r.view), n(r))}`);
   }
-  if (r.stableKnown.seq > r.stable.seq) words.push(`decided slots up to the stable checkpoint ${r.stableKnown.seq} from peers: executed ${r.executed}`);
+  if (r.transfer === undefined && r.stableKnown.seq > r.stable.seq) words.push(`decided slots up to the stable checkpoint ${r.stableKnown.seq} from peers: executed ${r.executed}`);
   for (const slot of [...slotsOpen(r)].sort((a, b) => a.seq - b.seq)) {
     if (words.length >= SENTENCES_MAX) break;
     const { proposal } = slot;

@@ -8,7 +8,7 @@ import { emit, type Replica } from "./state.ts";
 
 /** Hands over every decided slot that has its payload and no gap before it. */
 export function executeReady(r: Replica): void {
-  if (r.diverged) return;
+  if (r.transfer !== undefined) return;
   for (;;) {
     const seq = seqNum(r.handed + 1);
     const slot = r.slots.get(seq);

@@ -95,7 +95,7 @@ export interface Replica {
   leaving: { readonly stable: StableCheckpoint; readonly prepared: readonly PreparedCertificate[] } | undefined;
 
   // ── log ──
-  /** Low watermark h with its proof. Invariant: stable.seq ≤ executed. */
+  /** Low watermark h with its proof. Invariant: stable.seq ≤ executed, or ≤ transfer.seq during a transfer. */
   stable: StableCheckpoint;
   /** Highest certified checkpoint known; above `stable` while this replica is behind. */
   stableKnown: StableCheckpoint;
@@ -105,6 +105,8 @@ export interface Replica {
   readonly checkpoints: Map<ReplicaId, Map<SeqNum, Signed<Checkpoint>>>;
   /** Own checkpoint roots above h. */
   readonly ownRoots: Map<SeqNum, Digest>;
+  /** Roots above h for which a CHECKPOINT was said: never two for one slot, also after a repair. */
+  readonly vouched: Map<SeqNum, Digest>;
   /** Highest slot handed over for execution. */
   handed: SeqNum;
   /** Highest slot executed. Invariant: executed ≤ handed. */
@@ -120,7 +122,14 @@ export interface Replica {
   readonly peers: Map<ReplicaId, Peer>;
   lastStatusTick: number;
   started: boolean;
+
+  // ── state transfer ──
+  /** The state here differs from a certified one. Invariant: implies `transfer`. */
   diverged: boolean;
+  /** The latest checkpoint whose state is being fetched; nothing is executed meanwhile. */
+  transfer: StableCheckpoint | undefined;
+  /** Since when this replica is behind a certified checkpoint with nothing to execute. */
+  stuckSince: { readonly executed: SeqNum; readonly tick: number } | undefined;
 
   /** Effects of the step under way. */
   out: Effect[];
@@ -136,7 +145,9 @@ export const isPrimary = (r: Replica): boolean => primary(r) === r.self;
 export const lowWatermark = (r: Replica): SeqNum => r.stable.seq;
 export const highWatermark = (r: Replica): SeqNum => seqNum(r.stable.seq + r.config.parameters.logWindow);
 /** Nothing above this is stored, whoever sends it. */
-export const storeLimit = (r: Replica): number => Math.max(r.stable.seq, r.handed) + 2 * r.config.parameters.logWindow;
+export const storeLimit = (r: Replica): number => Math.max(r.stable.seq, r.handed, r.transfer?.seq ?? 0) + 2 * r.config.parameters.logWindow;
+/** Slots up to this one need no sending to this replica: executed, or part of the state that it fetches. */
+export const coveredSeq = (r: Replica): SeqNum => seqNum(Math.max(r.executed, r.transfer?.seq ?? 0));
 
 export const emit = (r: Replica, effect: Effect): void => {
   r.out.push(effect);

@@ -5,7 +5,7 @@
 import type { Bundle, Digest, PeerMessage, ReplicaId, Signed, Status, Votes } from "@narses/core";
 import { NULL_DIGEST, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
 import { hasPayload, slotsAscending } from "./slots.ts";
-import { emit, isPrimary, n, primary, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
+import { coveredSeq, emit, isPrimary, n, primary, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
 
 /** Decided slots sent in one answer, at most. */
 export const DECISIONS_PER_ANSWER_MAX = 64;
@@ -29,10 +29,11 @@ export function isOutstanding(r: Replica): boolean {
 }
 
 export function makeStatus(r: Replica): Status {
-  const first = r.executed + 1;
-  let last = r.executed;
+  const covered = coveredSeq(r);
+  const first = covered + 1;
+  let last = covered;
   for (const seq of r.slots.keys()) if (seq > last) last = seq;
-  const slots = new Uint8Array(Math.min(STATUS_SLOTS_MAX, last - r.executed));
+  const slots = new Uint8Array(Math.min(STATUS_SLOTS_MAX, last - covered));
   for (let i = 0; i < slots.length; i++) {
     const slot = r.slots.get(seqNum(first + i));
     if (slot === undefined) continue;
@@ -44,7 +45,7 @@ export function makeStatus(r: Replica): Status {
   for (const [sender, vc] of r.viewChanges) {
     if (!r.active && vc.body.view === r.view) viewChanges[sender >> 3] = (viewChanges[sender >> 3] ?? 0) | (1 << (sender & 7));
   }
-  return { view: r.view, active: r.active, stableSeq: r.stable.seq, executedSeq: r.executed, slots, viewChanges };
+  return { view: r.view, active: r.active, stableSeq: r.stable.seq, executedSeq: covered, slots, viewChanges };
 }
 
 /** Called every tick: sends STATUS when due, repeats requests for missing payloads and unanswered relays with it. */

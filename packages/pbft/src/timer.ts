@@ -4,6 +4,7 @@ import { view as toView } from "@narses/core";
 import { proposeReady } from "./request.ts";
 import { isPrimary, primary, type Replica, slotsOpen } from "./state.ts";
 import { statusTick } from "./status.ts";
+import { transferTick } from "./transfer.ts";
 import { leaveView, onNewViewTimeout } from "./view-change.ts";
 
 export function onTick(r: Replica, wallMs: number): void {
@@ -16,6 +17,7 @@ export function onTick(r: Replica, wallMs: number): void {
   } else if (r.quorumTick !== undefined && r.tick - r.quorumTick >= r.config.parameters.viewChangeTimeoutTicks * 2 ** r.backoff) {
     onNewViewTimeout(r);
   }
+  transferTick(r);
   statusTick(r);
 }
 
@@ -31,9 +33,12 @@ export function oldestDebtTick(r: Replica): number | undefined {
   return oldest;
 }
 
-/** Why the primary should be replaced, if it should. Never while a view change is under way, never by the primary itself. */
+/**
+ * Why the primary should be replaced, if it should. Never while a view change is under way, never by the primary itself,
+ * and not by one that fetches its state: it cannot tell what the others execute.
+ */
 function suspicion(r: Replica): string | undefined {
-  if (isPrimary(r)) return undefined;
+  if (isPrimary(r) || r.transfer !== undefined) return undefined;
   const debt = oldestDebtTick(r);
   if (debt === undefined) return undefined;
   const p = r.config.parameters;
@@ -52,7 +57,7 @@ export function ticksLeft(r: Replica): { readonly timer: "request" | "new-view";
     if (r.quorumTick === undefined) return undefined;
     return { timer: "new-view", view: r.view, ticks: r.quorumTick + r.config.parameters.viewChangeTimeoutTicks * scale - r.tick };
   }
-  const debt = isPrimary(r) ? undefined : oldestDebtTick(r);
+  const debt = isPrimary(r) || r.transfer !== undefined ? undefined : oldestDebtTick(r);
   if (debt === undefined) return undefined;
   return { timer: "request", view: r.view, ticks: debt + r.config.parameters.requestTimeoutTicks * scale - r.tick };
 }

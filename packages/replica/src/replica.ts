@@ -1,10 +1,11 @@
 /** One replica put together out of its ports: what `startReplica` does after everything is open. Nothing here knows files or sockets. */
 import {
   quorums,
-  type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineStatus, type EngineTools, type Hasher,
+  type BlockGap, type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineStatus, type EngineTools, type Hasher,
   type Input, type Logger, type LogRecord, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine,
-  type StateStore, type Transport, type VerifyingKey, type View, type VoteLog,
+  type Transport, type VerifyingKey, type View, type VoteLog,
 } from "@narses/core";
+import type { AuthenticatedState } from "@narses/storage";
 import type { Codec } from "@narses/wire";
 import { createAdmission } from "./admission.ts";
 import { ClientConnections } from "./client-connections.ts";
@@ -24,6 +25,8 @@ import { createReplies } from "./replies.ts";
 import { createSigner } from "./signer.ts";
 import { startTicker, type Clock } from "./ticker.ts";
 import { createLoop } from "./turn.ts";
+import { createDonor, type Donor } from "./transfer/donor.ts";
+import { createTransfer, type Transfer, type TransferReport, type TransferStatus } from "./transfer/transfer.ts";
 import { createVerifier } from "./verify.ts";
 
 export type EngineFactory = (config: EngineConfig, tools: EngineTools, recovered?: Recovered) => OrderingEngine;
@@ -44,7 +47,7 @@ export interface ReplicaParts {
   readonly replicaKeys: readonly VerifyingKey[];
   readonly verifyingKey: (publicKey: Uint8Array) => VerifyingKey;
   readonly log: VoteLog;
-  readonly state: StateStore;
+  readonly state: AuthenticatedState;
   readonly blocks: BlockStore;
   readonly transport: ReplicaTransport;
   readonly clock: Clock;
@@ -67,8 +70,14 @@ export interface ReplicaStatus {
   readonly head: { readonly seq: SeqNum; readonly block: Digest; readonly stateRoot: Digest; readonly timestampMs: number };
   /** Slot up to which the state on disk reaches. */
   readonly durableSeq: SeqNum;
-  /** Why nothing is executed any more; null when all is well. */
+  /** Why nothing is executed; null when all is well. */
   readonly halted: string | null;
+  /** The state transfer that goes on. */
+  readonly transfer: TransferStatus | null;
+  /** The last one that ended, since the start of the process. */
+  readonly lastTransfer: TransferReport | null;
+  /** Blocks that this replica does not have. */
+  readonly blockGaps: readonly BlockGap[];
   readonly peers: readonly { readonly replica: ReplicaId; readonly connected: boolean }[];
   readonly clients: number;
   readonly pendingBundles: number;
@@ -139,18 +148,33 @@ function assemble(parts: ReplicaParts, heads: Heads, records: readonly LogRecord
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => !loop.stopped && outbox.send(to, message) });
   const control = createControl({
     codec, state, blocks, executor, admission, connections, counters, logger,
-    app: parts.app, localQueries: parts.localQueries, status: () => shell.status(),
+    app: parts.app, localQueries: parts.localQueries, halted: () => execution.halted, status: () => shell.status(),
+  });
+  const transfer = createTransfer({
+    self, replicas: cluster.replicas.length, state, blocks, hasher, executor, execution, counters, logger,
+    obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
+    settledSeq: () => known.settledSeq, nowMs: () => clock.monotonicMs(), stopped: () => loop.stopped,
+    send: (to, message) => !loop.stopped && outbox.send(to, message),
+    input: (input) => loop.input(input),
+    fatal: (error) => loop.fatal(error),
+  });
+  const donor = createDonor({
+    state, blocks, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED", stopped: () => loop.stopped,
+    send: (to, message) => !loop.stopped && outbox.send(to, message),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
-    engine, inbox, execution, outbox, decisions, counters, logger, limiter,
+    engine, inbox, execution, outbox, decisions, transfer, counters, logger, limiter,
     journal: createJournal({ log, codec, counters, recovered: records }),
-    read: createReader({ codec, verifier, admission, replies, control, connections, counters, logger, limiter }),
+    read: createReader({
+      codec, verifier, admission, replies, control, connections, counters, logger, limiter,
+      state: { message: (from, message) => (message.type === "fetch-state" ? donor.request(from, message) : transfer.message(from, message)) },
+    }),
     onView: (view) => void (known.view = view),
     onStable: (seq) => void (known.settledSeq = seq),
     onFatal: (error) => end(asError(error)),
   });
-  const shell: Shell = lifecycle({ parts, heads, engine, counters, executor, execution, decisions, loop, inbox, connections, pending, ended, end });
+  const shell: Shell = lifecycle({ parts, heads, engine, counters, executor, execution, decisions, transfer, donor, loop, inbox, connections, pending, ended, end });
   return shell;
 }
 
@@ -162,6 +186,8 @@ interface Assembled {
   readonly executor: Executor;
   readonly execution: ReturnType<typeof createExecution>;
   readonly decisions: ReturnType<typeof createDecisions>;
+  readonly transfer: Transfer;
+  readonly donor: Donor;
   readonly loop: ReturnType<typeof createLoop>;
   readonly inbox: ReturnType<typeof createInbox>;
   readonly connections: ClientConnections;
@@ -171,7 +197,7 @@ interface Assembled {
 }
 
 function lifecycle(assembled: Assembled): Shell {
-  const { parts, heads, loop, inbox, connections, execution, decisions, ended, end } = assembled;
+  const { parts, heads, loop, inbox, connections, execution, decisions, transfer, donor, ended, end } = assembled;
   const { transport, clock, logger } = parts;
   const startedMs = clock.monotonicMs();
   const connected = new Set<ReplicaId>();
@@ -179,7 +205,11 @@ function lifecycle(assembled: Assembled): Shell {
   let stopping: Promise<void> | undefined;
 
   const onTicks = (ticks: number): void => {
-    for (let i = 0; i < ticks; i++) loop.input({ type: "tick", wallMs: clock.wallMs() });
+    for (let i = 0; i < ticks; i++) {
+      loop.input({ type: "tick", wallMs: clock.wallMs() });
+      transfer.tick();
+      donor.tick();
+    }
   };
   const shell: Shell = {
     ended,
@@ -200,6 +230,7 @@ function lifecycle(assembled: Assembled): Shell {
         onPeer: (replica, up) => {
           if (up) connected.add(replica);
           else connected.delete(replica);
+          transfer.peer(replica, up);
           loop.input({ type: "peer", replica, connected: up });
         },
         onClientFrame: (connection: ClientConnection, frame) => {
@@ -222,6 +253,8 @@ function lifecycle(assembled: Assembled): Shell {
         await transport.stop();
         await execution.idle();
         await decisions.idle();
+        await transfer.idle();
+        await donor.idle();
       })();
       return stopping;
     },
@@ -245,15 +278,18 @@ interface Observed {
 }
 
 function describe(assembled: Assembled, { uptimeMs, connected }: Observed): ReplicaStatus {
-  const { parts, engine, executor, execution, connections, pending, counters } = assembled;
-  const { self, cluster, clusterId, state } = parts;
+  const { parts, engine, executor, execution, transfer, connections, pending, counters } = assembled;
+  const { self, cluster, clusterId, state, blocks } = parts;
   const { header, hash } = executor.head;
   return {
     replica: self, cluster: cluster.name, clusterId, epoch: cluster.epoch, uptimeMs,
     engine: { name: engine.name, ...engine.status() },
     head: { seq: header.seq, block: hash, stateRoot: header.stateRoot, timestampMs: header.timestampMs },
     durableSeq: state.durableSeq,
-    halted: execution.halted ?? null,
+    halted: execution.halted?.reason ?? null,
+    transfer: transfer.status ?? null,
+    lastTransfer: transfer.last ?? null,
+    blockGaps: blocks.gaps,
     peers: cluster.replicas.filter(({ id }) => id !== self).map(({ id }) => ({ replica: id, connected: connected.has(id) })),
     clients: connections.size,
     pendingBundles: pending.size, pendingBytes: pending.bytes,

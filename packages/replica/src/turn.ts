@@ -12,6 +12,7 @@ import type { Execution } from "./execution.ts";
 import type { Inbox, Item } from "./inbox.ts";
 import type { Journal } from "./journal.ts";
 import type { LogLimiter } from "./log.ts";
+import type { Transfer } from "./transfer/transfer.ts";
 import { isUtterance, type Outbox, type Utterance } from "./outbox.ts";
 
 export interface TurnOptions {
@@ -23,6 +24,7 @@ export interface TurnOptions {
   readonly outbox: Pick<Outbox, "say">;
   readonly execution: Execution;
   readonly decisions: Pick<Decisions, "send">;
+  readonly transfer: Pick<Transfer, "start">;
   readonly counters: Counters;
   readonly logger: Logger;
   readonly limiter: LogLimiter;
@@ -120,6 +122,9 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
       case "send-decisions":
         decisions.send(effect.to, effect.first, effect.last);
         break;
+      case "transfer":
+        options.transfer.start(effect.target, effect.reason);
+        break;
       case "diverged":
         onDiverged(options, effect);
         break;
@@ -142,11 +147,11 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
 
 function onDiverged({ execution, logger }: TurnOptions, { seq, own, stable }: Extract<Effect, { type: "diverged" }>): void {
   const reason = `the state after slot ${seq} is ${own}, a quorum vouches for ${stable}`;
-  execution.halt(reason);
+  execution.halt({ code: "DIVERGED", reason });
   logger.error(
     { seq, own, stable },
-    `DIVERGED: ${reason}. This replica executes nothing and answers no requests any more; its application is not deterministic ` +
-      "or its disk is damaged. Keep the data directory for the comparison, and rebuild the replica from another one",
+    `DIVERGED: ${reason}. This replica executes nothing and answers no requests until its state is repaired from the others; ` +
+      "its application is not deterministic or was changed, or its disk or memory is damaged: find out which before it happens to another one",
   );
 }
 

@@ -40,7 +40,7 @@ function setUp(options: { readonly localQueries?: boolean; readonly machine?: St
   const connections = new ClientConnections();
   const control = createControl({
     codec: tools.codec, state, blocks, executor, connections, app: machine, localQueries: options.localQueries ?? true, counters: newCounters(), logger,
-    admission: { ids: () => ({ low: 3, highest: 9 }) }, status: () => ({ replica: 0, halted: null }),
+    admission: { ids: () => ({ low: 3, highest: 9 }) }, status: () => ({ replica: 0, halted: null }), halted: () => undefined,
   });
   const raw = async (method: string, params: Uint8Array): Promise<{ ok: boolean; value: unknown }> => {
     const connection = new FakeConnection();

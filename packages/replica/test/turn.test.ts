@@ -1,6 +1,6 @@
 import {
   digest, InvariantViolation, NarsesError, NULL_DIGEST, quorums, rejection, replicaId, seqNum, view, VOTES_PER_FRAME_MAX,
-  type Effect, type EngineStatus, type Input, type LogRecord, type OrderingEngine, type PeerMessage,
+  type Effect, type EngineStatus, type Input, type LogRecord, type OrderingEngine, type PeerMessage, type StateMessage,
 } from "@narses/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -44,7 +44,7 @@ interface Rig {
   settle(): void;
   /** One turn. */
   turn(): void;
-  readonly messages: PeerMessage[];
+  readonly messages: (PeerMessage | StateMessage)[];
 }
 
 /** A replica's loop around an engine that answers each input as told. */
@@ -82,8 +82,9 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
       ready: false, halted: undefined, idle: async () => undefined,
       push: (effect) => void executed.push(effect),
       run: () => void trace.push("execute"),
-      halt: (reason) => void (made.halted = reason),
+      halt: ({ reason }) => void (made.halted = reason), resume: () => undefined,
     },
+    transfer: { start: (target, reason) => void trace.push(`transfer ${target.seq} ${reason}`) },
     decisions: { send: (to, first, last) => void decisions.push([to, first, last]) },
     onView: (v) => trace.push(`view ${v}`),
     onStable: (seq) => trace.push(`stable ${seq}`),

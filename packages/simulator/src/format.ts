@@ -125,6 +125,8 @@ function inputText(input: Input, name: NameDigest, message: (m: PeerMessage) => 
       return `executed n${input.seq}`;
     case "checkpointed":
       return `checkpointed n${input.seq} ${name(input.root)}`;
+    case "transferred":
+      return `transferred n${input.stable.seq} ${name(input.stable.root)}`;
     case "peer":
       return `r${input.replica} ${input.connected ? "connected" : "lost"}`;
     case "misbehaviour":
@@ -167,6 +169,8 @@ function effectText(e: Effect, w: Words): string {
       return `! truncate up to n${e.seq}`;
     case "diverged":
       return `# diverged at n${e.seq}: own ${w.name(e.own)}, stable ${w.name(e.stable)}`;
+    case "transfer":
+      return `! transfer n${e.target.seq} ${w.name(e.target.root)} (${e.reason})`;
     case "rejected":
       return `? r${e.from}: ${e.message} ${e.rejection.code} (${e.rejection.detail})`;
     case "view-entered":

@@ -60,6 +60,11 @@ export class FetchPlan {
     return this.#wanted[0]?.size ?? 0;
   }
 
+  /** Those, and the pages that were asked for and did not come yet. */
+  get pagesOpen(): number {
+    return this.pagesLeft + (this.mapped ? this.#out : 0);
+  }
+
   /** Every node is known, so {@link pagesTotal} is final. */
   get mapped(): boolean {
     return this.#nodesOpen === 0;
