@@ -162,7 +162,8 @@ function requireState({ halted }: ControlOptions): void {
 function notKept(seq: number, blocks: BlockStore): string {
   const gap = blocks.gaps.find(({ first, last }) => first <= seq && seq <= last);
   if (gap === undefined) return `block ${seq} is not kept`;
-  return `block ${seq} is not kept: this replica took over the state after slot ${gap.last} from others, so its blocks start at ${gap.last + 1} (it lacks ${gap.first} to ${gap.last}); ask another replica`;
+  const why = `this replica took over the state after slot ${gap.last} from others instead of executing what led to it`;
+  return `block ${seq} is not kept: ${why}; it lacks blocks ${gap.first} to ${gap.last}, its blocks start at ${gap.last + 1}. Ask another replica`;
 }
 
 /** "local" consistency: the state of this replica, after the last slot it executed, vouched for by nobody else. */

@@ -12,7 +12,7 @@ import { ClientConnections } from "./client-connections.ts";
 import { createControl } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
-import { createExecution } from "./execution.ts";
+import { createExecution, type Execution } from "./execution.ts";
 import { createExecutor, type Executor } from "./executor.ts";
 import { openHeads, type Heads } from "./genesis.ts";
 import { createInbox } from "./inbox.ts";
@@ -26,7 +26,7 @@ import { createSigner } from "./signer.ts";
 import { startTicker, type Clock } from "./ticker.ts";
 import { createLoop } from "./turn.ts";
 import { createDonor, type Donor } from "./transfer/donor.ts";
-import { createTransfer, type Transfer, type TransferReport, type TransferStatus } from "./transfer/transfer.ts";
+import { createTransfer, type Transfer, type TransferOptions, type TransferReport, type TransferStatus } from "./transfer/transfer.ts";
 import { createVerifier } from "./verify.ts";
 
 export type EngineFactory = (config: EngineConfig, tools: EngineTools, recovered?: Recovered) => OrderingEngine;
@@ -150,17 +150,13 @@ function assemble(parts: ReplicaParts, heads: Heads, records: readonly LogRecord
     codec, state, blocks, executor, admission, connections, counters, logger,
     app: parts.app, localQueries: parts.localQueries, halted: () => execution.halted, status: () => shell.status(),
   });
-  const transfer = createTransfer({
-    self, replicas: cluster.replicas.length, state, blocks, hasher, executor, execution, counters, logger,
+  const { transfer, donor } = createStateTransfer(parts, {
+    executor, execution, counters,
     obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
-    settledSeq: () => known.settledSeq, nowMs: () => clock.monotonicMs(), stopped: () => loop.stopped,
+    settledSeq: () => known.settledSeq, stopped: () => loop.stopped,
     send: (to, message) => !loop.stopped && outbox.send(to, message),
     input: (input) => loop.input(input),
     fatal: (error) => loop.fatal(error),
-  });
-  const donor = createDonor({
-    state, blocks, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED", stopped: () => loop.stopped,
-    send: (to, message) => !loop.stopped && outbox.send(to, message),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
@@ -176,6 +172,21 @@ function assemble(parts: ReplicaParts, heads: Heads, records: readonly LogRecord
   });
   const shell: Shell = lifecycle({ parts, heads, engine, counters, executor, execution, decisions, transfer, donor, loop, inbox, connections, pending, ended, end });
   return shell;
+}
+
+type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" | "settledSeq" | "send" | "input" | "fatal" | "stopped"> & {
+  readonly execution: Execution;
+};
+
+/** Both sides of state transfer. */
+function createStateTransfer(parts: ReplicaParts, own: TransferParts): { readonly transfer: Transfer; readonly donor: Donor } {
+  const { self, cluster, state, blocks, hasher, clock, logger } = parts;
+  const { execution, counters, send, stopped } = own;
+  return {
+    transfer: createTransfer({ ...own, self, replicas: cluster.replicas.length, state, blocks, hasher, logger, nowMs: () => clock.monotonicMs() }),
+    // A state that is in doubt is given to nobody.
+    donor: createDonor({ state, blocks, send, stopped, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED" }),
+  };
 }
 
 interface Assembled {

@@ -233,7 +233,8 @@ class Receiving implements Transfer {
     counters.transfers++;
     const { pages, bytes, milliseconds } = this.last;
     const what = reason === "diverged" ? "REPAIRED: the state is that of the stable checkpoint again" : "state transfer done";
-    logger.info({ seq: header.seq, root: target.root, stateRoot: state.root(), pages, bytes, milliseconds }, `${what}: ${pages} pages differed, execution goes on after slot ${header.seq}`);
+    const fields = { seq: header.seq, root: target.root, stateRoot: state.root(), pages, bytes, milliseconds };
+    logger.info(fields, `${what}: ${pages} pages differed, execution goes on after slot ${header.seq}`);
     input({ type: "transferred", stable: target, obsolete: obsolete() });
   }
 }
