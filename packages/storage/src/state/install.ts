@@ -12,8 +12,9 @@ import { decodePage } from "./page.ts";
 import { FAN_OUT_BITS, HashTree, leafHash } from "./tree.ts";
 
 /** One batch of the move, roughly. */
-const BATCH_BYTES = 1 << 20;
+const BATCH_BYTES = 4 << 20;
 const BATCH_PAGES = 1_024;
+const NOTHING = new Uint8Array(0);
 
 /** Keys that came and went between two encodings of a page. */
 function keyChanges(bucket: number, before: Uint8Array, after: Uint8Array, changes: Map<string, boolean>): void {
@@ -54,9 +55,9 @@ export async function finishInstall(hasher: Hasher, backend: StateBackend, recor
     if (page.length > 0 && decodePage(bucket, page) === undefined) {
       throw dataCorrupt(`staged page ${bucket} of state ${backend.name} is damaged`, FETCH_STATE, { path: backend.name, bucket });
     }
-    keyChanges(bucket, backend.page(bucket) ?? new Uint8Array(0), page, batch.keys);
+    keyChanges(bucket, (tree.hasPage(bucket) ? backend.page(bucket) : undefined) ?? NOTHING, page, batch.keys);
     tree.setLeaf(bucket, leafHash(hasher, page));
-    batch.pages.set(bucket, page.slice());
+    batch.pages.set(bucket, page);
     batch.staged.set(bucket, undefined);
     batch.bytes += page.length;
     if (batch.full) await flush();
@@ -72,17 +73,11 @@ export async function finishInstall(hasher: Hasher, backend: StateBackend, recor
   return tree;
 }
 
-/** Removes the staged pages that `keep` does not want. */
-export async function dropStaged(backend: StateBackend, keep: (bucket: number, page: Uint8Array) => boolean): Promise<void> {
-  let gone = new Map<number, undefined>();
-  for await (const [bucket, page] of backend.staged()) {
-    if (keep(bucket, page)) continue;
-    gone.set(bucket, undefined);
-    if (gone.size < BATCH_PAGES) continue;
-    await backend.write({ staged: gone });
-    gone = new Map();
+/** Removes staged pages, in batches. */
+export async function dropStaged(backend: StateBackend, buckets: readonly number[]): Promise<void> {
+  for (let i = 0; i < buckets.length; i += BATCH_PAGES) {
+    await backend.write({ staged: new Map(buckets.slice(i, i + BATCH_PAGES).map((bucket) => [bucket, undefined])) });
   }
-  if (gone.size > 0) await backend.write({ staged: gone });
 }
 
 /** Whether every page of `target` is live or staged with the right content. */

@@ -69,11 +69,12 @@ class Staging implements StateStaging {
     const { backend, hasher, live } = this.#options;
     if (tree.bits !== live.bits || tree.root() !== header.stateRoot) throw new RangeError(`this is not the tree of block ${header.seq}`);
     // Left over from an earlier target, or no different from the live page.
-    await dropStaged(backend, (bucket, page) => {
-      const wanted = bucket < 2 ** live.bits && bytesEqual(leafHash(hasher, page), tree.node(0, bucket)) && !bytesEqual(live.node(0, bucket), tree.node(0, bucket));
-      if (!wanted) this.#staged.delete(bucket);
-      return wanted;
+    const useless = [...this.#staged].flatMap(([bucket, hash]) => {
+      const wanted = tree.node(0, bucket);
+      return bytesEqual(hash, wanted) && !bytesEqual(live.node(0, bucket), wanted) ? [] : [bucket];
     });
+    await dropStaged(backend, useless);
+    for (const bucket of useless) this.#staged.delete(bucket);
     const missing = firstMissing(tree, live, this.#staged);
     if (missing !== undefined) throw new RangeError(`page ${missing} of block ${header.seq} is not here`);
     const record = encodeAnchor({ header, blocksKept }, tree.bits);
