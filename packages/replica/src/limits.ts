@@ -65,8 +65,8 @@ export const DECISION_SLOTS_MAX = 1_024;
 
 /** Requests for state that one donor was asked and has not answered; no more are sent to it. */
 export const FETCH_WINDOW = 2;
-/** Pages asked for at once. The answer is a prefix of them, cut at a chunk. */
-export const FETCH_PAGES_MAX = 64;
+/** Pages asked for at once until their size is known; then as many as make a chunk, up to PAGES_PER_FETCH_MAX. The answer is a prefix of them. */
+export const FETCH_PAGES_FIRST = 64;
 /** A donor that does not answer within this many ticks is left alone for as long; both double each time. */
 export const FETCH_TIMEOUT_TICKS = 100;
 export const FETCH_BACKOFF_TICKS_MAX = 3_000;

@@ -3,11 +3,11 @@
  * piece is checked before it is used, so any mix of donors gives the same state, or an accusation.
  */
 import {
-  NODES_PER_FETCH_MAX, rejection, type BlockHeader, type Hasher, type Rejection, type ReplicaId, type StableCheckpoint, type StateMessage, type StatePage,
+  NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, rejection, STATE_CHUNK_BYTES_MAX, type BlockHeader, type Hasher, type Rejection, type ReplicaId, type StableCheckpoint, type StateMessage, type StatePage,
 } from "@narses/core";
 import { FetchPlan, isTop, type FetchPiece, type StateStaging } from "@narses/storage";
 import { blockHash } from "@narses/wire";
-import { FETCH_PAGES_MAX, FETCH_UNSTAGED_BYTES_MAX } from "../limits.ts";
+import { FETCH_PAGES_FIRST, FETCH_UNSTAGED_BYTES_MAX } from "../limits.ts";
 import type { FetchRequest, Source } from "./donors.ts";
 
 export interface FetchOptions {
@@ -38,6 +38,8 @@ export class Fetch {
   #over = false;
   /** Staging goes in order, one batch after the other. */
   #writing: Promise<void> = Promise.resolve();
+  #pages = 0;
+  /** Of the pages that came. */
   bytes = 0;
 
   constructor(options: FetchOptions) {
@@ -101,12 +103,18 @@ export class Fetch {
       return source.requests.length === 0 && this.#send(source, { part: { kind: "header" }, piece: undefined, chunks: [], sinceTick: this.#options.now() });
     }
     if (this.#unstagedBytes > FETCH_UNSTAGED_BYTES_MAX) return false;
-    const piece = plan.next(NODES_PER_FETCH_MAX, FETCH_PAGES_MAX);
+    const piece = plan.next(NODES_PER_FETCH_MAX, this.#pagesPerChunk());
     if (piece === undefined) return false;
     const part = piece.kind === "nodes" ? piece : { ...piece, offset: 0 };
     if (this.#send(source, { part, piece, chunks: [], sinceTick: this.#options.now() })) return true;
     plan.giveBack(piece);
     return false;
+  }
+
+  /** As many pages as a chunk holds if they are like those that came. */
+  #pagesPerChunk(): number {
+    if (this.#pages === 0) return FETCH_PAGES_FIRST;
+    return Math.min(PAGES_PER_FETCH_MAX, Math.max(1, Math.floor((STATE_CHUNK_BYTES_MAX * this.#pages) / Math.max(1, this.bytes))));
   }
 
   #send(source: Source, request: FetchRequest): boolean {
@@ -218,6 +226,7 @@ export class Fetch {
     let bytes = 0;
     for (const page of pages.values()) bytes += page.length;
     this.bytes += bytes;
+    this.#pages += pages.size;
     this.#unstagedBytes += bytes;
     const { staging, onPage, onFailed } = this.#options;
     this.#writing = this.#writing.then(async () => {
