@@ -86,6 +86,27 @@ describe("an empty disk", () => {
     await until("all agree after a restart", () => agreed(c, 33));
   });
 
+  test.each([["header", TAG.STATE_HEADER, 20], ["nodes", TAG.STATE_NODES, -1], ["page", TAG.STATE_PAGES, -3]] as const)(
+    "takes no wrong %s, and says who sent it", async (_what, tag, at) => {
+      const c = cluster();
+      for (const id of [0, 1, 2]) await c.start(id);
+      const client = await c.client();
+      await order(client, "before", 12);
+      c.tamper = (from, to, frame) => {
+        if (from !== 0 || to !== 3 || frame[1] !== tag) return frame;
+        const wrong = frame.slice();
+        const place = at < 0 ? wrong.length + at : at;
+        wrong[place] = (wrong[place] ?? 0) ^ 1;
+        return wrong;
+      };
+      await c.start(3);
+      await until("all agree", () => agreed(c, 12));
+      expect(status(c, 3).lastTransfer?.reason).toBe("behind");
+      expect(status(c, 3).counters.rejected.STATE_INVALID).toBe(1);
+      expect(said(c, 3, "replica 0 sent wrong data")).toBe(true);
+      expect(status(c, 3).engine).toMatchObject({ view: 0, active: true });
+    });
+
   test("is given the state by one who took it over itself", async () => {
     const c = cluster();
     for (const id of [0, 1, 2]) await c.start(id);

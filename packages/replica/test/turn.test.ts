@@ -291,6 +291,14 @@ describe("other effects", () => {
     expect(r.trace.slice(0, 6)).toEqual(["append", "sync", "send 1", "send 2", "send 3", "execute"]);
   });
 
+  test("a state to fetch goes to the transfer, when everything before it is durable", () => {
+    const target = tools.stable(128, D);
+    const r = rig(onTick([persist(2), { type: "transfer", target, reason: "behind" }]));
+    r.loop.input(tick);
+    r.settle();
+    expect(r.trace.slice(0, 3)).toEqual(["append", "sync", "transfer 128 behind"]);
+  });
+
   test("divergence halts execution and is told loudly; the loop goes on", () => {
     const r = rig(onTick([{ type: "diverged", seq: seqNum(128), own: D, stable: NULL_DIGEST }]));
     r.loop.input(tick);

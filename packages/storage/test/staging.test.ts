@@ -135,6 +135,15 @@ describe("staging and install", () => {
     }
   });
 
+  test("what nobody takes up can be removed", async () => {
+    const { donor, receiver } = await donorAndReceiver();
+    const staging = await receiver.stage();
+    await fetchAll(planOf(donor, staging), donor, staging);
+    const again = await receiver.reopen();
+    await again.unstage();
+    expect([(await again.stage()).staged.size, again.get("key 3")]).toEqual([0, utf8("old")]);
+  });
+
   test("nothing is installed while a page is missing, or under another root", async () => {
     const { donor, receiver } = await donorAndReceiver();
     const staging = await receiver.stage();

@@ -95,12 +95,16 @@ class Receiving implements Transfer {
   readonly #options: TransferOptions;
   readonly #sources: readonly Source[];
   #job: Job | undefined;
+  /** Slot of the durable state at the start of the process. */
+  readonly #startSeq: SeqNum;
+  #swept = false;
   #tick = 0;
   #work: Promise<void> = Promise.resolve();
   last: TransferReport | undefined;
 
   constructor(options: TransferOptions) {
     this.#options = options;
+    this.#startSeq = options.state.durableSeq;
     const others = Array.from({ length: options.replicas }, (_, id) => replicaId(id)).filter((id) => id !== options.self);
     this.#sources = others.map((id) => new Source(id));
   }
@@ -163,6 +167,7 @@ class Receiving implements Transfer {
   tick(): void {
     this.#tick++;
     const job = this.#job;
+    if (job === undefined) this.#sweep();
     if (job?.fetch === undefined || job.installing) return;
     job.fetch.tick();
     this.#reconsider(job, job.fetch);
@@ -175,6 +180,14 @@ class Receiving implements Transfer {
   /** Steps that wait for the disk, one after the other; the first failure stops the replica. */
   #later(step: () => Promise<void>): void {
     this.#work = this.#work.then(() => (this.#options.stopped() ? undefined : step())).catch((error: unknown) => this.#options.fatal(error));
+  }
+
+  /** A checkpoint of its own since the start: whatever an earlier process staged is not needed. Once. */
+  #sweep(): void {
+    const { state } = this.#options;
+    if (this.#swept || state.durableSeq <= this.#startSeq) return;
+    this.#swept = true;
+    this.#later(() => state.unstage());
   }
 
   /** Nobody has the target any more: a later one is, or will be, certified. Until then those who had not are asked again, some time later. */

@@ -8,6 +8,7 @@ import { compareUtf8 } from "../bytes.ts";
 import type { StateAnchor } from "./anchor.ts";
 import type { StateBackend } from "./backend.ts";
 import { CheckpointWriter, pageCorrupt, type StateCheckpoint } from "./checkpoint.ts";
+import { dropStaged } from "./install.ts";
 import { openLevelBackend } from "./level-backend.ts";
 import { MemoryBackend } from "./memory-backend.ts";
 import { encodeMeta } from "./meta.ts";
@@ -39,6 +40,8 @@ export interface AuthenticatedState extends StateStore {
   readonly anchor: StateAnchor | undefined;
   /** Where another state is put together, to take the place of this one. No checkpoint may be begun until it does. */
   stage(): Promise<StateStaging>;
+  /** Removes what an earlier attempt staged and nobody took up. Nothing may be staging. */
+  unstage(): Promise<void>;
 }
 
 export interface StateOptions {
@@ -218,6 +221,12 @@ class State implements AuthenticatedState {
       onSwitch: () => void (this.#switching = true),
       onInstalled: (tree, header, blocksKept) => this.#switchTo(tree, { header, blocksKept }),
     });
+  }
+
+  async unstage(): Promise<void> {
+    const buckets: number[] = [];
+    for await (const [bucket] of this.#backend.staged()) buckets.push(bucket);
+    await dropStaged(this.#backend, buckets);
   }
 
   async #switchTo(tree: HashTree, anchor: StateAnchor): Promise<void> {
