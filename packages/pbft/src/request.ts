@@ -49,7 +49,7 @@ export function restartWaiting(r: Replica): void {
 
 /** Primary: proposes batches while the pipeline has room and the batching rule says so. */
 export function proposeReady(r: Replica): void {
-  if (!r.active || !isPrimary(r) || !r.started) return;
+  if (!r.active || !isPrimary(r) || !r.started || r.transfer !== undefined) return;
   while (r.nextSeq <= highWatermark(r) && inFlight(r) < r.config.parameters.pipelineDepth) {
     const picked = pick(r);
     if (picked === undefined) return;

@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { epoch, InvariantViolation, type NewView, NULL_DIGEST, type PreparedCertificate, replicaId, seqNum, type Signed, view, type ViewChange } from "@narses/core";
 import { selectProposals } from "../src/index.ts";
 import {
-  acts, batchOf, bench, type Bench, bundle, castVote, checkpointOf, codes, commit, committedOf, configOf, decideSlot, digestOf, executeOf, frameOf, leaving, newViewOf, persistPrePrepared,
-  preparedOf, prePrepareOf, prepareSlot, rootOf, send, sign, stableOf, types, viewChangeOf, vote,
+  acts, batchOf, bench, type Bench, bundle, castVote, codes, commit, committedOf, configOf, decideSlot, digestOf, executeOf, frameOf, leaving, newViewOf, persistPrePrepared,
+  preparedOf, prePrepareOf, prepareSlot, send, sign, stableOf, types, viewChangeOf, vote,
 } from "./helpers.ts";
 
 const a = batchOf("a");

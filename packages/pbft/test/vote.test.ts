@@ -1,6 +1,6 @@
 /** PREPARE and COMMIT: counting (PBFT §4.2). */
 import { describe, expect, test } from "vitest";
-import { type Effect, epoch, primaryOf, seqNum, view } from "@narses/core";
+import { type Effect, epoch, seqNum, view } from "@narses/core";
 import {
   batchOf, bench, castVote, codes, commit, committedOf, configOf, digestOf, executeOf, frameOf, newViewOf, persistCommitted, persistPrepared, persistPrePrepared, prepare, preparedOf,
   prePrepare, prePrepareOf, sign, types, viewChangeOf, vote,
