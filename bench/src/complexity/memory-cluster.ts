@@ -6,7 +6,7 @@
  * turn, waits once for the disk if the turn has anything to persist, speaks, and counts its own votes at once, as production does.
  */
 import {
-  assert, digest, epoch, InvariantViolation, mintVerified, NULL_DIGEST, quorums, rejection, replicaId, requestId, VOTES_PER_FRAME_MAX, DEFAULT_PARAMETERS,
+  assert, digest, epoch, InvariantViolation, isStateMessage, mintVerified, NULL_DIGEST, quorums, rejection, replicaId, requestId, VOTES_PER_FRAME_MAX, DEFAULT_PARAMETERS,
   type Batch, type Bundle, type Digest, type Effect, type Input, type OrderingEngine, type OwnMessage, type Parameters, type PeerMessage, type Quorums,
   type ReplicaId, type SeqNum, type Signed, type SignedBody, type SigningKey, type Vote,
 } from "@narses/core";
@@ -278,7 +278,7 @@ export class MemoryCluster {
     count.messages += receivers;
     count.bytes += receivers * frame.length;
     const decoded = this.codec.decodePeer(frame);
-    assert(decoded.ok, `an own ${message.type} does not decode`);
+    assert(decoded.ok && !isStateMessage(decoded.value), `an own ${message.type} does not decode`);
     this.#flying.push({ from: node.id, to, message: decoded.value });
   }
 

@@ -89,6 +89,16 @@ export const DEFAULT_PARAMETERS: Parameters = {
 export const VOTES_PER_FRAME_MAX = 32;
 /** Slots one STATUS describes, at most. */
 export const STATUS_SLOTS_MAX = 512;
+/** Nodes of the state tree whose children one request names, at most. */
+export const NODES_PER_FETCH_MAX = 256;
+/** Pages of the state one request names, at most. */
+export const PAGES_PER_FETCH_MAX = 512;
+/** Bytes of nodes or pages in one answer, at most. */
+export const STATE_CHUNK_BYTES_MAX: number = 1 << 20;
+/** Bytes of one page of the state, at most: larger ones than a chunk travel in parts. */
+export const STATE_PAGE_BYTES_MAX: number = 16 << 20;
+/** log2 of the number of pages of a state, at most. */
+export const STATE_BITS_MAX = 20;
 /** No frame is larger: a replica drops the connection that announces one. */
 export const FRAME_BYTES_MAX: number = 32 << 20;
 

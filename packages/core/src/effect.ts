@@ -36,6 +36,11 @@ export type Effect =
   | { readonly type: "truncate"; readonly seq: SeqNum }
   /** This replica's state differs from a stable checkpoint: it must stop executing and be repaired. */
   | { readonly type: "diverged"; readonly seq: SeqNum; readonly own: Digest; readonly stable: Digest }
+  /**
+   * Stop executing, fetch the state as of this certified checkpoint from others, then `transferred`. Comes again with a later
+   * target while the transfer goes on: either will do, but others drop old checkpoints. No `execute` comes in between.
+   */
+  | { readonly type: "transfer"; readonly target: StableCheckpoint; readonly reason: "behind" | "diverged" }
   // observations, for logs, metrics and `why`
   | { readonly type: "rejected"; readonly from: ReplicaId; readonly message: string; readonly rejection: Rejection }
   | { readonly type: "view-entered"; readonly view: View; readonly primary: ReplicaId }

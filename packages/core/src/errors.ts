@@ -16,6 +16,7 @@ export const ERROR_CODES = [
   "NOT_CONNECTED", // too few replicas reachable
   "TIMEOUT", // no quorum of matching answers in time
   "CLOSED", // the client or replica was closed
+  "UNAVAILABLE", // the replica is fetching its state from others; another one may answer
   "OVERLOADED", // a bounded queue is full
   "REQUEST_TOO_LARGE", // operation or bundle above its cap
   "RECEIPT_INVALID", // a receipt, block or chain does not verify

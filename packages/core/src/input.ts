@@ -1,5 +1,5 @@
 /** What an ordering engine can be told. Inputs are facts; the engine never asks for more by waiting. */
-import type { Bundle, Checkpoint, NewView, PeerMessage, PrePrepare, Signed, ViewChange, Votes } from "./messages.ts";
+import type { Bundle, Checkpoint, NewView, PeerMessage, PrePrepare, Signed, StableCheckpoint, ViewChange, Votes } from "./messages.ts";
 import type { Digest, ReplicaId, SeqNum } from "./ids.ts";
 import type { Rejection } from "./reject.ts";
 import type { Verified } from "./verified.ts";
@@ -20,6 +20,11 @@ export type Input =
   | { readonly type: "executed"; readonly seq: SeqNum; readonly obsolete: readonly Digest[] }
   /** State as of `seq` (a multiple of K) is durable; `root` is the hash of block `seq`. */
   | { readonly type: "checkpointed"; readonly seq: SeqNum; readonly root: Digest }
+  /**
+   * The state as of a certified checkpoint was fetched from others and is durable, in the place of what was executed here.
+   * `stable` is the target of an earlier `transfer` effect, not always of the last one. `obsolete` as in `executed`.
+   */
+  | { readonly type: "transferred"; readonly stable: StableCheckpoint; readonly obsolete: readonly Digest[] }
   /** The transport gained or lost the connection to a peer. A hint for timers, never for safety. */
   | { readonly type: "peer"; readonly replica: ReplicaId; readonly connected: boolean }
   /** The verifier proved that `replica` sent something no correct replica sends. */

@@ -181,7 +181,7 @@ export interface Status {
   /** False while the sender has left `view − 1` and waits for NEW-VIEW of `view`. */
   readonly active: boolean;
   readonly stableSeq: SeqNum;
-  /** Highest slot executed. */
+  /** Highest slot executed, or the checkpoint whose state is being fetched when that is higher: what follows is what the sender needs. */
   readonly executedSeq: SeqNum;
   /** For slots executedSeq+1 …: bit 0 has the pre-prepare and payload, bit 1 prepared, bit 2 committed. At most STATUS_SLOTS_MAX. */
   readonly slots: Uint8Array;
@@ -204,6 +204,56 @@ export type PeerMessage =
   /** COMMIT-PROOF with payload: a decided slot, for a replica that is behind. No batch exactly when the digest is NULL_DIGEST. */
   | { readonly type: "decision"; readonly certificate: CommitCertificate; readonly batch: Batch | undefined }
   | { readonly type: "stable"; readonly stable: StableCheckpoint };
+
+// ── state transfer ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a replica asks a donor for, about the state as of a checkpoint. Indexes ascend; at most NODES_PER_FETCH_MAX or PAGES_PER_FETCH_MAX. */
+export type StatePart =
+  /** The header of the checkpoint's block, and the top of the tree. */
+  | { readonly kind: "header" }
+  /** The children of nodes of one level ≥ 1. */
+  | { readonly kind: "nodes"; readonly level: number; readonly indexes: readonly number[] }
+  /** Pages by bucket. `offset` > 0 goes on with one large page. */
+  | { readonly kind: "pages"; readonly indexes: readonly number[]; readonly offset: number };
+
+/** A page, or a part of a large one: `bytes` of `size` at `offset`. A part travels alone. */
+export interface StatePage {
+  readonly bucket: number;
+  readonly size: number;
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Between the shells of two replicas; no engine sees them. Nobody is trusted: every answer is checked against a hash that a
+ * certified checkpoint leads to. An answer covers a prefix of what was asked for, of at least one element.
+ */
+export type StateMessage =
+  | { readonly type: "fetch-state"; readonly seq: SeqNum; readonly part: StatePart }
+  | { readonly type: "state-header"; readonly header: BlockHeader; readonly bits: number; readonly top: Uint8Array }
+  | {
+      readonly type: "state-nodes";
+      readonly seq: SeqNum;
+      readonly level: number;
+      /** Ascending; `children` holds 1 … 16 hashes of 32 bytes. */
+      readonly nodes: readonly { readonly index: number; readonly children: Uint8Array }[];
+    }
+  | { readonly type: "state-pages"; readonly seq: SeqNum; readonly pages: readonly StatePage[] }
+  /** The checkpoint is not, or no longer, here; `oldest` is the oldest one that is (0: none). A hint. */
+  | { readonly type: "state-gone"; readonly seq: SeqNum; readonly oldest: SeqNum };
+
+export const isStateMessage = (message: PeerMessage | StateMessage): message is StateMessage => {
+  switch (message.type) {
+    case "fetch-state":
+    case "state-header":
+    case "state-nodes":
+    case "state-pages":
+    case "state-gone":
+      return true;
+    default:
+      return false;
+  }
+};
 
 // ── between client and replica ───────────────────────────────────────────────────────────────────────────────────
 

@@ -158,11 +158,23 @@ export interface Block {
   readonly certificate: CommitCertificate | undefined;
 }
 
-/** Blocks by sequence number; contiguous from 0. */
+/** Blocks that are not here: the replica took over the state after them instead of executing them. */
+export interface BlockGap {
+  readonly first: SeqNum;
+  readonly last: SeqNum;
+}
+
+/** Blocks by sequence number, from 0; contiguous but for the gaps. */
 export interface BlockStore {
+  /** Where the chain goes on: the last block, or the end of a gap with nothing above it. */
   readonly head: SeqNum | undefined;
+  /** Ascending. */
+  readonly gaps: readonly BlockGap[];
   put(block: Block): void;
+  /** Undefined above the head and in a gap. */
   get(seq: SeqNum): Promise<Block | undefined>;
+  /** Makes blocks kept+1 … head a gap, up to and with `head`; blocks above `kept` are removed. Durable when it resolves; can be repeated. */
+  skip(kept: SeqNum, head: SeqNum): Promise<void>;
   /** Resolves when every block put so far is durable. */
   sync(): Promise<void>;
   close(): Promise<void>;

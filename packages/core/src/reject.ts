@@ -28,6 +28,7 @@ export type RejectionCode =
   | "VIEW_CHANGE_INVALID"
   | "NEW_VIEW_INVALID"
   | "CHECKPOINT_DIVERGED"
+  | "STATE_INVALID"
   | "UNSOLICITED"
   | "QUEUE_FULL"
   | "RATE_LIMITED";
@@ -58,6 +59,7 @@ export const REJECTION_CODES: Readonly<Record<RejectionCode, Verdict>> = {
   VIEW_CHANGE_INVALID: "misbehaviour",
   NEW_VIEW_INVALID: "misbehaviour",
   CHECKPOINT_DIVERGED: "misbehaviour",
+  STATE_INVALID: "misbehaviour",
   UNSOLICITED: "ignore",
   QUEUE_FULL: "ignore",
   RATE_LIMITED: "ignore",

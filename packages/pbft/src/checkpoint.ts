@@ -4,6 +4,7 @@ import { checkStable } from "./certificate.ts";
 import { onPrePrepareEarly } from "./early.ts";
 import { proposeReady } from "./request.ts";
 import { emit, reject, type Replica, strong } from "./state.ts";
+import { considerTransfer, onDiverged } from "./transfer.ts";
 
 /** CHECKPOINTs kept per sender: the window, one window above, and one more. The highest are kept. */
 const perSenderMax = (r: Replica): number => (2 * r.config.parameters.logWindow) / r.config.parameters.checkpointInterval + 1;
@@ -11,7 +12,12 @@ const perSenderMax = (r: Replica): number => (2 * r.config.parameters.logWindow)
 /** The state as of `seq` is durable here. */
 export function onCheckpointed(r: Replica, seq: SeqNum, root: Digest): void {
   if (seq <= r.stable.seq || seq < r.stableKnown.seq) return; // overtaken by a certified checkpoint
+  if (r.transfer !== undefined) return; // of a state that is being replaced
   r.ownRoots.set(seq, root);
+  // Repaired meanwhile: what was said of this slot before cannot be taken back, nor contradicted.
+  const said = r.vouched.get(seq);
+  if (said !== undefined && said !== root) return adoptKnown(r);
+  r.vouched.set(seq, root);
   emit(r, { type: "checkpoint", seq, root });
   adoptKnown(r);
 }
@@ -55,7 +61,8 @@ export function onStableProof(r: Replica, from: ReplicaId, stable: StableCheckpo
 function onStable(r: Replica, stable: StableCheckpoint): void {
   r.stableKnown = stable;
   for (const held of r.checkpoints.values()) for (const seq of held.keys()) if (seq <= stable.seq) held.delete(seq);
-  adoptKnown(r);
+  if (r.transfer === undefined) adoptKnown(r);
+  considerTransfer(r);
   pruneBehind(r);
 }
 
@@ -68,16 +75,18 @@ function adoptKnown(r: Replica): void {
   if (stableKnown.seq <= r.stable.seq) return;
   const own = r.ownRoots.get(stableKnown.seq);
   if (own === undefined) return;
-  if (own !== stableKnown.root) {
-    r.diverged = true;
-    emit(r, { type: "diverged", seq: stableKnown.seq, own, stable: stableKnown.root });
-    return;
-  }
-  r.stable = stableKnown;
+  if (own !== stableKnown.root) return onDiverged(r, own);
+  moveTo(r, stableKnown);
+}
+
+/** The state as of this certified checkpoint is durable here: everything at or below it can go. */
+export function moveTo(r: Replica, stable: StableCheckpoint): void {
+  r.stable = stable;
   emit(r, { type: "persist", record: { type: "stable", stable: r.stable }, lazy: false });
   emit(r, { type: "truncate", seq: r.stable.seq });
   for (const seq of r.slots.keys()) if (seq <= r.stable.seq) r.slots.delete(seq);
   for (const seq of r.ownRoots.keys()) if (seq <= r.stable.seq) r.ownRoots.delete(seq);
+  for (const seq of r.vouched.keys()) if (seq <= r.stable.seq) r.vouched.delete(seq);
   onPrePrepareEarly(r);
   proposeReady(r);
 }

@@ -28,14 +28,17 @@ export function describe(r: Replica): EngineStatus {
 
 function waitingFor(r: Replica, slots: readonly (SlotStatus & { readonly phase: Phase })[]): readonly string[] {
   const words: string[] = [];
-  if (r.diverged) words.push("an operator: the state here differs from a stable checkpoint, execution has stopped");
+  if (r.transfer !== undefined) {
+    const why = r.diverged ? "the state here differs from a stable checkpoint" : `executed ${r.executed}, too far behind to follow by decisions`;
+    words.push(`the state as of checkpoint ${r.transfer.seq} from peers: ${why}`);
+  }
   if (!r.active) {
     const { have, needed } = viewChangeVotes(r);
     words.push(have.length < needed
       ? `view-changes to view ${r.view} or later: has ${have.length} of ${needed} (from ${have.join(", ") || "nobody"})`
       : `the new-view of view ${r.view} from replica ${primaryOf(toView(r.view), n(r))}`);
   }
-  if (r.stableKnown.seq > r.stable.seq) words.push(`decided slots up to the stable checkpoint ${r.stableKnown.seq} from peers: executed ${r.executed}`);
+  if (r.transfer === undefined && r.stableKnown.seq > r.stable.seq) words.push(`decided slots up to the stable checkpoint ${r.stableKnown.seq} from peers: executed ${r.executed}`);
   for (const slot of slots) {
     if (words.length >= SENTENCES_MAX) break;
     words.push(sentence(r, slot));

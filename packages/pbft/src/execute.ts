@@ -9,7 +9,7 @@ import { pullDecisions } from "./status.ts";
 
 /** Hands over every decided slot that has its payload and no gap before it, at most a log window ahead of what is executed. */
 export function executeReady(r: Replica): void {
-  if (r.diverged) return;
+  if (r.transfer !== undefined) return;
   for (;;) {
     const seq = seqNum(r.handed + 1);
     if (seq > r.executed + r.config.parameters.logWindow) return;

@@ -23,10 +23,11 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     config, tools, self: config.self, tick: 0, wallMs: 0,
     view: toView(0), active: true, newView: undefined, settledSeq: seqNum(0), viewChanges: new Map(), newViewPending: undefined,
     quorumTick: undefined, backoff: 0, leaving: undefined, unsignedNewView: undefined,
-    stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(),
-    handed: executed, executed, restoredSeq: seqNum(0), nextSeq: seqNum(executed + 1),
+    stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(), vouched: new Map(),
+    recoveredSeq: executed, handed: executed, executed, nextSeq: seqNum(executed + 1),
     waiting: new Map(), arrivals: 0, executedOrder: 0, progressTick: 0, progressed: false,
-    peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false, diverged: false, out: [],
+    peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false,
+    diverged: false, transfer: undefined, stuckSince: undefined, out: [],
   };
   if (recovered !== undefined) restore(r, recovered.records);
   return r;
@@ -49,9 +50,10 @@ function restore(r: Replica, records: readonly LogRecord[]): void {
     }
   }
   r.stableKnown = r.stable;
-  assert(r.executed >= r.stable.seq, `state of replica ${r.self} is at seq ${r.executed}, below its stable checkpoint ${r.stable.seq}: the data directory is incomplete`);
+  // The state on disk is older than the checkpoint this replica vouched for: it cannot be replayed, but it can be fetched.
+  if (r.executed < r.stable.seq) r.transfer = r.stable;
   for (const record of records) restoreSlot(r, record);
-  r.restoredSeq = seqNum(Math.max(0, ...r.slots.keys()));
+  r.recoveredSeq = seqNum(Math.max(r.executed, r.stable.seq, ...r.slots.keys()));
   restoreView(r, views);
 }
 
@@ -117,6 +119,7 @@ function restoreView(r: Replica, { left, entered }: ViewRecords): void {
 export function onStart(r: Replica, wallMs: number): void {
   r.wallMs = wallMs;
   r.started = true;
+  if (r.transfer !== undefined) emit(r, { type: "transfer", target: r.transfer, reason: "behind" });
   const unsigned = r.unsignedNewView;
   if (unsigned !== undefined) {
     r.unsignedNewView = undefined;

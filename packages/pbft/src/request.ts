@@ -49,7 +49,7 @@ export function restartWaiting(r: Replica): void {
 
 /** Primary: proposes batches while the pipeline has room and the batching rule says so. */
 export function proposeReady(r: Replica): void {
-  if (!r.active || !isPrimary(r) || !r.started) return;
+  if (!r.active || !isPrimary(r) || !r.started || r.transfer !== undefined) return;
   // Behind its back, in a later view it does not know of yet, slots may have been decided: it follows, and must not reach below.
   if (r.nextSeq <= r.handed) r.nextSeq = seqNum(r.handed + 1);
   while (r.nextSeq <= highWatermark(r) && inFlight(r) < r.config.parameters.pipelineDepth) {

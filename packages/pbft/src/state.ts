@@ -105,7 +105,7 @@ export interface Replica {
   leaving: { readonly stable: StableCheckpoint; readonly prepared: readonly PreparedCertificate[] } | undefined;
 
   // ── log ──
-  /** Low watermark h with its proof. Invariant: stable.seq ≤ executed. */
+  /** Low watermark h with its proof. Invariant: stable.seq ≤ executed, or ≤ transfer.seq during a transfer. */
   stable: StableCheckpoint;
   /** Highest certified checkpoint known; above `stable` while this replica is behind. */
   stableKnown: StableCheckpoint;
@@ -115,12 +115,14 @@ export interface Replica {
   readonly checkpoints: Map<ReplicaId, Map<SeqNum, Signed<Checkpoint>>>;
   /** Own checkpoint roots above h. */
   readonly ownRoots: Map<SeqNum, Digest>;
+  /** Roots above h for which a CHECKPOINT was said: never two for one slot, also after a repair. */
+  readonly vouched: Map<SeqNum, Digest>;
+  /** Highest slot that the log held at the start: what lies between is stored, however far ahead of the durable state. */
+  recoveredSeq: SeqNum;
   /** Highest slot handed over for execution. */
   handed: SeqNum;
   /** Highest slot executed. Invariant: executed ≤ handed. */
   executed: SeqNum;
-  /** Highest slot that the vote log gave back at start; 0 for a fresh replica. */
-  restoredSeq: SeqNum;
   /** Primary: the next slot to assign. */
   nextSeq: SeqNum;
 
@@ -145,7 +147,14 @@ export interface Replica {
   /** Tick at which this replica last knew itself far behind: request timers run from there at the earliest. */
   behindTick: number;
   started: boolean;
+
+  // ── state transfer ──
+  /** The state here differs from a certified one. Invariant: implies `transfer`. */
   diverged: boolean;
+  /** The latest checkpoint whose state is being fetched; nothing is executed meanwhile. */
+  transfer: StableCheckpoint | undefined;
+  /** Since when this replica is behind a certified checkpoint with nothing to execute. */
+  stuckSince: { readonly executed: SeqNum; readonly tick: number } | undefined;
 
   /** Effects of the step under way. */
   out: Effect[];
@@ -161,7 +170,9 @@ export const isPrimary = (r: Replica): boolean => primary(r) === r.self;
 export const lowWatermark = (r: Replica): SeqNum => r.stable.seq;
 export const highWatermark = (r: Replica): SeqNum => seqNum(r.stable.seq + r.config.parameters.logWindow);
 /** Nothing above this is stored, whoever sends it. */
-export const storeLimit = (r: Replica): number => Math.max(r.stable.seq, r.executed) + 2 * r.config.parameters.logWindow;
+export const storeLimit = (r: Replica): number => Math.max(r.stable.seq, coveredSeq(r)) + 2 * r.config.parameters.logWindow;
+/** Slots up to this one need no sending to this replica: executed, or part of the state that it fetches. */
+export const coveredSeq = (r: Replica): SeqNum => seqNum(Math.max(r.executed, r.transfer?.seq ?? 0));
 
 export const emit = (r: Replica, effect: Effect): void => {
   r.out.push(effect);

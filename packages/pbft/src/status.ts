@@ -6,7 +6,7 @@ import type { Digest, PeerMessage, ReplicaId, Signed, Status, Votes } from "@nar
 import { NULL_DIGEST, replicaId, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
 import { relayOldest } from "./request.ts";
 import { hasPayload, slotsAscending } from "./slots.ts";
-import { emit, isPrimary, n, primary, reject, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
+import { coveredSeq, emit, isPrimary, n, primary, reject, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
 
 /** Decided slots sent in one answer, at most. */
 export const DECISIONS_PER_ANSWER_MAX = 64;
@@ -38,10 +38,11 @@ export function isOutstanding(r: Replica): boolean {
 }
 
 export function makeStatus(r: Replica): Status {
-  const first = r.executed + 1;
-  let last = r.executed;
+  const covered = coveredSeq(r);
+  const first = covered + 1;
+  let last = covered;
   for (const seq of r.slots.keys()) if (seq > last) last = seq;
-  const slots = new Uint8Array(Math.min(STATUS_SLOTS_MAX, last - r.executed));
+  const slots = new Uint8Array(Math.min(STATUS_SLOTS_MAX, last - covered));
   for (let i = 0; i < slots.length; i++) {
     const slot = r.slots.get(seqNum(first + i));
     if (slot === undefined) continue;
@@ -53,11 +54,12 @@ export function makeStatus(r: Replica): Status {
   for (const [sender, vc] of r.viewChanges) {
     if (!r.active && vc.body.view === r.view) viewChanges[sender >> 3] = (viewChanges[sender >> 3] ?? 0) | (1 << (sender & 7));
   }
-  return { view: r.view, active: r.active, stableSeq: r.stable.seq, executedSeq: r.executed, slots, viewChanges };
+  return { view: r.view, active: r.active, stableSeq: r.stable.seq, executedSeq: covered, slots, viewChanges };
 }
 
 /** Catching up is pulled: after every PULL_SLOTS slots executed, one peer that is ahead is asked for the next. Called after each slot, and every tick while far behind. */
 export function pullDecisions(r: Replica): void {
+  if (r.transfer !== undefined) return; // decided slots are of no use before the state is here
   const again = r.tick - r.pulledTick >= PULL_AGAIN_TICKS;
   if (r.executed < r.pulledSeq + PULL_SLOTS && !again) return;
   r.pulledTick = r.tick;

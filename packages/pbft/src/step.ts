@@ -14,6 +14,7 @@ import { primary, reject, type Replica } from "./state.ts";
 import { onFetchBatch, onPeer, onStatus } from "./status.ts";
 import { describe } from "./describe.ts";
 import { onTick } from "./timer.ts";
+import { onTransferred } from "./transfer.ts";
 import { leaveView, onOwnViewChange, onViewChange } from "./view-change.ts";
 import { onVotes } from "./vote.ts";
 
@@ -57,6 +58,8 @@ function dispatch(r: Replica, input: Input): void {
       return onExecuted(r, input.seq, input.obsolete);
     case "checkpointed":
       return onCheckpointed(r, input.seq, input.root);
+    case "transferred":
+      return onTransferred(r, input.stable, input.obsolete);
     case "peer":
       return onPeer(r, input.replica, input.connected);
     case "misbehaviour":

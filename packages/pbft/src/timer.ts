@@ -4,6 +4,7 @@ import { view as toView } from "@narses/core";
 import { proposeReady } from "./request.ts";
 import { isPrimary, primary, type Replica, slotsOpen, weak } from "./state.ts";
 import { pullDecisions, statusTick } from "./status.ts";
+import { transferTick } from "./transfer.ts";
 import { leaveView, onNewViewTimeout, raiseBackoff } from "./view-change.ts";
 
 export function onTick(r: Replica, wallMs: number): void {
@@ -24,6 +25,7 @@ export function onTick(r: Replica, wallMs: number): void {
   } else if (r.quorumTick !== undefined && r.tick - r.quorumTick >= r.config.parameters.viewChangeTimeoutTicks * 2 ** r.backoff) {
     onNewViewTimeout(r);
   }
+  transferTick(r);
   statusTick(r);
 }
 
@@ -53,9 +55,12 @@ const PATIENCE_FACTOR = 8;
 /** Arrival order differs between replicas by what is in flight: fewer later arrivals executed first are no sign of unfairness. */
 const OVERTAKEN_MAX = 256;
 
-/** Why the primary should be replaced, if it should. Never while a view change is under way, never by the primary itself. */
+/**
+ * Why the primary should be replaced, if it should. Never while a view change is under way, never by the primary itself,
+ * and not by one that fetches its state: it cannot tell what the others execute.
+ */
 function suspicion(r: Replica): { readonly reason: string; readonly timeout: boolean } | undefined {
-  if (isPrimary(r)) return undefined;
+  if (isPrimary(r) || r.transfer !== undefined) return undefined;
   const oldest = oldestDebtTick(r);
   if (oldest === undefined) return undefined;
   const debt = Math.max(oldest, r.behindTick);
@@ -84,7 +89,7 @@ export function ticksLeft(r: Replica): { readonly timer: "request" | "new-view";
     if (r.quorumTick === undefined) return undefined;
     return { timer: "new-view", view: r.view, ticks: r.quorumTick + r.config.parameters.viewChangeTimeoutTicks * scale - r.tick };
   }
-  const debt = isPrimary(r) ? undefined : oldestDebtTick(r);
+  const debt = isPrimary(r) || r.transfer !== undefined ? undefined : oldestDebtTick(r);
   if (debt === undefined) return undefined;
   return { timer: "request", view: r.view, ticks: Math.max(debt, r.behindTick) + r.config.parameters.requestTimeoutTicks * scale - r.tick };
 }

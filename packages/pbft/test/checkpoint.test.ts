@@ -88,11 +88,14 @@ describe("stability", () => {
     expect(b.from(0, { type: "stable", stable: stableOf(2, [0, 2, 3]) })).toEqual(stablePersisted(2, [0, 2, 3]));
   });
 
-  test("a certified root that differs from the own stops this replica", () => {
+  test("a certified root that differs from the own: this replica stops, and fetches the certified state", () => {
     const b = ahead(2);
     b.checkpointed(2, digestOf("mine"));
     for (const id of [0, 2]) from(b, id, 2);
-    expect(from(b, 3, 2)).toEqual([{ type: "diverged", seq: seqNum(2), own: digestOf("mine"), stable: rootOf(2) }]);
+    expect(from(b, 3, 2)).toEqual([
+      { type: "diverged", seq: seqNum(2), own: digestOf("mine"), stable: rootOf(2) },
+      { type: "transfer", target: stableOf(2, [0, 2, 3]), reason: "diverged" },
+    ]);
     expect(b.status().stableSeq).toBe(0);
   });
 });

@@ -58,8 +58,8 @@ describe("execution", () => {
     }
     b.checkpointed(2, digestOf("wrong"));
     for (const id of [0, 2]) b.from(id, { type: "checkpoint", signed: checkpointOf(id, 2, digestOf("right")) });
-    expect(types(b.from(3, { type: "checkpoint", signed: checkpointOf(3, 2, digestOf("right")) }))).toEqual(["diverged"]);
+    expect(types(b.from(3, { type: "checkpoint", signed: checkpointOf(3, 2, digestOf("right")) }))).toEqual(["diverged", "transfer"]);
     expect(types(decide(b, 3))).toEqual(["persist"]);
-    expect(b.status().waitingFor.join(" ")).toContain("an operator");
+    expect(b.status().waitingFor.join(" ")).toContain("the state as of checkpoint 2 from peers");
   });
 });

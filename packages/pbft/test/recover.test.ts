@@ -1,6 +1,6 @@
 /** Coming back from the log: a replica never contradicts what it may have said ("what before what"). */
 import { describe, expect, test } from "vitest";
-import { type Effect, InvariantViolation, type LogRecord, type PreparedCertificate, type PrePrepare, type Recovered, seqNum, type Signed, view } from "@narses/core";
+import { type Effect, type LogRecord, type PreparedCertificate, type PrePrepare, type Recovered, seqNum, type Signed, view } from "@narses/core";
 import {
   acts, batchOf, bench, castVote, codes, commit, committedOf, configOf, executeOf, frameOf, GENESIS, newViewOf, persistPrepared, prepare, preparedOf, prePrepare, prePrepareOf,
   recoveredOf, rootOf, stableOf, types, viewChangeOf, vote, digestOf,
@@ -29,8 +29,8 @@ describe("nothing, or next to nothing, survived", () => {
     expect(types(b.from(0, prePrepare(0, 5, a)))).toEqual(["persist", "vote"]);
   });
 
-  test("state below the stable checkpoint: the data directory is incomplete, no start", () => {
-    expect(() => bench(configOf(1), recoveredOf(0, stable(2)))).toThrow(InvariantViolation);
+  test("state below the stable checkpoint: it cannot be replayed, so it is fetched", () => {
+    expect(bench(configOf(1), recoveredOf(0, stable(2))).started).toEqual([{ type: "transfer", target: stableOf(2, [0, 1, 3]), reason: "behind" }]);
   });
 });
 
@@ -201,9 +201,9 @@ describe("every crash point", () => {
     }
   });
 
-  test("a restored state that differs from a certified checkpoint stops execution", () => {
+  test("a restored state that differs from a certified checkpoint is replaced", () => {
     const b = bench(configOf(1), recoveredOf(2, accepted(0, 1)));
     b.checkpointed(2, digestOf("x"));
-    expect(types(b.from(0, { type: "stable", stable: stableOf(2, [0, 2, 3]) }))).toEqual(["diverged"]);
+    expect(types(b.from(0, { type: "stable", stable: stableOf(2, [0, 2, 3]) }))).toEqual(["diverged", "transfer"]);
   });
 });

@@ -6,6 +6,7 @@ import type { Bundle, ClientConnection, ClientId, Parameters, Rejection, StateSt
 import { rejection } from "@narses/core";
 import type { ClientConnections } from "./client-connections.ts";
 import { count, type Counters } from "./counters.ts";
+import type { Halt } from "./execution.ts";
 import { readReply, readSession } from "./executor.ts";
 import type { PendingBundles } from "./pending.ts";
 import type { ReplyRecord } from "./reply-record.ts";
@@ -29,7 +30,7 @@ export interface AdmissionOptions {
   readonly connections: ClientConnections;
   readonly counters: Counters;
   /** Why nothing is executed here any more, if so. */
-  readonly halted: () => string | undefined;
+  readonly halted: () => Halt | undefined;
 }
 
 export interface AdmissionControl {
@@ -116,7 +117,7 @@ class Gate implements AdmissionControl {
   #judge(bundle: Bundle): Admission | undefined {
     const { state, pending } = this.#options;
     const halted = this.#options.halted();
-    if (halted !== undefined) return refused("DIVERGED", halted);
+    if (halted !== undefined) return refused(halted.code, halted.reason);
     if (bundle.session !== 0) return refused("SESSION_UNKNOWN", `session ${bundle.session} was never opened; use session 0`);
     if (pending.has(bundle.digest)) return { type: "waiting" };
     const session = this.#session(bundle.client);

@@ -12,6 +12,7 @@ import type { AdmissionControl } from "./admission.ts";
 import { leaseReader } from "./app-store.ts";
 import type { ClientConnections } from "./client-connections.ts";
 import type { Counters } from "./counters.ts";
+import type { Halt } from "./execution.ts";
 import type { Executor } from "./executor.ts";
 import { CALL_PARAMS_BYTES_MAX, CALL_RESULT_BYTES_MAX, CALLS_MAX, CALLS_PER_CONNECTION_MAX } from "./limits.ts";
 import { describeError } from "./log.ts";
@@ -37,6 +38,8 @@ export interface ControlOptions {
   readonly app: StateMachine;
   /** Whether `app-query` is answered: it shows the application's state to whoever can connect. */
   readonly localQueries: boolean;
+  /** Why this replica answers nothing about its state, if so. */
+  readonly halted: () => Halt | undefined;
   /** Plain data. */
   readonly status: () => unknown;
   /** Plain data. */
@@ -132,6 +135,7 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
     ["why", (params) => (none.parse(params ?? {}), options.why())],
     ["session", async (params, connection) => {
       const client = sessionParams.parse(params).client as ClientId;
+      requireState(options);
       connections.attach(connection, client, false);
       await options.recovered?.();
       return admission.ids(client);
@@ -147,17 +151,33 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
         throw new CallError("NOT_FOUND", `block ${seq} is not there yet: the last one is ${String(blocks.head)}`);
       }
       const block = await blocks.get(seqNum(seq));
-      if (block === undefined) throw new CallError("NOT_FOUND", `block ${seq} is not kept`);
+      if (block === undefined) throw new CallError("NOT_FOUND", notKept(seq, blocks));
       return codec.encodeBlock(block);
     }],
     ["app-query", (params) => appQuery(options, queryParams.parse(params).question)],
   ]);
 }
 
+/** @throws CallError while the state is in doubt or being replaced. */
+function requireState({ halted }: ControlOptions): void {
+  const halt = halted();
+  if (halt !== undefined) throw new CallError(halt.code, halt.reason);
+}
+
+/** Says where blocks begin again: this replica took over the state there instead of executing what was before. */
+function notKept(seq: number, blocks: BlockStore): string {
+  const gap = blocks.gaps.find(({ first, last }) => first <= seq && seq <= last);
+  if (gap === undefined) return `block ${seq} is not kept`;
+  const why = `this replica took over the state after slot ${gap.last} from others instead of executing what led to it`;
+  return `block ${seq} is not kept: ${why}; it lacks blocks ${gap.first} to ${gap.last}, its blocks start at ${gap.last + 1}. Ask another replica`;
+}
+
 /** "local" consistency: the state of this replica, after the last slot it executed, vouched for by nobody else. */
-function appQuery({ app, state, executor, localQueries, logger }: ControlOptions, question: unknown): unknown {
+function appQuery(options: ControlOptions, question: unknown): unknown {
+  const { app, state, executor, localQueries, logger } = options;
   if (!localQueries) throw new CallError("NOT_ALLOWED", `this replica answers no local queries ("localQueries" in replica.json); submit an ordered query`);
   if (app.query === undefined) throw new CallError("METHOD_UNKNOWN", "this state machine answers no queries");
+  requireState(options);
   const { header } = executor.head;
   const lease = leaseReader(state);
   let value: unknown;

@@ -1,11 +1,12 @@
 /** Plain numbers since the start of the process; `status` shows them, nothing decides by them. */
-import type { PeerMessage, RejectionCode } from "@narses/core";
+import type { PeerMessage, RejectionCode, StateMessage } from "@narses/core";
 
-export type PeerMessageType = PeerMessage["type"];
+export type PeerMessageType = (PeerMessage | StateMessage)["type"];
 
 /** Complete by its type: a new message fails to compile here. */
 const noMessages: Readonly<Record<PeerMessageType, 0>> = {
   "pre-prepare": 0, votes: 0, checkpoint: 0, "view-change": 0, "new-view": 0, status: 0, forward: 0, "fetch-batch": 0, batch: 0, decision: 0, stable: 0,
+  "fetch-state": 0, "state-header": 0, "state-nodes": 0, "state-pages": 0, "state-gone": 0,
 };
 
 export interface Counters {
@@ -38,6 +39,8 @@ export interface Counters {
   checkpoints: number;
   /** Views left: by a timer, for proven misbehaviour, or because others left. */
   viewChanges: number;
+  /** States taken over from others. */
+  transfers: number;
 }
 
 export function newCounters(): Counters {
@@ -45,7 +48,7 @@ export function newCounters(): Counters {
     sent: { ...noMessages }, received: { ...noMessages }, rejected: {}, refused: {},
     bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, turns: 0, fsyncs: 0, records: 0,
     signaturesMade: 0, signaturesVerified: 0, signaturesCached: 0, slotsExecuted: 0, operationsExecuted: 0,
-    bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0,
+    bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0, transfers: 0,
   };
 }
 

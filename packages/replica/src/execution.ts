@@ -35,15 +35,23 @@ export interface ExecutionOptions {
   readonly fatal: (error: unknown) => void;
 }
 
+/** Why nothing is executed, with the code clients are refused with. */
+export interface Halt {
+  readonly code: "DIVERGED" | "UNAVAILABLE";
+  readonly reason: string;
+}
+
 export interface Execution {
   /** Slots waiting that could run in this turn. */
   readonly ready: boolean;
   push(effect: ExecuteEffect): void;
   /** Executes this turn's share. */
   run(): void;
-  /** The state differs from a certified one: nothing is executed any more. */
-  halt(reason: string): void;
-  readonly halted: string | undefined;
+  /** The state is not to be trusted, or about to be replaced: nothing is executed, and what waits is dropped. The first halt counts. */
+  halt(why: Halt): void;
+  /** The state is that of this slot, which was fetched: execution goes on after it. */
+  resume(seq: SeqNum): void;
+  readonly halted: Halt | undefined;
   /** Resolves when no checkpoint and no read of a block is under way. */
   idle(): Promise<void>;
 }
@@ -55,9 +63,9 @@ export function createExecution(options: ExecutionOptions): Execution {
 class ExecutionQueue implements Execution {
   readonly #options: ExecutionOptions;
   /** Blocks up to this one are on disk from before a restart: executing them again must give the same. */
-  readonly #storedSeq: number;
+  #storedSeq: number;
   #queue: ExecuteEffect[] = [];
-  #halted: string | undefined;
+  #halted: Halt | undefined;
   /** Executing waits for this. */
   #blocked: Promise<void> | undefined;
   #checkpoint: Promise<void> = Promise.resolve();
@@ -73,7 +81,7 @@ class ExecutionQueue implements Execution {
     return this.#queue.length > 0 && this.#blocked === undefined && this.#halted === undefined;
   }
 
-  get halted(): string | undefined {
+  get halted(): Halt | undefined {
     return this.#halted;
   }
 
@@ -81,9 +89,15 @@ class ExecutionQueue implements Execution {
     this.#queue.push(effect);
   }
 
-  halt(reason: string): void {
-    this.#halted ??= reason;
+  halt(why: Halt): void {
+    this.#halted ??= why;
     this.#queue = [];
+  }
+
+  resume(seq: SeqNum): void {
+    this.#halted = undefined;
+    this.#storedSeq = seq;
+    this.#unsyncedBytes = 0;
   }
 
   run(): void {

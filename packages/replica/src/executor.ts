@@ -42,6 +42,8 @@ export interface Executor {
   readonly head: Head;
   /** Executes the slot after `head`. @throws a failure of the state store, InvariantViolation for a gap: the replica must stop. */
   execute(seq: SeqNum, batch: Batch | undefined, certificate: CommitCertificate): ExecutedSlot;
+  /** Another state is in place: execution goes on after this block. */
+  reset(head: Head): void;
 }
 
 export interface ExecutorOptions {
@@ -75,6 +77,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
   return {
     get head() {
       return head;
+    },
+    reset(to) {
+      head = to;
     },
     execute(seq, batch, certificate) {
       const parent = head;

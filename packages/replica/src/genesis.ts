@@ -4,16 +4,18 @@ import {
   type BlockHeader, type BlockStore, type ClusterConfig, type Digest, type Hasher, type Logger, type SeqNum, type StateMachine, type StateStore,
 } from "@narses/core";
 import { merkleRoot } from "@narses/crypto";
+import type { AuthenticatedState } from "@narses/storage";
 import { blockHash } from "@narses/wire";
 import { leaseStore } from "./app-store.ts";
 import { digestOf, type Head } from "./executor.ts";
 import { CONFIG_KEY } from "./state-keys.ts";
+import { reconcileBlocks } from "./transfer/transfer.ts";
 
 export interface GenesisOptions {
   readonly cluster: ClusterConfig;
   readonly clusterId: Digest;
   readonly app: StateMachine;
-  readonly state: StateStore;
+  readonly state: StateStore & Pick<AuthenticatedState, "anchor">;
   readonly blocks: BlockStore;
   readonly hasher: Hasher;
   /** The data directory was used before: a missing genesis means that its state was lost. */
@@ -46,6 +48,7 @@ export async function openHeads(options: GenesisOptions): Promise<Heads> {
     throw new NarsesError("DATA_DIR_FOREIGN", `${whose}; use another data directory or the right cluster file`);
   }
   if (blocks.head === undefined) await putGenesisBlock(options);
+  await reconcileBlocks(state, blocks);
   const genesis = await readHead(options, seqNum(0));
   const durable = state.durableSeq === 0 ? genesis : await readHead(options, state.durableSeq);
   const root = state.root();
@@ -87,7 +90,9 @@ export function genesisHeader(stateRoot: Digest): BlockHeader {
   return { seq: seqNum(0), parent: NULL_DIGEST, timestampMs: 0, batchDigest: NULL_DIGEST, bundleRoot: empty, resultRoot: empty, stateRoot };
 }
 
-async function readHead({ blocks, hasher }: GenesisOptions, seq: SeqNum): Promise<Head> {
+async function readHead({ state, blocks, hasher }: GenesisOptions, seq: SeqNum): Promise<Head> {
+  const anchor = state.anchor?.header;
+  if (anchor?.seq === seq) return { header: anchor, hash: blockHash(hasher, anchor) };
   const block = await blocks.get(seq);
   if (block === undefined) {
     throw corrupt(`block ${seq} is missing (the last one is ${String(blocks.head)})`, { seq });

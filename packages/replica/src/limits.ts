@@ -65,6 +65,23 @@ export const DECISION_BYTES_MAX: number = 4 << 20;
 /** The same in slots. */
 export const DECISION_SLOTS_MAX = 1_024;
 
+/** Requests for state that one donor was asked and has not answered; no more are sent to it. */
+export const FETCH_WINDOW = 2;
+/** Pages asked for at once until their size is known; then as many as make a chunk, up to PAGES_PER_FETCH_MAX. The answer is a prefix of them. */
+export const FETCH_PAGES_FIRST = 64;
+/** A donor that does not answer within this many ticks is left alone for as long; both double each time. */
+export const FETCH_TIMEOUT_TICKS = 100;
+export const FETCH_BACKOFF_TICKS_MAX = 3_000;
+/** After this many ticks without anybody to ask, donors that did not have the checkpoint are asked again. */
+export const FETCH_RETRY_TICKS = 200;
+/** Bytes of fetched pages that wait to be staged; beyond it nothing more is asked for. */
+export const FETCH_UNSTAGED_BYTES_MAX: number = 16 << 20;
+/** Requests for state of one peer that wait to be served; the next is dropped (the peer asks again, or somebody else). */
+export const DONOR_REQUESTS_MAX = 4;
+/** Bytes of state sent to one peer per tick, on average (50 MB/s), and at once. */
+export const DONOR_BYTES_PER_TICK: number = 512 << 10;
+export const DONOR_BURST_BYTES: number = 8 << 20;
+
 /** Signed outcomes remembered, so that resent replies need no new signature. */
 export const OUTCOMES_CACHED_MAX = 1_024;
 /** Stored replies being read back from the block store at once; further requests for one are dropped (the client retries). */

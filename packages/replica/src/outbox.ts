@@ -4,7 +4,7 @@
  */
 import {
   NarsesError, replicaId, VOTES_PER_FRAME_MAX,
-  type Effect, type EngineConfig, type Input, type Logger, type OwnMessage, type PeerMessage, type ReplicaId, type Signed, type Signer, type SignedBody,
+  type Effect, type EngineConfig, type Input, type Logger, type OwnMessage, type PeerMessage, type ReplicaId, type Signed, type Signer, type SignedBody, type StateMessage,
   type Transport, type Vote,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
@@ -31,7 +31,7 @@ export interface Outbox {
   /** Says everything, in order; votes are merged. Returns the own messages for the engine. */
   say(utterances: readonly Utterance[]): readonly Input[];
   /** Sends one message that needs no signature; false when the transport does not take it. */
-  send(to: ReplicaId, message: PeerMessage): boolean;
+  send(to: ReplicaId, message: PeerMessage | StateMessage): boolean;
 }
 
 export interface OutboxOptions {
@@ -123,7 +123,7 @@ class Speaker {
   }
 
   /** Encodes once. False when a receiver's queue did not take it. */
-  send(to: readonly ReplicaId[], message: PeerMessage): boolean {
+  send(to: readonly ReplicaId[], message: PeerMessage | StateMessage): boolean {
     const { transport, codec, counters, config } = this.#options;
     const receivers = to.filter((replica) => replica !== config.self);
     if (receivers.length === 0) return true;

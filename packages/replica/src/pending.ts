@@ -105,4 +105,11 @@ export class PendingBundles {
     }
     return obsolete;
   }
+
+  /** The state was replaced: takes out every bundle that has nothing left to execute, and returns their digests. */
+  obsolete(isDone: (bundle: Bundle) => boolean): readonly Digest[] {
+    const done = [...this.#byDigest.values()].filter(isDone).map(({ digest }) => digest);
+    for (const digest of done) this.delete(digest);
+    return done;
+  }
 }

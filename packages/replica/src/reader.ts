@@ -3,8 +3,8 @@
  * bytes are, the worst outcome is a rejection: counted, logged at a bounded rate, and held against the sender if proven.
  */
 import {
-  rejection, verdict,
-  type Bundle, type ClientConnection, type Input, type Logger, type PeerMessage, type Rejection, type ReplicaId,
+  isStateMessage, rejection, verdict,
+  type Bundle, type ClientConnection, type Input, type Logger, type PeerMessage, type Rejection, type ReplicaId, type StateMessage,
 } from "@narses/core";
 import type { Codec, Decoded } from "@narses/wire";
 import type { AdmissionControl } from "./admission.ts";
@@ -23,6 +23,8 @@ export interface ReaderOptions {
   readonly admission: AdmissionControl;
   readonly replies: Pick<Replies, "resend" | "refuse">;
   readonly control: Control;
+  /** State transfer, which no engine sees: both sides of it. */
+  readonly state: { message(from: ReplicaId, message: StateMessage): void };
   readonly connections: ClientConnections;
   readonly counters: Counters;
   readonly incidents: Incidents;
@@ -67,6 +69,10 @@ function readPeer(options: ReaderOptions, from: ReplicaId, frame: Uint8Array): r
   }
   const message = decoded.value;
   count(counters.received, message.type);
+  if (isStateMessage(message)) {
+    options.state.message(from, message);
+    return [];
+  }
   const unwanted = message.type === "forward" ? admission.relayed(message.bundle) : undefined;
   if (unwanted !== undefined) return rejectPeer(options, { from, what: message.type, problem: unwanted, guilty: [] });
   const judgement = verifier.message(from, message);

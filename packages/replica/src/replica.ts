@@ -2,17 +2,18 @@
 import {
   quorums,
   type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineTools, type Hasher,
-  type Input, type Logger, type LogRecord, type OrderingEngine, type Recovered, type ReplicaId, type SigningKey, type StateMachine,
-  type StateStore, type Transport, type VerifyingKey, type View, type VoteLog,
+  type Input, type Logger, type LogRecord, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine,
+  type Transport, type VerifyingKey, type View, type VoteLog,
 } from "@narses/core";
 import type { PeerState } from "@narses/network";
+import type { AuthenticatedState } from "@narses/storage";
 import type { Codec } from "@narses/wire";
 import { createAdmission } from "./admission.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { createControl } from "./control.ts";
 import { newCounters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
-import { createExecution } from "./execution.ts";
+import { createExecution, type Execution } from "./execution.ts";
 import { createExecutor } from "./executor.ts";
 import { openHeads, type Heads } from "./genesis.ts";
 import { createInbox } from "./inbox.ts";
@@ -29,6 +30,8 @@ import { createReplies } from "./replies.ts";
 import { createSigner } from "./signer.ts";
 import { startTicker, type Clock } from "./ticker.ts";
 import { createLoop } from "./turn.ts";
+import { createDonor, type Donor } from "./transfer/donor.ts";
+import { createTransfer, type Transfer, type TransferOptions } from "./transfer/transfer.ts";
 import { createVerifier } from "./verify.ts";
 
 export type EngineFactory = (config: EngineConfig, tools: EngineTools, recovered?: Recovered) => OrderingEngine;
@@ -49,7 +52,7 @@ export interface ReplicaParts {
   readonly replicaKeys: readonly VerifyingKey[];
   readonly verifyingKey: (publicKey: Uint8Array) => VerifyingKey;
   readonly log: VoteLog & { usage?(): { readonly bytes: number } };
-  readonly state: StateStore;
+  readonly state: AuthenticatedState;
   readonly blocks: BlockStore;
   readonly transport: ReplicaTransport;
   readonly clock: Clock;
@@ -103,7 +106,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   };
   const engine = parts.engine(config, { makeBatch: codec.makeBatch }, { records, executedSeq: heads.durable.header.seq });
   // Followed by effects, so that the hot path needs no status of the engine.
-  const known: { view: View } = { view: engine.status().view };
+  const known: { view: View; settledSeq: SeqNum } = { view: engine.status().view, settledSeq: engine.status().stableSeq };
   const limiter = createLogLimiter(nowMs);
   const inbox = createInbox(counters);
   const verifier = createVerifier({
@@ -127,25 +130,52 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     fatal: (error) => loop.fatal(error),
   });
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => !loop.stopped && outbox.send(to, message) });
+  const { transfer, donor } = createStateTransfer(parts, {
+    executor, execution, counters,
+    obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
+    settledSeq: () => known.settledSeq, stopped: () => loop.stopped,
+    send: (to, message) => !loop.stopped && outbox.send(to, message),
+    input: (input) => loop.input(input),
+    fatal: (error) => loop.fatal(error),
+  });
   const observer = createObserver({
-    self, cluster, clusterId: parts.clusterId, engine, executor, execution, state, connections, pending, counters, incidents, measures, nowMs,
+    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, state, blocks, connections, pending, counters, incidents, measures, nowMs,
     parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
   const control = createControl({
     codec, state, blocks, executor, admission, connections, counters, logger,
-    app: parts.app, localQueries: parts.localQueries, status: () => observer.status(), why: () => observer.why(),
+    app: parts.app, localQueries: parts.localQueries, halted: () => execution.halted, status: () => observer.status(), why: () => observer.why(),
     recovered: () => untilRecovered(horizon, () => executor.head.header.seq),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
-    engine, inbox, execution, outbox, decisions, counters, incidents, logger, limiter,
+    engine, inbox, execution, outbox, decisions, transfer, counters, incidents, logger, limiter,
     journal: createJournal({ log, codec, counters, measures, recovered: records }),
-    read: createReader({ codec, verifier, admission, replies, control, connections, counters, incidents, logger, limiter }),
+    read: createReader({
+      codec, verifier, admission, replies, control, connections, counters, incidents, logger, limiter,
+      state: { message: (from, message) => (message.type === "fetch-state" ? donor.request(from, message) : transfer.message(from, message)) },
+    }),
     onView: (view) => void (known.view = view),
+    onStable: (seq) => void (known.settledSeq = seq),
     onFatal: (error) => end(asError(error)),
   });
-  return lifecycle({ parts, heads, observer, execution, decisions, loop, inbox, connections, ended, end });
+  return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, inbox, connections, ended, end });
+}
+
+type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" | "settledSeq" | "send" | "input" | "fatal" | "stopped"> & {
+  readonly execution: Execution;
+};
+
+/** Both sides of state transfer. */
+function createStateTransfer(parts: ReplicaParts, own: TransferParts): { readonly transfer: Transfer; readonly donor: Donor } {
+  const { self, cluster, state, blocks, hasher, clock, logger } = parts;
+  const { execution, counters, send, stopped } = own;
+  return {
+    transfer: createTransfer({ ...own, self, replicas: cluster.replicas.length, state, blocks, hasher, logger, nowMs: () => clock.monotonicMs() }),
+    // A state that is in doubt is given to nobody.
+    donor: createDonor({ state, blocks, send, stopped, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED" }),
+  };
 }
 
 interface Assembled {
@@ -154,6 +184,8 @@ interface Assembled {
   readonly observer: Observer & ObserverInputs;
   readonly execution: ReturnType<typeof createExecution>;
   readonly decisions: ReturnType<typeof createDecisions>;
+  readonly transfer: Transfer;
+  readonly donor: Donor;
   readonly loop: ReturnType<typeof createLoop>;
   readonly inbox: ReturnType<typeof createInbox>;
   readonly connections: ClientConnections;
@@ -161,13 +193,18 @@ interface Assembled {
   readonly end: (error: Error | undefined) => void;
 }
 
-function lifecycle({ parts, heads, observer, loop, inbox, connections, execution, decisions, ended, end }: Assembled): Shell {
+function lifecycle(assembled: Assembled): Shell {
+  const { parts, heads, observer, loop, inbox, connections, execution, decisions, transfer, donor, ended, end } = assembled;
   const { transport, clock, logger } = parts;
   let ticker: { stop(): void } | undefined;
   let stopping: Promise<void> | undefined;
 
   const onTicks = (ticks: number): void => {
-    for (let i = 0; i < ticks; i++) loop.input({ type: "tick", wallMs: clock.wallMs() });
+    for (let i = 0; i < ticks; i++) {
+      loop.input({ type: "tick", wallMs: clock.wallMs() });
+      transfer.tick();
+      donor.tick();
+    }
   };
   const shell: Shell = {
     ended,
@@ -191,6 +228,7 @@ function lifecycle({ parts, heads, observer, loop, inbox, connections, execution
         },
         onPeer: (replica, up) => {
           observer.peer(replica, up);
+          transfer.peer(replica, up);
           loop.input({ type: "peer", replica, connected: up });
         },
         onClientFrame: (connection: ClientConnection, frame) => {
@@ -211,8 +249,7 @@ function lifecycle({ parts, heads, observer, loop, inbox, connections, execution
         ticker?.stop();
         end(undefined);
         await transport.stop();
-        await execution.idle();
-        await decisions.idle();
+        for (const work of [execution, decisions, transfer, donor]) await work.idle();
       })();
       return stopping;
     },

@@ -1,9 +1,9 @@
 /** `startReplica`: opens a home directory and runs the replica it describes. */
-import type { BlockStore, ClusterConfig, Digest, Logger, ReplicaId, StateMachine, StateStore, VoteLog } from "@narses/core";
+import type { BlockStore, ClusterConfig, Digest, Logger, ReplicaId, StateMachine, VoteLog } from "@narses/core";
 import { hasher, verifyingKey } from "@narses/crypto";
 import { createTransport } from "@narses/network";
 import { createEngine } from "@narses/pbft";
-import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type DataDirectory } from "@narses/storage";
+import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type AuthenticatedState, type DataDirectory } from "@narses/storage";
 import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
 import { replicaKeysOf } from "./cluster-file.ts";
 import { adminOf, loadHome } from "./home.ts";
@@ -104,7 +104,7 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
 
 interface Stores {
   readonly log: VoteLog;
-  readonly state: StateStore;
+  readonly state: AuthenticatedState;
   readonly blocks: BlockStore;
 }
 

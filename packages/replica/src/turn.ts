@@ -5,7 +5,7 @@
  * Invariant: nothing leaves this process before every record of its turn is on disk. Any error stops the loop for good, and
  * nothing is said after it: a replica that cannot keep its word must be silent.
  */
-import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type View } from "@narses/core";
+import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type SeqNum, type View } from "@narses/core";
 import { count, type Counters } from "./counters.ts";
 import type { Decisions } from "./decisions.ts";
 import type { Execution } from "./execution.ts";
@@ -13,6 +13,7 @@ import type { Inbox, Item } from "./inbox.ts";
 import type { Journal } from "./journal.ts";
 import type { LogLimiter } from "./log.ts";
 import type { Incidents } from "./operations/incidents.ts";
+import type { Transfer } from "./transfer/transfer.ts";
 import { isUtterance, type Outbox, type Utterance } from "./outbox.ts";
 
 export interface TurnOptions {
@@ -24,11 +25,14 @@ export interface TurnOptions {
   readonly outbox: Pick<Outbox, "say">;
   readonly execution: Execution;
   readonly decisions: Pick<Decisions, "send">;
+  readonly transfer: Pick<Transfer, "start">;
   readonly counters: Counters;
   readonly incidents: Incidents;
   readonly logger: Logger;
   readonly limiter: LogLimiter;
   readonly onView: (view: View) => void;
+  /** The low watermark has moved. */
+  readonly onStable: (seq: SeqNum) => void;
   /** Called once, with what broke. */
   readonly onFatal: (error: unknown) => void;
   /** setImmediate, unless a test takes its place. */
@@ -122,9 +126,13 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
         break;
       case "truncate":
         journal.truncate(effect.seq);
+        options.onStable(effect.seq);
         break;
       case "send-decisions":
         decisions.send(effect.to, effect.first, effect.last);
+        break;
+      case "transfer":
+        options.transfer.start(effect.target, effect.reason);
         break;
       case "diverged":
         onDiverged(options, effect);
@@ -149,11 +157,11 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
 
 function onDiverged({ execution, logger }: TurnOptions, { seq, own, stable }: Extract<Effect, { type: "diverged" }>): void {
   const reason = `the state after slot ${seq} is ${own}, a quorum vouches for ${stable}`;
-  execution.halt(reason);
+  execution.halt({ code: "DIVERGED", reason });
   logger.error(
     { seq, own, stable },
-    `DIVERGED: ${reason}. This replica executes nothing and answers no requests any more; its application is not deterministic ` +
-      "or its disk is damaged. Keep the data directory for the comparison, and rebuild the replica from another one",
+    `DIVERGED: ${reason}. This replica executes nothing and answers no requests until its state is repaired from the others; ` +
+      "its application is not deterministic or was changed, or its disk or memory is damaged: find out which before it happens to another one",
   );
 }
 

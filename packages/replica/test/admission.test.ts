@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { createAdmission, type AdmissionControl } from "../src/admission.ts";
 import { ClientConnections } from "../src/client-connections.ts";
 import { newCounters, type Counters } from "../src/counters.ts";
+import type { Halt } from "../src/execution.ts";
 import { createExecutor, type ExecutedSlot, type Executor } from "../src/executor.ts";
 import { genesisHeader } from "../src/genesis.ts";
 import { CLIENT_OFFENCES_MAX, CLIENTS_PER_CONNECTION_MAX, CONNECTIONS_PER_CLIENT_MAX, PENDING_BUNDLES_PER_CLIENT_MAX } from "../src/limits.ts";
@@ -31,7 +32,7 @@ interface Rig {
   readonly refused: string[];
   readonly logger: ReturnType<typeof recordingLogger>;
   execute(...bundles: readonly Bundle[]): ExecutedSlot;
-  halted: string | undefined;
+  halted: Halt | undefined;
 }
 
 function setUp(own: TestCluster = tools): Rig {
@@ -49,6 +50,7 @@ function setUp(own: TestCluster = tools): Rig {
   const refused: string[] = [];
   const read = createReader({
     codec, verifier, admission, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), control: { call: () => undefined },
+    state: { message: () => undefined },
     replies: { resend: (connection, bundle, record) => void resent.push([connection, bundle.digest, record.seq]), refuse: (_connection, _digest, code) => void refused.push(code) },
   });
   const execute = (...bundles: readonly Bundle[]): ExecutedSlot => executor.execute(seqNum(executor.head.header.seq + 1), own.batch(bundles), {} as CommitCertificate);
@@ -138,7 +140,7 @@ describe("admission", () => {
 
   test("a replica that halted refuses everything", () => {
     const rig = setUp();
-    rig.halted = "the state differs";
+    rig.halted = { code: "DIVERGED", reason: "the state differs" };
     expect(rig.admission.request(connection, bundle(1))).toEqual({ type: "refused", code: "DIVERGED", detail: "the state differs" });
   });
 });
@@ -205,7 +207,7 @@ describe("reader", () => {
       codec: { decodePeer: () => { throw new RangeError("bug"); }, decodeClient: () => { throw new RangeError("bug"); } },
       verifier: { message: () => { throw new TypeError("unreachable"); }, bundle: () => { throw new TypeError("unreachable"); }, knows: () => false, remember: () => undefined },
       admission: rig.admission, connections: rig.connections, counters: rig.counters, incidents: new Incidents(() => 0), logger: rig.logger, limiter: createLogLimiter(() => 0),
-      control: { call: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined },
+      control: { call: () => undefined }, state: { message: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined },
     });
     expect(read({ type: "peer", from: replicaId(1), frame: Uint8Array.of(1) })).toMatchObject([{ type: "misbehaviour", replica: 1 }]);
     expect(read({ type: "client", connection, frame: Uint8Array.of(1) })).toEqual([]);

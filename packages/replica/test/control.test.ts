@@ -40,7 +40,8 @@ function setUp(options: { readonly localQueries?: boolean; readonly machine?: St
   const connections = new ClientConnections();
   const control = createControl({
     codec: tools.codec, state, blocks, executor, connections, app: machine, localQueries: options.localQueries ?? true, counters: newCounters(), logger,
-    admission: { ids: () => ({ low: 3, highest: 9 }) }, status: () => ({ replica: 0, halted: null }), why: () => ({ headline: "Replica 0 is waiting for nothing" }),
+    admission: { ids: () => ({ low: 3, highest: 9 }) }, halted: () => undefined,
+    status: () => ({ replica: 0, halted: null }), why: () => ({ headline: "Replica 0 is waiting for nothing" }),
   });
   const raw = async (method: string, params: Uint8Array): Promise<{ ok: boolean; value: unknown }> => {
     const connection = new FakeConnection();

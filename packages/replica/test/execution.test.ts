@@ -209,10 +209,10 @@ describe("execution", () => {
   test("once halted nothing runs", () => {
     const rig = setUp();
     rig.push(1);
-    rig.execution.halt("differs");
+    rig.execution.halt({ code: "DIVERGED", reason: "differs" });
     rig.push(2);
     rig.execution.run();
-    expect([rig.inputs, rig.execution.halted, rig.execution.ready]).toEqual([[], "differs", false]);
+    expect([rig.inputs, rig.execution.halted, rig.execution.ready]).toEqual([[], { code: "DIVERGED", reason: "differs" }, false]);
   });
 });
 

@@ -1,6 +1,6 @@
 import {
   digest, InvariantViolation, NarsesError, NULL_DIGEST, quorums, rejection, replicaId, seqNum, view, VOTES_PER_FRAME_MAX,
-  type Effect, type EngineStatus, type Input, type LogRecord, type OrderingEngine, type PeerMessage,
+  type Effect, type EngineStatus, type Input, type LogRecord, type OrderingEngine, type PeerMessage, type StateMessage,
 } from "@narses/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -46,7 +46,7 @@ interface Rig {
   settle(): void;
   /** One turn. */
   turn(): void;
-  readonly messages: PeerMessage[];
+  readonly messages: (PeerMessage | StateMessage)[];
 }
 
 /** A replica's loop around an engine that answers each input as told. */
@@ -85,10 +85,12 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
       ready: false, halted: undefined, idle: async () => undefined,
       push: (effect) => void executed.push(effect),
       run: () => void trace.push("execute"),
-      halt: (reason) => void (made.halted = reason),
+      halt: ({ reason }) => void (made.halted = reason), resume: () => undefined,
     },
+    transfer: { start: (target, reason) => void trace.push(`transfer ${target.seq} ${reason}`) },
     decisions: { send: (to, first, last) => void decisions.push([to, first, last]) },
     onView: (v) => trace.push(`view ${v}`),
+    onStable: (seq) => trace.push(`stable ${seq}`),
     onFatal: (error) => errors.push(error),
     schedule: (turn) => scheduled.push(turn),
   });
@@ -289,6 +291,14 @@ describe("other effects", () => {
     r.settle();
     expect(r.executed).toMatchObject([{ seq: 1 }]);
     expect(r.trace.slice(0, 6)).toEqual(["append", "sync", "send 1", "send 2", "send 3", "execute"]);
+  });
+
+  test("a state to fetch goes to the transfer, when everything before it is durable", () => {
+    const target = tools.stable(128, D);
+    const r = rig(onTick([persist(2), { type: "transfer", target, reason: "behind" }]));
+    r.loop.input(tick);
+    r.settle();
+    expect(r.trace.slice(0, 3)).toEqual(["append", "sync", "transfer 128 behind"]);
   });
 
   test("divergence halts execution and is told loudly; the loop goes on", () => {

@@ -119,6 +119,8 @@ export function formatInput(input: Input, name: NameDigest = shortDigest): strin
       return `executed n${input.seq}`;
     case "checkpointed":
       return `checkpointed n${input.seq} ${name(input.root)}`;
+    case "transferred":
+      return `transferred n${input.stable.seq} ${name(input.stable.root)}`;
     case "peer":
       return `r${input.replica} ${input.connected ? "connected" : "lost"}`;
     case "misbehaviour":
@@ -151,6 +153,8 @@ export function formatEffect(e: Effect, name: NameDigest = shortDigest): string 
       return `! truncate up to n${e.seq}`;
     case "diverged":
       return `# diverged at n${e.seq}: own ${name(e.own)}, stable ${name(e.stable)}`;
+    case "transfer":
+      return `! transfer n${e.target.seq} ${name(e.target.root)} (${e.reason})`;
     case "rejected":
       return `? r${e.from}: ${e.message} ${e.rejection.code} (${e.rejection.detail})`;
     case "view-entered":

@@ -2,7 +2,7 @@
  * One node: a shell, its disk, its clock, and the life it leads (up, paused, down). Two nodes with one replica id are
  * twins. Everything a node does happens in events of the scheduler.
  */
-import type { ClientId, Effect, EngineConfig, Input, PeerMessage, ReplicaId, Signed, SignedBody, Signer } from "@narses/core";
+import type { ClientId, Effect, EngineConfig, Input, PeerMessage, ReplicaId, Signed, SignedBody, Signer, StableCheckpoint } from "@narses/core";
 import { InvariantViolation, TICK_MS } from "@narses/core";
 import type { Policy } from "./adversaries/policy.ts";
 import type { SimBlock, State } from "./app.ts";
@@ -24,6 +24,8 @@ export interface NodeWorld {
   onEffect(node: SimNode, effect: Effect): void;
   onSigned(node: SimNode, signed: Signed<SignedBody>): void;
   onExecuted(node: SimNode, block: SimBlock, state: State): void;
+  /** The state after a certified checkpoint: some correct replica has been there. */
+  stateAt(checkpoint: StableCheckpoint): State | undefined;
   onStart(node: SimNode): void;
   onTurn(node: SimNode): void;
 }
@@ -43,6 +45,9 @@ export interface NodeOptions {
   readonly executionMeanUs: number;
   readonly checkpointMeanUs: number;
 }
+
+/** Fetching a state takes as long as making so many checkpoints durable, in the mean. */
+const FETCH_CHECKPOINTS = 4;
 
 /** Wall time at the start of every run, Unix milliseconds. */
 export const EPOCH_MS = 1_700_000_000_000;
@@ -100,6 +105,7 @@ export class SimNode {
           send: (to, message) => world.route(this, to, message),
           answer: (client, answer) => world.routeAnswer(this, client, answer),
           freeze: (state) => this.freeze(state),
+          fetch: (target) => this.fetch(target),
           onInput: (input) => world.onInput(this, input),
           onEffect: (effect) => world.onEffect(this, effect),
           onSigned: (signed) => world.onSigned(this, signed),
@@ -233,6 +239,15 @@ export class SimNode {
   private freeze(state: State): void {
     this.later(this.random.exponential(this.options.checkpointMeanUs), () => {
       this.shell?.checkpointDurable(state);
+      this.wake();
+    });
+  }
+
+  /** State transfer as the engine sees it: some time later the certified state is here. How it travels is not simulated. */
+  private fetch(target: StableCheckpoint): void {
+    this.later(this.random.exponential(FETCH_CHECKPOINTS * this.options.checkpointMeanUs), () => {
+      const state = this.world.stateAt(target);
+      if (state !== undefined) this.shell?.installed(state, target);
       this.wake();
     });
   }

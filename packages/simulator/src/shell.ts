@@ -4,7 +4,7 @@
  */
 import type {
   Bundle, ClientId, Effect, EngineConfig, EngineStatus, Input, OrderingEngine, Outcome, OwnMessage, PeerMessage, ReplicaId, SeqNum, Signed, SignedBody,
-  Signer, View, Vote,
+  Signer, StableCheckpoint, View, Vote,
 } from "@narses/core";
 import { assert, mintVerified, replicaId, seqNum, VOTES_PER_FRAME_MAX } from "@narses/core";
 import { createEngine } from "@narses/pbft";
@@ -26,6 +26,8 @@ export interface ShellHost {
   answer(client: ClientId, answer: SignedAnswer): void;
   /** The state is frozen at a checkpoint: call `checkpointDurable` when it is on disk. */
   freeze(state: State): void;
+  /** The state of a certified checkpoint is wanted: call `installed` when it is on disk. */
+  fetch(target: StableCheckpoint): void;
   onInput(input: Input): void;
   /** Before the effect happens. */
   onEffect(effect: Effect): void;
@@ -58,6 +60,7 @@ export class Shell {
   private staged: readonly Effect[] = [];
   /** Decided slots handed over and not executed yet, in order. */
   private readonly decided: Extract<Effect, { type: "execute" }>[] = [];
+  private transferring = false;
   /** Bundles given to the engine and not executed: to tell it which became obsolete. */
   private readonly admitted = new Map<string, Bundle>();
 
@@ -172,6 +175,20 @@ export class Shell {
     this.own.push({ type: "checkpointed", seq: state.seq, root: state.head });
   }
 
+  /** The state of a certified checkpoint, from wherever it came, is on disk in the place of the own one. */
+  installed(state: State, stable: StableCheckpoint): void {
+    this.transferring = false;
+    this.state = state;
+    this.disk.saveSnapshot(state);
+    this.own.push({ type: "transferred", stable, obsolete: this.takeObsolete(state) });
+  }
+
+  private takeObsolete(state: State): Bundle["digest"][] {
+    const obsolete = [...this.admitted.values()].filter((bundle) => isObsolete(state, bundle));
+    for (const bundle of obsolete) this.admitted.delete(bundle.digest);
+    return obsolete.map(({ digest }) => digest);
+  }
+
   private admit(input: Input): boolean {
     const bundle = input.type === "request" ? input.bundle : input.type === "message" && input.message.type === "forward" ? input.message.bundle : undefined;
     if (bundle === undefined) return true;
@@ -218,6 +235,12 @@ export class Shell {
         return void this.decided.push(action);
       case "truncate":
         return this.disk.truncate(action.seq);
+      case "transfer":
+        this.decided.length = 0;
+        // A later target while one is being fetched: that one will do.
+        if (!this.transferring) this.options.host.fetch(action.target);
+        this.transferring = true;
+        return;
       case "diverged":
       case "rejected":
       case "view-entered":
@@ -257,10 +280,7 @@ export class Shell {
     this.state = state;
     this.disk.blocks[effect.seq] = block;
     this.options.host.onExecuted(block, state);
-    const obsolete: Bundle[] = [];
-    for (const bundle of this.admitted.values()) if (isObsolete(state, bundle)) obsolete.push(bundle);
-    for (const bundle of obsolete) this.admitted.delete(bundle.digest);
-    this.own.push({ type: "executed", seq: seqNum(effect.seq), obsolete: obsolete.map((b) => b.digest) });
+    this.own.push({ type: "executed", seq: seqNum(effect.seq), obsolete: this.takeObsolete(state) });
     for (const bundle of block.batch?.bundles ?? []) {
       const answer = answerTo(state, bundle);
       if (answer !== undefined) this.answer(bundle.client, answer);

@@ -92,6 +92,9 @@ export class Stage {
         send: (to, message) => void this.inFlight.push({ from: self, to, message }),
         answer: (_client, answer) => options.onAnswer?.(self, answer),
         freeze: (state) => this.freeze(self, state),
+        fetch: ({ seq }) => {
+          throw new TypeError(`replica ${id} asks for the state after slot ${seq}: a script has no state transfer`);
+        },
         onInput: (input) => options.onInput?.(self, input),
         onEffect: (effect) => options.onEffect?.(self, effect),
         onSigned: (signed) => options.onSigned?.(self, signed),

@@ -1,5 +1,5 @@
 /** A cluster in one thread: nodes, links, clients, oracles and the trace, on one virtual clock. */
-import type { Bundle, ClientId, Effect, EngineConfig, Input, PeerMessage, ReplicaId, Signed, SignedBody } from "@narses/core";
+import type { Bundle, ClientId, Effect, EngineConfig, Input, PeerMessage, ReplicaId, Signed, SignedBody, StableCheckpoint } from "@narses/core";
 import { epoch, mintVerified, replicaId } from "@narses/core";
 import type { Outgoing, Powers } from "./adversaries/policy.ts";
 import { type Answer, GENESIS, type SimBlock, type State } from "./app.ts";
@@ -52,6 +52,8 @@ export class World {
   private readonly told = new Map<SimNode, Map<ReplicaId, boolean>>();
   private readonly oracles: readonly Oracle[];
   private readonly noticeRandom: Random;
+  /** States of correct replicas at checkpoints, by root. */
+  private readonly states = new Map<string, State>();
   private turns = 0;
 
   constructor(plan: RunPlan) {
@@ -205,6 +207,7 @@ export class World {
   // ── watching ──
 
   onInput(node: SimNode, input: Input): void {
+    if (input.type === "transferred" && !node.byzantine) for (const oracle of this.oracles) oracle.onTransferred?.(node, input.stable);
     if (input.type === "tick" || input.type === "own" || input.type === "executed" || input.type === "start") return;
     this.note(node, `< ${formatInput(input)}`);
   }
@@ -228,7 +231,13 @@ export class World {
 
   onExecuted(node: SimNode, block: SimBlock, state: State): void {
     this.counters.executedSlots++;
-    if (!node.byzantine) for (const oracle of this.oracles) oracle.onExecuted?.(node, block, state);
+    if (node.byzantine) return;
+    if (block.header.seq % this.plan.parameters.checkpointInterval === 0) this.states.set(block.hash, state);
+    for (const oracle of this.oracles) oracle.onExecuted?.(node, block, state);
+  }
+
+  stateAt({ root }: StableCheckpoint): State | undefined {
+    return this.states.get(root);
   }
 
   onStart(node: SimNode): void {

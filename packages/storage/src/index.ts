@@ -21,7 +21,10 @@ export {
   BUCKET_BITS_DEFAULT, BUCKET_BITS_MAX, BUCKET_BITS_MIN, STATE_KEY_BYTES_MAX, STATE_PAGE_BYTES_MAX, STATE_VALUE_BYTES_MAX,
 } from "./state/page.ts";
 export { differingBuckets, firstDifferingKey, verifyProof, type ProofVerdict, type StateProof } from "./state/proof.ts";
-export type { TreeNodes } from "./state/tree.ts";
+export type { StateAnchor } from "./state/anchor.ts";
+export { FetchPlan, isTop, type FetchPiece, type FetchPlanOptions } from "./state/fetch-plan.ts";
+export type { StateStaging } from "./state/staging.ts";
+export type { HashTree, TreeNodes } from "./state/tree.ts";
 
 export type { BlockCodec } from "./blocks/block-value.ts";
 export { BLOCKS_WAITING_BYTES_MAX, openBlockStore, type BlockStoreOptions } from "./blocks/level-block-store.ts";

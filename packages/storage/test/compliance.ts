@@ -279,6 +279,31 @@ export function blockCompliance(name: string, make: () => Harness<BlockStore>): 
     });
 
     for (const end of make().ends) {
+      test(`a gap is there after ${end}: blocks above what is kept are gone, the chain goes on after it`, async () => {
+        const harness = make();
+        let blocks = await harness.open();
+        for (let seq = 0; seq <= 6; seq++) blocks.put(block(seq));
+        await blocks.skip(seqNum(3), seqNum(5)); // back, too: blocks above may be wrong
+        for (let round = 0; round < 2; round++) {
+          expect([blocks.head, blocks.gaps]).toEqual([5, [{ first: 4, last: 5 }]]);
+          expect(await Promise.all([3, 4, 5, 6].map(async (seq) => (await blocks.get(seqNum(seq)))?.header.seq))).toEqual([3, undefined, undefined, undefined]);
+          blocks = await harness.reopen(blocks, end);
+        }
+        expect(() => blocks.put(block(7))).toThrow(RangeError);
+        blocks.put(block(6));
+        blocks.put(block(7));
+        await blocks.sync();
+        blocks = await harness.reopen(blocks, end);
+        expect([blocks.head, (await blocks.get(seqNum(7)))?.header.seq]).toEqual([7, 7]);
+        await blocks.skip(seqNum(6), seqNum(20));
+        await blocks.skip(seqNum(6), seqNum(20));
+        expect(blocks.gaps).toEqual([{ first: 4, last: 5 }, { first: 7, last: 20 }]);
+        await blocks.skip(seqNum(20), seqNum(30)); // nothing of what was to be kept is here
+        await blocks.skip(seqNum(2), seqNum(40));
+        expect([blocks.head, blocks.gaps]).toEqual([40, [{ first: 3, last: 40 }]]);
+        await expect(blocks.skip(seqNum(9), seqNum(9))).rejects.toThrow(RangeError);
+      });
+
       test(`what was synced survives ${end}`, async () => {
         const harness = make();
         const blocks = await harness.open();

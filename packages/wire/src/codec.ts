@@ -14,6 +14,7 @@ import {
   type ReplicaToClientMessage,
   type Signed,
   type SignedBody,
+  type StateMessage,
 } from "@narses/core";
 import { makeBatch, readBatch } from "./batch.ts";
 import { decodeBlock, encodeBlock } from "./block.ts";
@@ -43,8 +44,8 @@ import type { Writer } from "./writer.ts";
  */
 export interface Codec {
   /** May return bytes that `m` holds already, not a copy. */
-  encodePeer(m: PeerMessage): Uint8Array;
-  decodePeer(frame: Uint8Array): Decoded<PeerMessage>;
+  encodePeer(m: PeerMessage | StateMessage): Uint8Array;
+  decodePeer(frame: Uint8Array): Decoded<PeerMessage | StateMessage>;
   /** @throws RangeError for a method name out of bounds; NarsesError REQUEST_TOO_LARGE. */
   encodeClient(m: ClientMessage): Uint8Array;
   decodeClient(frame: Uint8Array): Decoded<ClientMessage>;

@@ -2,7 +2,9 @@
  * Sizes of the fixed layouts, and the largest size each message can have in a cluster: what a frame is measured against
  * before it is read. Every limit follows from n, the protocol parameters and the constants here and in `core`.
  */
-import { FRAME_BYTES_MAX, STATUS_SLOTS_MAX, VOTES_PER_FRAME_MAX, type Parameters } from "@narses/core";
+import {
+  FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATUS_SLOTS_MAX, VOTES_PER_FRAME_MAX, type Parameters,
+} from "@narses/core";
 
 export const DIGEST_BYTES = 32;
 export const PUBLIC_KEY_BYTES = 32;
@@ -34,6 +36,15 @@ export const BATCH_BUNDLES_MAX = 0xffff;
 /** seq u64, parent, timestamp u64, four more digests. */
 export const BLOCK_HEADER_BYTES: number = 16 + 5 * DIGEST_BYTES;
 
+/** Children of a node of the state tree, at most. */
+export const STATE_FAN_OUT = 16;
+/** Level of the top node of the largest state tree. */
+export const STATE_LEVEL_MAX: number = Math.ceil(STATE_BITS_MAX / 4);
+/** index u32, number of children u8. */
+export const STATE_NODE_HEADER_BYTES = 5;
+/** bucket u32, size u32, offset u32, length u32. */
+export const STATE_PAGE_HEADER_BYTES = 16;
+
 /** Encoded result of one operation, at most. An operation whose result is larger must fail, alike on every replica. */
 export const RESULT_BYTES_MAX: number = 1 << 20;
 /** Encoded results of one bundle together, at most: they travel in one reply. */
@@ -58,6 +69,11 @@ export interface FrameLimits {
   readonly fetchBatch: number;
   readonly decision: number;
   readonly stable: number;
+  readonly fetchState: number;
+  readonly stateHeader: number;
+  readonly stateNodes: number;
+  readonly statePages: number;
+  readonly stateGone: number;
   readonly call: number;
 }
 
@@ -91,6 +107,11 @@ export function frameLimits(n: number, p: Parameters): FrameLimits {
     fetchBatch: HEADER_BYTES + DIGEST_BYTES,
     decision: cut(HEADER_BYTES + 16 + DIGEST_BYTES + frameTable(1) + 2 + n * VOTE_REF_BYTES + batch),
     stable: HEADER_BYTES + stable,
+    fetchState: HEADER_BYTES + 9 + 4 + 2 + 4 * Math.max(NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX),
+    stateHeader: HEADER_BYTES + BLOCK_HEADER_BYTES + 1 + DIGEST_BYTES,
+    stateNodes: HEADER_BYTES + 8 + 1 + 2 + NODES_PER_FETCH_MAX * (STATE_NODE_HEADER_BYTES + STATE_FAN_OUT * DIGEST_BYTES),
+    statePages: HEADER_BYTES + 8 + 2 + PAGES_PER_FETCH_MAX * STATE_PAGE_HEADER_BYTES + STATE_CHUNK_BYTES_MAX,
+    stateGone: HEADER_BYTES + 16,
     call: cut(HEADER_BYTES + 9 + METHOD_BYTES_MAX + p.bundleBytesMax),
   };
 }

@@ -6,8 +6,12 @@
  *   FETCH_BATCH  header, digest 32
  *   DECISION     header, commit certificate, batch          (batch digest = certified digest; none for NULL_DIGEST)
  *   STABLE       header, stable checkpoint
+ *
+ * Those of state transfer are in `state.ts`.
  */
-import { assertNever, NULL_DIGEST, STATUS_SLOTS_MAX, type PeerMessage, type PrePrepare, type Signed, type Status } from "@narses/core";
+import {
+  assertNever, isStateMessage, NULL_DIGEST, STATUS_SLOTS_MAX, type PeerMessage, type PrePrepare, type Signed, type StateMessage, type Status,
+} from "@narses/core";
 import { readBatch, readBatchOf } from "./batch.ts";
 import { readBundle } from "./bundle.ts";
 import { readCommitCertificate, readStable, writeCommitCertificate, writeStable } from "./certificate.ts";
@@ -15,6 +19,7 @@ import { checkSize, concat, readHeader, writeHeader, type Context } from "./cont
 import { PRE_PREPARE_BYTES } from "./limits.ts";
 import { decoding, type Decoded } from "./malformed.ts";
 import { Reader } from "./reader.ts";
+import { readFetchState, readStateGone, readStateHeader, readStateNodes, readStatePages, writeState } from "./state.ts";
 import { TAG } from "./tags.ts";
 import { readNewView, readViewChange } from "./view-change.ts";
 import { readCheckpoint, readPrePrepare, readVotes } from "./votes.ts";
@@ -98,7 +103,12 @@ function writeWrapped(w: Writer, c: Context, m: WrappedMessage): void {
 }
 
 /** The frame of a message. For what is a frame already this is the message's own `bytes`, not a copy: do not change it. */
-export function encodePeer(c: Context, m: PeerMessage): Uint8Array {
+export function encodePeer(c: Context, m: PeerMessage | StateMessage): Uint8Array {
+  if (isStateMessage(m)) {
+    const w = c.writer.begin();
+    writeState(w, c, m);
+    return w.finish();
+  }
   switch (m.type) {
     case "votes":
     case "checkpoint":
@@ -123,12 +133,12 @@ export function encodePeer(c: Context, m: PeerMessage): Uint8Array {
 interface FrameKind {
   readonly what: string;
   readonly bytesMax: number;
-  readonly read: (r: Reader, c: Context) => PeerMessage;
+  readonly read: (r: Reader, c: Context) => PeerMessage | StateMessage;
 }
 
 /** A frame kind that starts with a header of its own tag. */
 const wrapped =
-  (tag: number, what: string, read: (r: Reader, c: Context) => PeerMessage): FrameKind["read"] =>
+  (tag: number, what: string, read: FrameKind["read"]): FrameKind["read"] =>
   (r, c) => {
     readHeader(r, c, tag, what);
     return read(r, c);
@@ -150,6 +160,11 @@ export function peerFrames({ limits }: Context): PeerFrames {
     [TAG.BATCH, "batch", limits.batch, (r, c) => ({ type: "batch", batch: readBatch(r, c) })],
     [TAG.DECISION, "decision", limits.decision, wrapped(TAG.DECISION, "decision", readDecision)],
     [TAG.STABLE, "stable", limits.stable, wrapped(TAG.STABLE, "stable", (r, c) => ({ type: "stable", stable: readStable(r, c) }))],
+    [TAG.FETCH_STATE, "fetch-state", limits.fetchState, wrapped(TAG.FETCH_STATE, "fetch-state", readFetchState)],
+    [TAG.STATE_HEADER, "state-header", limits.stateHeader, wrapped(TAG.STATE_HEADER, "state-header", readStateHeader)],
+    [TAG.STATE_NODES, "state-nodes", limits.stateNodes, wrapped(TAG.STATE_NODES, "state-nodes", readStateNodes)],
+    [TAG.STATE_PAGES, "state-pages", limits.statePages, wrapped(TAG.STATE_PAGES, "state-pages", readStatePages)],
+    [TAG.STATE_GONE, "state-gone", limits.stateGone, wrapped(TAG.STATE_GONE, "state-gone", readStateGone)],
   ];
   return new Map(kinds.map(([tag, what, bytesMax, read]) => [tag, { what, bytesMax, read }]));
 }
@@ -157,7 +172,7 @@ export function peerFrames({ limits }: Context): PeerFrames {
 const frameCode = { [TAG.BUNDLE]: "REQUEST_INVALID", [TAG.BATCH]: "BATCH_INVALID" } as const;
 
 /** Structure, ranges, canonical form and digests; no signature and no protocol rule is judged here. */
-export function decodePeer(c: Context, frames: PeerFrames, frame: Uint8Array): Decoded<PeerMessage> {
+export function decodePeer(c: Context, frames: PeerFrames, frame: Uint8Array): Decoded<PeerMessage | StateMessage> {
   return decoding(() => {
     const tag = frame[1] ?? 0;
     const r: Reader = new Reader(frame, frameCode[tag as keyof typeof frameCode]);

@@ -30,6 +30,11 @@ export const TAG = {
   FETCH_BATCH: 34,
   DECISION: 35,
   STABLE: 36,
+  FETCH_STATE: 37,
+  STATE_HEADER: 38,
+  STATE_NODES: 39,
+  STATE_PAGES: 40,
+  STATE_GONE: 41,
   // client to replica
   CALL: 48,
   // replica to client

@@ -4,7 +4,7 @@
  *
  * NARSES_FUZZ_SEED and NARSES_FUZZ_CASES choose another run; a failure names its seed and case.
  */
-import { NarsesError, type Batch, type Bundle, type PeerMessage } from "@narses/core";
+import { NarsesError, type Batch, type Bundle, type PeerMessage, type StateMessage } from "@narses/core";
 import { describe, expect, test } from "vitest";
 import { decodePayload, decodeResult, type Decoded } from "../src/index.ts";
 import { codec } from "./support/cluster.ts";
@@ -36,7 +36,7 @@ const read =
   };
 
 const targets: readonly Target[] = [
-  { name: "decodePeer", decode: codec.decodePeer, encode: (m: PeerMessage) => codec.encodePeer(rebuildPeer(m)) },
+  { name: "decodePeer", decode: codec.decodePeer, encode: (m: PeerMessage | StateMessage) => codec.encodePeer(rebuildPeer(m)) },
   { name: "decodeClient", decode: codec.decodeClient, encode: (m: Parameters<typeof rebuildClient>[0]) => codec.encodeClient(rebuildClient(m)) },
   { name: "decodeToClient", decode: codec.decodeToClient, encode: codec.encodeToClient },
   { name: "decodeBundle", decode: codec.decodeBundle, encode: (b: Bundle) => rebuildBundle(b).bytes },

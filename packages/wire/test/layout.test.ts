@@ -14,6 +14,13 @@ const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 const u = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
 
 const GOLDEN: readonly (readonly [name: string, length: number, hash: string])[] = [
+  ["fetch-state header", 15, "48706d86a6d43bd18a7edf5d8a003897945d75b2774c03845d81391ecc9dea86"],
+  ["fetch-state nodes", 30, "15bff0633286b62da523a591dfac3ef594bd3f821029b111f4d6cb25808af4b8"],
+  ["fetch-state pages", 25, "51d5f6a813fad476cc76c333e373f445a6ad82fb4523b8a0c47e17da88a239af"],
+  ["state-header", 215, "49e6c5b940723d73d9b9d30fd5625298fb7444c28f768f1ab053f5feae8675db"],
+  ["state-nodes", 123, "9e668fee5be568eb4fd12387ebafbebffecd0ba77ff8753a71458952fa18929d"],
+  ["state-pages", 50, "e86cd42f7f0c7f0fd90c9d94523a6d62d49ad2d869c43d73525b1667a116f81e"],
+  ["state-gone", 22, "7053af6c4754d1f371d002b6237e8b3b44147c199577d568698f1f60e7eb1d1c"],
   ["pre-prepare", 434, "f06aa4f503715785677e6154e4ff384882f1c2722c9a78dc2616538c1f56276d"],
   ["votes", 171, "aa75f72762c5f4dff28ddf19718e0ac18f0b84f06296e472666a9dec737fbf59"],
   ["checkpoint", 112, "0870e7bdf86e9de3616b7c97c1b76945c2aa9a45d36c9c87c942880167c269fc"],

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { codec } from "./support/cluster.ts";
 import { rebuildClient, rebuildPeer } from "./support/rebuild.ts";
-import { arbBatch, arbBlock, arbBundle, arbClient, arbPeer, arbReceipt, arbRecord, arbToClient } from "./support/values.ts";
-import type { ClientMessage, LogRecord, PeerMessage, ReplicaToClientMessage } from "@narses/core";
+import { arbBatch, arbBlock, arbBundle, arbClient, arbPeer, arbReceipt, arbRecord, arbState, arbToClient } from "./support/values.ts";
+import type { ClientMessage, LogRecord, PeerMessage, ReplicaToClientMessage, StateMessage } from "@narses/core";
 import type { Decoded } from "../src/index.ts";
 
 const RUNS = { numRuns: 40 };
@@ -15,9 +15,9 @@ function accepted<T>(decoded: Decoded<T>): T {
 }
 
 describe("peer messages", () => {
-  test.each(Object.entries(arbPeer))("%s round trips", (_type, arb) => {
+  test.each(Object.entries({ ...arbPeer, ...arbState }))("%s round trips", (_type, arb) => {
     fc.assert(
-      fc.property(arb as fc.Arbitrary<PeerMessage>, (message) => {
+      fc.property(arb as fc.Arbitrary<PeerMessage | StateMessage>, (message) => {
         const frame = codec.encodePeer(message).slice();
         const decoded = accepted(codec.decodePeer(frame));
         expect(decoded).toStrictEqual(message);

@@ -68,6 +68,7 @@ class LastBlock implements BlockStore {
   get head(): BlockStore["head"] {
     return this.#last?.header.seq;
   }
+  readonly gaps: BlockStore["gaps"] = [];
   get last(): Block | undefined {
     return this.#last;
   }
@@ -77,6 +78,9 @@ class LastBlock implements BlockStore {
   }
   get(seq: Block["header"]["seq"]): Promise<Block | undefined> {
     return Promise.resolve([this.#genesis, this.#last].find((block) => block?.header.seq === seq));
+  }
+  skip(): Promise<void> {
+    return Promise.reject(new TypeError("a chain is replayed without gaps"));
   }
   sync(): Promise<void> {
     return Promise.resolve();

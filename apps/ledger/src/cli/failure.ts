@@ -65,6 +65,7 @@ const EXIT_OF_CODE: Readonly<Record<NarsesError["code"], Exit>> = {
   NOT_CONNECTED: EXIT.unreachable,
   TIMEOUT: EXIT.unreachable,
   CLOSED: EXIT.unreachable,
+  UNAVAILABLE: EXIT.unreachable,
   OVERLOADED: EXIT.unreachable,
   CALL_FAILED: EXIT.unreachable,
   REQUEST_TOO_LARGE: EXIT.refused,

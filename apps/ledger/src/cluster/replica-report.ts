@@ -15,6 +15,25 @@ export interface ReplicaState {
   readonly block: string;
   readonly uptimeMs: number;
   readonly halted: string | undefined;
+  /** The state it fetches from the others, if it does. */
+  readonly transfer: ReplicaTransfer | undefined;
+  /** The last one that it fetched. */
+  readonly lastTransfer: ReplicaLastTransfer | undefined;
+}
+
+export interface ReplicaTransfer {
+  readonly reason: string;
+  readonly seq: number;
+  readonly phase: string;
+  readonly pagesTotal: number;
+  readonly pagesHere: number;
+}
+
+export interface ReplicaLastTransfer {
+  readonly reason: string;
+  readonly seq: number;
+  readonly pages: number;
+  readonly difference: { readonly key: string | null } | null;
 }
 
 export interface ReplicaReport {
@@ -32,12 +51,16 @@ const SCHEMA = z.object({
   engine: z.object({ view: number, active: z.boolean(), primary: number, stableSeq: number }),
   head: z.object({ seq: number, block: hash, stateRoot: hash }),
   halted: z.string().nullable(),
+  transfer: z.object({ reason: z.string(), seq: number, phase: z.string(), pagesTotal: number, pagesHere: number }).nullish(),
+  lastTransfer: z
+    .object({ reason: z.string(), seq: number, pages: number, difference: z.object({ key: z.string().nullable() }).nullable() })
+    .nullish(),
 });
 
 /** @throws when the replica does not answer, or with something else than a status. */
 export async function replicaState(client: Client, replica: number): Promise<ReplicaState> {
-  const { engine, head, halted, uptimeMs } = SCHEMA.parse(await client.call(replica, "status"));
-  return { ...engine, ...head, uptimeMs, halted: halted ?? undefined };
+  const { engine, head, halted, uptimeMs, transfer, lastTransfer } = SCHEMA.parse(await client.call(replica, "status"));
+  return { ...engine, ...head, uptimeMs, halted: halted ?? undefined, transfer: transfer ?? undefined, lastTransfer: lastTransfer ?? undefined };
 }
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,6 +1,6 @@
 /** What a replica says of itself, as plain data: the answer to `status`, and the ground for `why`, health and metrics. */
 import {
-  quorums, type ClusterConfig, type Digest, type EngineStatus, type OrderingEngine, type ReplicaId, type SeqNum, type StateStore,
+  quorums, type BlockGap, type BlockStore, type ClusterConfig, type Digest, type EngineStatus, type OrderingEngine, type ReplicaId, type SeqNum, type StateStore,
 } from "@narses/core";
 import type { PeerState } from "@narses/network";
 import type { ClientConnections } from "../client-connections.ts";
@@ -8,6 +8,7 @@ import type { Counters } from "../counters.ts";
 import type { Execution } from "../execution.ts";
 import type { Executor } from "../executor.ts";
 import type { PendingBundles } from "../pending.ts";
+import type { Transfer, TransferReport, TransferStatus } from "../transfer/transfer.ts";
 
 export interface PeerStatus {
   readonly replica: ReplicaId;
@@ -43,8 +44,14 @@ export interface ReplicaStatus {
   readonly durableSeq: SeqNum;
   /** Slots this replica is behind what at least one correct replica has executed, as far as peers say. */
   readonly behind: number;
-  /** Why nothing is executed any more; null when all is well. */
+  /** Why nothing is executed; null when all is well. */
   readonly halted: string | null;
+  /** The state transfer that goes on. */
+  readonly transfer: TransferStatus | null;
+  /** The last one that ended, since the start of the process. */
+  readonly lastTransfer: TransferReport | null;
+  /** Blocks that this replica does not have. */
+  readonly blockGaps: readonly BlockGap[];
   readonly peers: readonly PeerStatus[];
   readonly clients: number;
   readonly pendingBundles: number;
@@ -61,6 +68,8 @@ export interface StatusSources {
   readonly engine: OrderingEngine;
   readonly executor: Executor;
   readonly execution: Pick<Execution, "halted">;
+  readonly transfer: Pick<Transfer, "status" | "last">;
+  readonly blocks: Pick<BlockStore, "gaps">;
   readonly state: Pick<StateStore, "durableSeq">;
   readonly connections: ClientConnections;
   readonly pending: PendingBundles;
@@ -74,7 +83,7 @@ export interface StatusSources {
 }
 
 export function statusOf(sources: StatusSources): ReplicaStatus {
-  const { self, cluster, clusterId, engine, executor, execution, state, connections, pending, counters, nowMs, startedMs } = sources;
+  const { self, cluster, clusterId, engine, executor, execution, transfer, blocks, state, connections, pending, counters, nowMs, startedMs } = sources;
   const { n, f, strong } = quorums(cluster.replicas.length, cluster.f);
   const { header, hash } = executor.head;
   const engineStatus = engine.status();
@@ -86,7 +95,10 @@ export function statusOf(sources: StatusSources): ReplicaStatus {
     head: { seq: header.seq, block: hash, stateRoot: header.stateRoot, timestampMs: header.timestampMs },
     durableSeq: state.durableSeq,
     behind: behindOf(peers, f, header.seq),
-    halted: execution.halted ?? null,
+    halted: execution.halted?.reason ?? null,
+    transfer: transfer.status ?? null,
+    lastTransfer: transfer.last ?? null,
+    blockGaps: blocks.gaps,
     peers,
     clients: connections.size,
     pendingBundles: pending.size, pendingBytes: pending.bytes, pendingOldestMs: oldestMs === undefined ? null : Math.round(oldestMs),

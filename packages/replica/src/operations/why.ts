@@ -5,6 +5,7 @@
 import { TICK_MS, type ReplicaId, type SlotStatus, type VoteStatus } from "@narses/core";
 import { PEER_SILENT_MS } from "../limits.ts";
 import type { ProblemIncident, RejectionIncident } from "./incidents.ts";
+import type { TransferStatus } from "../transfer/transfer.ts";
 import type { PeerStatus, ReplicaStatus } from "./status.ts";
 import { counted, listed, seconds } from "./words.ts";
 
@@ -41,7 +42,7 @@ export interface WhyReport {
   readonly cluster: string;
   /** "live": said by the running replica; "vote-log": what a stopped one would wait for if it were started. */
   readonly source: "live" | "vote-log";
-  /** Why it cannot go on without an operator: its state diverged, or its log is damaged; null when it can. */
+  /** Why it executes nothing: its state diverged or is being replaced, or its log is damaged; null when it does. */
   readonly halted: string | null;
   /** The first thing to know, one sentence. */
   readonly headline: string;
@@ -107,7 +108,7 @@ export function whyOf(sources: WhySources): WhyReport {
 function headlineOf({ status, source }: WhySources, [first]: readonly string[]): string {
   const { replica, halted, engine, head, peers } = status;
   if (halted !== null && source === "vote-log") return `Replica ${replica} is stopped, and a start would fail: ${halted}.`;
-  if (halted !== null) return `Replica ${replica} has stopped executing and needs an operator: ${halted}.`;
+  if (halted !== null && status.transfer === null) return `Replica ${replica} has stopped executing and needs an operator: ${halted}.`;
   const verb = source === "live" ? "is" : "would be";
   const subject = source === "live" ? `Replica ${replica}` : `Replica ${replica} is stopped. Started now, it`;
   if (first !== undefined) return `${subject} ${verb} waiting for ${first}.`;
@@ -123,7 +124,8 @@ function findingsOf(sources: WhySources): readonly string[] {
   const { status, source } = sources;
   const { engine, halted } = status;
   const found: string[] = [];
-  if (halted !== null) found.push(`an operator: ${halted}`);
+  if (status.transfer !== null) found.push(stateOf(status.transfer, halted));
+  else if (halted !== null) found.push(`an operator: ${halted}`);
   if (source === "live") found.push(...tooFewPeers(status));
   if (engine.viewChange !== undefined) found.push(viewChange(sources, engine.viewChange));
   if (status.behind > 0) {
@@ -136,6 +138,12 @@ function findingsOf(sources: WhySources): readonly string[] {
   if (slots.length === 0 && engine.active && status.pendingBundles > 0) found.push(proposal(sources));
   if (found.length === 0 && engine.slots === undefined) return engine.waitingFor;
   return found;
+}
+
+/** A state on its way; nothing is executed meanwhile, and it ends without anybody's help. */
+function stateOf({ seq, reason, phase, pagesHere, pagesTotal }: TransferStatus, halted: string | null): string {
+  const why = reason === "diverged" ? `its own differs${halted === null ? "" : `: ${halted}`}` : "it is too far behind to follow slot by slot";
+  return `the state after slot ${seq} from its peers (${phase}, ${pagesHere} of ${pagesTotal} pages are here), because ${why}`;
 }
 
 function tooFewPeers({ peers, quorum }: ReplicaStatus): readonly string[] {

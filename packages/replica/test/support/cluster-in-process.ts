@@ -8,7 +8,7 @@ import { createMemoryNetwork, type MemoryNetwork } from "@narses/network";
 import { createEngine } from "@narses/pbft";
 import { memoryBlockStore, memoryStateStore, memoryVoteLog, type MemoryBlockStore, type MemoryState, type MemoryVoteLog } from "@narses/storage";
 import { decodePayload, decodeResult, encodePayload } from "@narses/wire";
-import { runReplica, type RunningCore } from "../../src/replica.ts";
+import { runReplica, type ReplicaTransport, type RunningCore } from "../../src/replica.ts";
 import { systemClock } from "../../src/ticker.ts";
 import { clientKey, type TestCluster } from "./cluster.ts";
 import { recordingLogger } from "./fakes.ts";
@@ -41,7 +41,12 @@ export interface Member {
   readonly logger: ReturnType<typeof recordingLogger>;
 }
 
+/** What becomes of a frame between two replicas: other bytes, or nothing. */
+export type Tamper = (from: number, to: number, frame: Uint8Array) => Uint8Array | undefined;
+
 export class InProcess {
+  tamper: Tamper | undefined;
+  bucketBits = 4;
   readonly tools: TestCluster;
   readonly network: MemoryNetwork;
   readonly members = new Map<number, Member>();
@@ -55,15 +60,27 @@ export class InProcess {
 
   async start(id: number, from?: { readonly stores: Stores; readonly mustExist?: boolean }, app: StateMachine = this.app): Promise<Member> {
     const { cluster, clusterId, codec, signingKeys, replicaKeys } = this.tools;
-    const stores = from?.stores ?? { log: memoryVoteLog(), state: await memoryStateStore({ hasher, bucketBits: 4 }), blocks: memoryBlockStore() };
+    const stores = from?.stores ?? { log: memoryVoteLog(), state: await memoryStateStore({ hasher, bucketBits: this.bucketBits }), blocks: memoryBlockStore() };
     const logger = recordingLogger();
     const core = await runReplica({
       ...stores, self: replicaId(id), cluster, clusterId, app, engine: createEngine, codec, hasher, signingKey: signingKeys[id] as SigningKey, replicaKeys, verifyingKey,
-      transport: this.network.transport(replicaId(id)), clock: systemClock, localQueries: true, mustExist: from?.mustExist ?? false, logger,
+      transport: this.#tampered(id), clock: systemClock, localQueries: true, mustExist: from?.mustExist ?? false, logger,
     });
     const member = { core, stores, logger };
     this.members.set(id, member);
     return member;
+  }
+
+  #tampered(id: number): ReplicaTransport {
+    const inner = this.network.transport(replicaId(id));
+    return {
+      start: (handlers) => inner.start(handlers),
+      stop: () => inner.stop(),
+      send: (to, frame) => {
+        const sent = this.tamper === undefined ? frame : this.tamper(id, to, frame);
+        return sent === undefined || inner.send(to, sent);
+      },
+    };
   }
 
   async startAll(): Promise<void> {

@@ -1,7 +1,7 @@
 /** Ports in memory, with what a test wants to know about them. */
 import {
   NarsesError, seqNum,
-  type Block, type BlockStore, type ClientConnection, type Digest, type Logger, type ReplicaId, type SeqNum, type StateStore, type Transport,
+  type Block, type BlockGap, type BlockStore, type ClientConnection, type Digest, type Logger, type ReplicaId, type SeqNum, type StateStore, type Transport,
   type TransportHandlers, type VoteLog,
 } from "@narses/core";
 import { hasher } from "@narses/crypto";
@@ -122,6 +122,12 @@ export class FakeBlocks implements BlockStore {
 
   async get(seq: SeqNum): Promise<Block | undefined> {
     return this.all[seq];
+  }
+
+  readonly gaps: readonly BlockGap[] = [];
+
+  async skip(): Promise<void> {
+    throw new TypeError("no gap is expected");
   }
 
   async sync(): Promise<void> {

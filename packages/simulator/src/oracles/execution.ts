@@ -1,4 +1,4 @@
-/** Exactly once, in order: each replica executes 1, 2, 3 … without a gap, and no request id takes effect at two slots. */
+/** Exactly once, in order: each replica executes 1, 2, 3 … without a gap (but for a state that it took over), and no request id takes effect at two slots. */
 import { fail, type Oracle } from "./oracle.ts";
 
 export function executionOracle(): Oracle {
@@ -8,6 +8,9 @@ export function executionOracle(): Oracle {
     name: "execution",
     onStart: (replica, disk) => {
       lastOf.set(replica.name, disk.snapshot.seq);
+    },
+    onTransferred: (replica, stable) => {
+      lastOf.set(replica.name, stable.seq);
     },
     onExecuted: (replica, block) => {
       const { seq } = block.header;

@@ -1,5 +1,5 @@
 /** What an oracle may watch. Only correct replicas are shown to it; it keeps its own books and throws a Violation. */
-import type { Bundle, Effect, EngineStatus, ReplicaId, Signed, SignedBody } from "@narses/core";
+import type { Bundle, Effect, EngineStatus, ReplicaId, Signed, SignedBody, StableCheckpoint } from "@narses/core";
 import type { Answer, SimBlock, State } from "../app.ts";
 import type { Disk } from "../disk.ts";
 import { Violation } from "../violation.ts";
@@ -17,6 +17,8 @@ export interface Oracle {
   onExecuted?(replica: Watched, block: SimBlock, state: State): void;
   /** A replica comes up, with what its disk still holds. */
   onStart?(replica: Watched, disk: Disk): void;
+  /** A replica took over the state as of a certified checkpoint, and executes on from there. */
+  onTransferred?(replica: Watched, stable: StableCheckpoint): void;
   /** After every turn. */
   onTurnEnd?(replica: Watched): void;
   /** After some turns: status is costly to ask for. */

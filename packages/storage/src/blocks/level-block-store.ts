@@ -1,18 +1,22 @@
 /**
- * Blocks in LevelDB, for ever, under their slot (u64, big-endian). Every write is a synced batch: LevelDB keeps no promise
+ * Blocks in LevelDB, for ever, under their slot (u64, big-endian), and the gaps between them under one zero byte. Every write is a synced batch: LevelDB keeps no promise
  * about an unsynced write once it has switched its log file. Batches go out by themselves when enough is waiting, so that
  * `sync` finds little left to do.
  */
-import { NarsesError, seqNum, type Block, type BlockStore, type SeqNum } from "@narses/core";
+import { NarsesError, seqNum, type Block, type BlockGap, type BlockStore, type SeqNum } from "@narses/core";
 import { getU64, putU64 } from "../bytes.ts";
 import { levelFailed, openLevel, plain, type Level } from "../level.ts";
 import { blockCorrupt, checkNext, packBlock, unpackBlock, type BlockCodec } from "./block-value.ts";
+import { decodeGaps, encodeGaps, inGap, withGap } from "./gaps.ts";
 
 /** A batch is begun when this much waits. */
 const BATCH_BYTES = 1 << 20;
 /** Put and not yet durable, at most: beyond it the disk is too slow for this replica (OVERLOADED). */
 export const BLOCKS_WAITING_BYTES_MAX: number = 512 << 20;
 const WRITE_BUFFER_BYTES = 8 << 20;
+
+/** Sorts before every block. */
+const GAPS = Uint8Array.of(0);
 
 export interface BlockStoreOptions {
   /** Made when missing. Nothing but these blocks may be in it. */
@@ -33,6 +37,7 @@ class LevelBlocks implements BlockStore {
   readonly #directory: string;
   readonly #codec: BlockCodec;
   #head: SeqNum | undefined;
+  #gaps: readonly BlockGap[];
   /** Put and not yet in a batch; and the batch under way. Both are readable. */
   #waiting: Map<SeqNum, Uint8Array> = new Map();
   #writing: ReadonlyMap<SeqNum, Uint8Array> = new Map();
@@ -43,11 +48,16 @@ class LevelBlocks implements BlockStore {
   #failed: NarsesError | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(db: Level, options: BlockStoreOptions, head: SeqNum | undefined) {
+  constructor(db: Level, options: BlockStoreOptions, found: { readonly head: SeqNum | undefined; readonly gaps: readonly BlockGap[] }) {
     this.#db = db;
     this.#directory = options.directory;
     this.#codec = options.codec;
-    this.#head = head;
+    this.#head = found.head;
+    this.#gaps = found.gaps;
+  }
+
+  get gaps(): readonly BlockGap[] {
+    return this.#gaps;
   }
 
   get head(): SeqNum | undefined {
@@ -72,10 +82,27 @@ class LevelBlocks implements BlockStore {
   }
 
   async get(seq: SeqNum): Promise<Block | undefined> {
-    if (this.#head === undefined || seq > this.#head) return undefined;
+    if (this.#head === undefined || seq > this.#head || inGap(this.#gaps, seq)) return undefined;
     const value = this.#waiting.get(seq) ?? this.#writing.get(seq) ?? (await this.#read(seq));
     if (value === undefined) throw blockCorrupt(this.#directory, seq, `is missing although the head is ${this.#head}`);
     return unpackBlock(this.#codec, seq, value, this.#directory);
+  }
+
+  async skip(kept: SeqNum, head: SeqNum): Promise<void> {
+    this.#check();
+    await this.#drain();
+    const gaps = withGap(this.#gaps, kept, head);
+    try {
+      const batch = this.#db.batch();
+      for await (const key of this.#db.keys({ gt: keyOf(kept) })) batch.del(key);
+      batch.put(GAPS, encodeGaps(gaps));
+      await batch.write({ sync: true });
+    } catch (error) {
+      this.#failed = levelFailed("removing blocks", this.#directory, error);
+      throw this.#failed;
+    }
+    this.#gaps = gaps;
+    this.#head = head;
   }
 
   async sync(): Promise<void> {
@@ -149,7 +176,12 @@ export async function openBlockStore(options: BlockStoreOptions): Promise<BlockS
   const db = await openLevel(directory, { writeBufferSize: WRITE_BUFFER_BYTES }, mustExist);
   try {
     const [last] = await db.keys({ reverse: true, limit: 1 }).all();
-    return new LevelBlocks(db, options, last === undefined ? undefined : seqNum(getU64(last, 0)));
+    const record = await db.get(GAPS);
+    const gaps = record === undefined ? [] : decodeGaps(record);
+    const end = gaps.at(-1)?.last;
+    const top = last === undefined || last.length !== 8 ? undefined : seqNum(getU64(last, 0));
+    const head = top === undefined || (end !== undefined && end > top) ? end : top;
+    return new LevelBlocks(db, options, { head, gaps });
   } catch (error) {
     await db.close();
     throw levelFailed("reading blocks", directory, error);

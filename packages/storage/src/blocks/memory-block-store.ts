@@ -1,6 +1,7 @@
 /** Blocks in maps, for tests and the simulator. */
-import { NarsesError, type Block, type BlockStore, type SeqNum } from "@narses/core";
+import { NarsesError, type Block, type BlockGap, type BlockStore, type SeqNum } from "@narses/core";
 import { checkNext } from "./block-value.ts";
+import { withGap } from "./gaps.ts";
 
 export interface MemoryBlockStore extends BlockStore {
   /** The store as reopened after a crash: what was put since the last sync is gone. */
@@ -11,12 +12,19 @@ class MemoryBlocks implements MemoryBlockStore {
   readonly #blocks: Map<SeqNum, Block>;
   #durable: ReadonlyMap<SeqNum, Block>;
   #head: SeqNum | undefined;
+  #gaps: readonly BlockGap[];
   #closed = false;
 
-  constructor(durable: ReadonlyMap<SeqNum, Block>) {
+  constructor(durable: ReadonlyMap<SeqNum, Block>, gaps: readonly BlockGap[]) {
     this.#blocks = new Map(durable);
     this.#durable = durable;
+    this.#gaps = gaps;
+    this.#head = gaps.at(-1)?.last;
     for (const seq of durable.keys()) this.#head = this.#head === undefined || seq > this.#head ? seq : this.#head;
+  }
+
+  get gaps(): readonly BlockGap[] {
+    return this.#gaps;
   }
 
   get head(): SeqNum | undefined {
@@ -35,6 +43,13 @@ class MemoryBlocks implements MemoryBlockStore {
     return Promise.resolve(this.#blocks.get(seq));
   }
 
+  async skip(kept: SeqNum, head: SeqNum): Promise<void> {
+    this.#gaps = withGap(this.#gaps, kept, head);
+    for (const seq of this.#blocks.keys()) if (seq > kept) this.#blocks.delete(seq);
+    this.#head = head;
+    await this.sync();
+  }
+
   async sync(): Promise<void> {
     this.#check();
     this.#durable = new Map(this.#blocks);
@@ -46,7 +61,7 @@ class MemoryBlocks implements MemoryBlockStore {
   }
 
   reopen(): MemoryBlockStore {
-    return new MemoryBlocks(this.#durable);
+    return new MemoryBlocks(this.#durable, this.#gaps);
   }
 
   #check(): void {
@@ -54,4 +69,4 @@ class MemoryBlocks implements MemoryBlockStore {
   }
 }
 
-export const memoryBlockStore = (): MemoryBlockStore => new MemoryBlocks(new Map());
+export const memoryBlockStore = (): MemoryBlockStore => new MemoryBlocks(new Map(), []);

@@ -4,7 +4,7 @@
  */
 import { NarsesError, bytesEqual, type Digest, type Hasher, type SeqNum } from "@narses/core";
 import { FETCH_STATE, dataCorrupt } from "../errors.ts";
-import type { BackendSnapshot, CheckpointWrite, StateBackend } from "./backend.ts";
+import type { BackendSnapshot, StateBackend, StateWrite } from "./backend.ts";
 import { bucketOf, checkKey } from "./page.ts";
 import { makeProof, type StateProof } from "./proof.ts";
 import { leafHash, type HashTree, type TreeNodes } from "./tree.ts";
@@ -30,7 +30,7 @@ export interface FrozenState {
   readonly seq: SeqNum;
   readonly root: Digest;
   readonly tree: HashTree;
-  readonly write: CheckpointWrite;
+  readonly write: Required<Pick<StateWrite, "records" | "pages" | "leaves" | "keys">>;
 }
 
 export function pageCorrupt(store: string, bucket: number): NarsesError {
@@ -140,10 +140,22 @@ export class CheckpointWriter {
     while (this.#kept.length > CHECKPOINTS_KEPT) await this.#kept.shift()?.drop();
   }
 
+  /** Resolves when no write is under way. @throws what made one fail. */
+  async idle(): Promise<void> {
+    await this.#last;
+    if (this.#failed !== undefined) throw this.#failed;
+  }
+
+  /** Lets go of every checkpoint: the state they are of has been replaced. None may be under way. */
+  async drop(): Promise<void> {
+    const kept = this.#kept;
+    this.#kept = [];
+    for (const checkpoint of kept) await checkpoint.drop();
+  }
+
   /** Waits for what is under way, then lets go of the snapshots. */
   async close(): Promise<void> {
     await this.#last;
-    for (const checkpoint of this.#kept) await checkpoint.drop();
-    this.#kept = [];
+    await this.drop();
   }
 }

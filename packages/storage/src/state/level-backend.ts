@@ -1,15 +1,16 @@
 /**
- * The state in LevelDB. Keys: "m" the meta record, "h" ‖ u32 sixteen leaf hashes, "p" ‖ u32 a page, "k/" ‖ key the ordered
- * index (no value). The only writes are checkpoints, each one batch, synced.
+ * The state in LevelDB. Keys: "m", "i" and "a" the small records, "h" ‖ u32 sixteen leaf hashes, "p" ‖ u32 a page, "q" ‖ u32 a
+ * staged page, "k/" ‖ key the ordered index (no value). Every write is one batch, synced.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { getUtf8, putU32, putUtf8, utf8Length } from "../bytes.ts";
 import { levelFailed, openLevel, plain, type Level } from "../level.ts";
-import type { BackendSnapshot, CheckpointWrite, StateBackend } from "./backend.ts";
+import type { BackendSnapshot, RecordKind, StateBackend, StateWrite } from "./backend.ts";
 
-const META = Uint8Array.of(0x6d);
+const RECORDS: Readonly<Record<RecordKind, Uint8Array>> = { meta: Uint8Array.of(0x6d), install: Uint8Array.of(0x69), anchor: Uint8Array.of(0x61) };
 const LEAVES = 0x68;
 const PAGE = 0x70;
+const STAGED = 0x71;
 const INDEX = "k/";
 const NOTHING = new Uint8Array(0);
 /** The loop goes on after so many entries of a checkpoint were handed over. */
@@ -38,14 +39,24 @@ class LevelBackend implements StateBackend {
     this.#db = db;
   }
 
-  async meta(): Promise<Uint8Array | undefined> {
-    return this.#rethrow("reading", () => this.#db.get(META));
+  record(kind: RecordKind): Promise<Uint8Array | undefined> {
+    return this.#rethrow("reading", async () => plain(await this.#db.get(RECORDS[kind])));
   }
 
-  async *leaves(): AsyncGenerator<readonly [number, Uint8Array]> {
-    const range = { gte: numbered(LEAVES, 0), lte: numbered(LEAVES, 0xffff_ffff) };
+  leaves(): AsyncGenerator<readonly [number, Uint8Array]> {
+    return this.#numbered(LEAVES);
+  }
+
+  staged(): AsyncGenerator<readonly [number, Uint8Array]> {
+    return this.#numbered(STAGED);
+  }
+
+  async *#numbered(kind: number): AsyncGenerator<readonly [number, Uint8Array]> {
+    const range = { gte: numbered(kind, 0), lte: numbered(kind, 0xffff_ffff) };
     try {
-      for await (const [key, value] of this.#db.iterator(range)) yield [new DataView(key.buffer, key.byteOffset).getUint32(1), value];
+      for await (const [key, value] of this.#db.iterator(range)) {
+        yield [new DataView(key.buffer, key.byteOffset).getUint32(1), plain(value) ?? NOTHING];
+      }
     } catch (error) {
       throw levelFailed("reading", this.name, error);
     }
@@ -59,16 +70,15 @@ class LevelBackend implements StateBackend {
     }
   }
 
-  async write(checkpoint: CheckpointWrite): Promise<void> {
-    await this.#rethrow("checkpoint", async () => {
+  async write(write: StateWrite): Promise<void> {
+    await this.#rethrow("writing", async () => {
       const batch = this.#db.batch();
       let entries = 0;
-      for (const entry of operations(checkpoint)) {
+      for (const entry of operations(write)) {
         if (entry.value === undefined) batch.del(entry.key);
         else batch.put(entry.key, entry.value);
         if (++entries % ENTRIES_PER_TURN === 0) await turn();
       }
-      batch.put(META, checkpoint.meta);
       await batch.write({ sync: true });
     });
   }
@@ -109,10 +119,12 @@ interface Operation {
   readonly value: Uint8Array | undefined;
 }
 
-function* operations({ pages, leaves, keys }: CheckpointWrite): Generator<Operation> {
-  for (const [bucket, page] of pages) yield { key: numbered(PAGE, bucket), value: page.length === 0 ? undefined : page };
-  for (const [parent, hashes] of leaves) yield { key: numbered(LEAVES, parent), value: hashes };
-  for (const [key, present] of keys) yield { key: indexed(key), value: present ? NOTHING : undefined };
+function* operations({ records, pages, leaves, keys, staged }: StateWrite): Generator<Operation> {
+  for (const [bucket, page] of pages ?? []) yield { key: numbered(PAGE, bucket), value: page.length === 0 ? undefined : page };
+  for (const [parent, hashes] of leaves ?? []) yield { key: numbered(LEAVES, parent), value: hashes };
+  for (const [key, present] of keys ?? []) yield { key: indexed(key), value: present ? NOTHING : undefined };
+  for (const [bucket, page] of staged ?? []) yield { key: numbered(STAGED, bucket), value: page };
+  for (const [kind, value] of records ?? []) yield { key: RECORDS[kind], value };
 }
 
 export async function openLevelBackend(directory: string, mustExist: boolean): Promise<StateBackend> {

@@ -6,15 +6,14 @@
  *
  * An empty page has no bytes. The bucket is inside, so that a page read from the wrong place does not hash right.
  */
-import type { Hasher } from "@narses/core";
+import { STATE_BITS_MAX, STATE_PAGE_BYTES_MAX, type Hasher } from "@narses/core";
 import { compareUtf8, getU32, getUtf8, putU32, putUtf8, utf8Length } from "../bytes.ts";
 
+export { STATE_PAGE_BYTES_MAX };
 export const STATE_KEY_BYTES_MAX = 512;
 export const STATE_VALUE_BYTES_MAX: number = 1 << 20;
-/** A page fits into a frame with room to spare. */
-export const STATE_PAGE_BYTES_MAX: number = 16 << 20;
 export const BUCKET_BITS_MIN = 4;
-export const BUCKET_BITS_MAX = 20;
+export const BUCKET_BITS_MAX: number = STATE_BITS_MAX;
 export const BUCKET_BITS_DEFAULT = 16;
 export const HASH_BYTES = 32;
 

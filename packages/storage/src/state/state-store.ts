@@ -3,21 +3,24 @@
  * root. Everything since the last checkpoint lives in memory, a checkpoint writes it in one batch: after a crash the state
  * is exactly that of the last durable checkpoint.
  */
-import { NarsesError, bytesEqual, seqNum, type Digest, type Hasher, type SeqNum, type StateStore } from "@narses/core";
+import { NarsesError, bytesEqual, type BlockHeader, type Digest, type Hasher, type SeqNum, type StateStore } from "@narses/core";
 import { compareUtf8 } from "../bytes.ts";
-import { FETCH_STATE, dataCorrupt } from "../errors.ts";
+import type { StateAnchor } from "./anchor.ts";
 import type { StateBackend } from "./backend.ts";
 import { CheckpointWriter, pageCorrupt, type StateCheckpoint } from "./checkpoint.ts";
+import { dropStaged } from "./install.ts";
 import { openLevelBackend } from "./level-backend.ts";
 import { MemoryBackend } from "./memory-backend.ts";
-import { decodeMeta, encodeMeta } from "./meta.ts";
+import { encodeMeta } from "./meta.ts";
 import {
-  BUCKET_BITS_DEFAULT, BUCKET_BITS_MAX, BUCKET_BITS_MIN, STATE_PAGE_BYTES_MAX, STATE_VALUE_BYTES_MAX,
+  STATE_PAGE_BYTES_MAX, STATE_VALUE_BYTES_MAX,
   bucketOf, checkKey, checkWellFormed, decodePage, emptyPage, encodePage, findKey, getValue, growth, setValue, type Page,
 } from "./page.ts";
 import { PageCache } from "./page-cache.ts";
 import { makeProof, type StateProof } from "./proof.ts";
-import { FAN_OUT_BITS, HashTree, leafHash } from "./tree.ts";
+import { readState, type Opened } from "./read-state.ts";
+import { openStaging, type StateStaging } from "./staging.ts";
+import { FAN_OUT_BITS, leafHash, type HashTree } from "./tree.ts";
 
 export const CACHE_BYTES_DEFAULT: number = 256 << 20;
 /** Keys that one call of `keys` gives, at most. */
@@ -33,6 +36,12 @@ export interface AuthenticatedState extends StateStore {
   readonly checkpoints: readonly StateCheckpoint[];
   /** Proof of the value, or the absence, of `key` under `root()`. */
   prove(key: string): StateProof;
+  /** The block header the durable state was fetched with; undefined once a checkpoint of its own execution follows. */
+  readonly anchor: StateAnchor | undefined;
+  /** Where another state is put together, to take the place of this one. No checkpoint may be begun until it does. */
+  stage(): Promise<StateStaging>;
+  /** Removes what an earlier attempt staged and nobody took up. Nothing may be staging. */
+  unstage(): Promise<void>;
 }
 
 export interface StateOptions {
@@ -55,23 +64,17 @@ interface Undo {
   readonly value: Uint8Array | undefined;
 }
 
-interface Opened {
-  readonly tree: HashTree;
-  readonly durableSeq: SeqNum;
-  readonly root: Digest;
-  readonly fresh: boolean;
-}
-
 class State implements AuthenticatedState {
   readonly bucketBits: number;
   readonly #hasher: Hasher;
   readonly #backend: StateBackend;
-  readonly #tree: HashTree;
-  readonly #cache: PageCache;
+  readonly #cacheBytes: number;
+  #tree: HashTree;
+  #cache: PageCache;
   readonly #writer: CheckpointWriter;
   readonly #buckets: Map<string, number> = new Map();
   /** Pages changed since the last `root()`. */
-  readonly #unhashed: Set<Page> = new Set();
+  #unhashed: Set<Page> = new Set();
   /** Since the last freeze: encoded pages as of their last hash, and keys that came or went. */
   #encoded: Map<number, Uint8Array> = new Map();
   #keyChanges: Map<string, boolean> = new Map();
@@ -81,6 +84,11 @@ class State implements AuthenticatedState {
   #fresh: boolean;
   /** Slot of the newest checkpoint begun; −1 before the first. */
   #frozenSeq: number;
+  #anchor: StateAnchor | undefined;
+  /** Tree of the durable state; shared with the newest checkpoint kept. */
+  #durableTree: HashTree;
+  /** Another state is taking the place of this one. */
+  #switching = false;
   #closed = false;
 
   constructor(options: StateOptions, backend: StateBackend, opened: Opened) {
@@ -88,13 +96,20 @@ class State implements AuthenticatedState {
     this.#backend = backend;
     this.#tree = opened.tree;
     this.bucketBits = opened.tree.bits;
-    this.#cache = new PageCache(2 ** this.bucketBits, options.cacheBytes ?? CACHE_BYTES_DEFAULT);
+    this.#cacheBytes = options.cacheBytes ?? CACHE_BYTES_DEFAULT;
+    this.#cache = new PageCache(2 ** this.bucketBits, this.#cacheBytes);
     this.#writer = new CheckpointWriter(options.hasher, backend);
     this.#root = opened.root;
     this.#durableSeq = opened.durableSeq;
     this.#fresh = opened.fresh;
     this.#frozenSeq = opened.fresh ? -1 : opened.durableSeq;
-    if (!opened.fresh) this.#writer.keep({ seq: opened.durableSeq, root: opened.root, tree: opened.tree.copy() });
+    this.#anchor = opened.anchor;
+    this.#durableTree = opened.tree.copy();
+    if (!opened.fresh) this.#writer.keep({ seq: opened.durableSeq, root: opened.root, tree: this.#durableTree });
+  }
+
+  get anchor(): StateAnchor | undefined {
+    return this.#anchor;
   }
 
   get durableSeq(): SeqNum {
@@ -164,13 +179,15 @@ class State implements AuthenticatedState {
       const parent = bucket >>> FAN_OUT_BITS;
       if (!leaves.has(parent)) leaves.set(parent, tree.children(1, parent));
     }
-    const write = { meta: encodeMeta({ bits: this.bucketBits, seq, root }), pages, leaves, keys: this.#keyChanges };
+    const write = { records: new Map([["meta" as const, encodeMeta({ bits: this.bucketBits, seq, root })]]), pages, leaves, keys: this.#keyChanges };
     this.#encoded = new Map();
     this.#keyChanges = new Map();
     this.#cache.freeze();
     this.#frozenSeq = seq;
     await this.#writer.write({ seq, root, tree, write });
     this.#durableSeq = seq;
+    this.#durableTree = tree;
+    this.#anchor = undefined;
     this.#fresh = false;
     return root;
   }
@@ -197,6 +214,40 @@ class State implements AuthenticatedState {
     return makeProof(this.#tree, page.bucket, encodePage(page));
   }
 
+  async stage(): Promise<StateStaging> {
+    await this.#writer.idle();
+    return openStaging({
+      hasher: this.#hasher, backend: this.#backend, live: this.#durableTree,
+      onSwitch: () => void (this.#switching = true),
+      onInstalled: (tree, header, blocksKept) => this.#switchTo(tree, { header, blocksKept }),
+    });
+  }
+
+  async unstage(): Promise<void> {
+    const buckets: number[] = [];
+    for await (const [bucket] of this.#backend.staged()) buckets.push(bucket);
+    await dropStaged(this.#backend, buckets);
+  }
+
+  async #switchTo(tree: HashTree, anchor: StateAnchor): Promise<void> {
+    const { seq, stateRoot }: BlockHeader = anchor.header;
+    await this.#writer.drop();
+    this.#tree = tree;
+    this.#durableTree = tree.copy();
+    this.#cache = new PageCache(2 ** this.bucketBits, this.#cacheBytes);
+    this.#unhashed = new Set();
+    this.#encoded = new Map();
+    this.#keyChanges = new Map();
+    this.#undo = undefined;
+    this.#root = stateRoot;
+    this.#durableSeq = seq;
+    this.#frozenSeq = seq;
+    this.#fresh = false;
+    this.#anchor = anchor;
+    this.#writer.keep({ seq, root: stateRoot, tree: this.#durableTree });
+    this.#switching = false;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -215,6 +266,7 @@ class State implements AuthenticatedState {
   }
 
   #page(key: string): Page {
+    if (this.#switching) throw new NarsesError("UNAVAILABLE", "another state is being put in place: ask again later");
     const bucket = this.#bucket(key);
     const held = this.#cache.get(bucket);
     if (held !== undefined) return held;
@@ -258,36 +310,6 @@ class State implements AuthenticatedState {
     this.#undo = undefined;
     return undo;
   }
-}
-
-/** Reads meta and leaf hashes, rebuilds the tree, and checks the root. */
-async function readState(options: StateOptions, backend: StateBackend): Promise<Opened> {
-  const { hasher, bucketBits } = options;
-  if (bucketBits !== undefined && (!Number.isSafeInteger(bucketBits) || bucketBits < BUCKET_BITS_MIN || bucketBits > BUCKET_BITS_MAX)) {
-    throw new RangeError(`bucketBits must be an integer from ${BUCKET_BITS_MIN} to ${BUCKET_BITS_MAX}, got ${bucketBits}`);
-  }
-  const bytes = await backend.meta();
-  if (bytes === undefined) {
-    for await (const _leaves of backend.leaves()) {
-      throw dataCorrupt(`state ${backend.name} has pages but no meta record`, FETCH_STATE, { path: backend.name });
-    }
-    const tree = new HashTree(hasher, bucketBits ?? BUCKET_BITS_DEFAULT);
-    return { tree, durableSeq: seqNum(0), root: tree.root(), fresh: true };
-  }
-  const meta = decodeMeta(bytes, backend.name);
-  if (bucketBits !== undefined && bucketBits !== meta.bits) {
-    const message = `state ${backend.name} has ${meta.bits} bucket bits, the configuration says ${bucketBits}: they cannot change in a living cluster`;
-    throw new NarsesError("CONFIG_INVALID", message, { field: "bucketBits" });
-  }
-  const tree = new HashTree(hasher, meta.bits);
-  let wellFormed = true;
-  for await (const [parent, hashes] of backend.leaves()) wellFormed = tree.setLeaves(parent, hashes) && wellFormed;
-  const root = tree.root();
-  if (!wellFormed || root !== meta.root) {
-    const what = `state ${backend.name} at slot ${meta.seq} has root ${root}, its record says ${meta.root}`;
-    throw dataCorrupt(what, FETCH_STATE, { path: backend.name, seq: meta.seq });
-  }
-  return { tree, durableSeq: meta.seq, root, fresh: false };
 }
 
 async function openState(options: StateOptions, backend: StateBackend): Promise<AuthenticatedState> {

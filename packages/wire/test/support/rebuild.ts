@@ -2,7 +2,7 @@
  * Builds a value's bytes again from its fields alone: no `bytes` of the decoded value is reused except signatures. What
  * a decoder accepted must come out as it went in, or two byte strings have one meaning.
  */
-import type { Batch, Bundle, ClientMessage, CommitCertificate, NewView, PeerMessage, PreparedCertificate, Signed, SignedBody, StableCheckpoint, ViewChange, VoteRef } from "@narses/core";
+import type { Batch, Bundle, ClientMessage, CommitCertificate, NewView, PeerMessage, PreparedCertificate, Signed, SignedBody, StableCheckpoint, StateMessage, ViewChange, VoteRef } from "@narses/core";
 import { codec } from "./cluster.ts";
 
 const signatureOf = (bytes: Uint8Array): Uint8Array => bytes.subarray(bytes.length - 64);
@@ -33,7 +33,7 @@ export function rebuildBundle(bundle: Bundle): Bundle {
 
 export const rebuildBatch = (batch: Batch): Batch => codec.makeBatch(batch.epoch, batch.timestampMs, batch.bundles.map(rebuildBundle));
 
-export function rebuildPeer(m: PeerMessage): PeerMessage {
+export function rebuildPeer(m: PeerMessage | StateMessage): PeerMessage | StateMessage {
   switch (m.type) {
     case "pre-prepare":
       return { ...m, signed: rebuildSigned(m.signed), batch: rebuildBatch(m.batch) };
@@ -55,6 +55,11 @@ export function rebuildPeer(m: PeerMessage): PeerMessage {
       return { ...m, stable: rebuildStable(m.stable) };
     case "status":
     case "fetch-batch":
+    case "fetch-state":
+    case "state-header":
+    case "state-nodes":
+    case "state-pages":
+    case "state-gone":
       return m;
   }
 }

@@ -1,7 +1,7 @@
 /** One fixed valid value of every kind, for tables of damage and for the golden bytes. */
 import {
   digest, replicaId, requestId, seqNum, view, type Batch, type Block, type BlockHeader, type Bundle, type Digest, type LogRecord,
-  type PeerMessage, type Receipt, type Reply, type StableCheckpoint, type ViewChange, type Vote,
+  type PeerMessage, type StateMessage, type Receipt, type Reply, type StableCheckpoint, type ViewChange, type Vote,
 } from "@narses/core";
 import type { Decoded } from "../../src/index.ts";
 import { codec, EPOCH, fakeKey, sign } from "./cluster.ts";
@@ -94,6 +94,19 @@ const peers: readonly PeerMessage[] = [
   { type: "stable", stable },
 ];
 
+const stateMessages: readonly (readonly [name: string, message: StateMessage])[] = [
+  ["fetch-state header", { type: "fetch-state", seq: seqNum(8), part: { kind: "header" } }],
+  ["fetch-state nodes", { type: "fetch-state", seq: seqNum(8), part: { kind: "nodes", level: 2, indexes: [0, 3, 255] } }],
+  ["fetch-state pages", { type: "fetch-state", seq: seqNum(8), part: { kind: "pages", indexes: [7], offset: 1 << 20 } }],
+  ["state-header", { type: "state-header", header, bits: 16, top: new Uint8Array(32).fill(5) }],
+  ["state-nodes", { type: "state-nodes", seq: seqNum(8), level: 2, nodes: [{ index: 3, children: new Uint8Array(64).fill(1) }, { index: 4, children: new Uint8Array(32).fill(2) }] }],
+  ["state-pages", {
+    type: "state-pages", seq: seqNum(8),
+    pages: [{ bucket: 1, size: 2, offset: 0, bytes: Uint8Array.of(1, 2) }, { bucket: 9, size: 0, offset: 0, bytes: new Uint8Array(0) }],
+  }],
+  ["state-gone", { type: "state-gone", seq: seqNum(8), oldest: seqNum(16) }],
+];
+
 const records: readonly LogRecord[] = [
   { type: "pre-prepared", view: view(3), seq: seqNum(9), digest: batch.digest, batch, signed: prePrepare(9, batch.digest) },
   { type: "prepared", certificate: viewChangeBody(1).prepared[0] ?? { prePrepare: prePrepare(9), prepares: [] } },
@@ -113,6 +126,7 @@ export interface Sample {
 
 /** Every frame that decodes to `Decoded`. */
 export const frames: readonly Sample[] = [
+  ...stateMessages.map(([name, m]) => ({ name, bytes: codec.encodePeer(m), decode: codec.decodePeer })),
   ...peers.map((m) => ({ name: m.type, bytes: codec.encodePeer(m), decode: codec.decodePeer })),
   { name: "request", bytes: codec.encodeClient({ type: "request", bundle: bundle(1) }), decode: codec.decodeClient },
   { name: "call", bytes: codec.encodeClient({ type: "call", id: 4, method: "status", params: Uint8Array.of(0xc0) }), decode: codec.decodeClient, freeFrom: 21 },

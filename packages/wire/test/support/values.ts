@@ -2,6 +2,8 @@
 import fc from "fast-check";
 import {
   digest,
+  NODES_PER_FETCH_MAX,
+  PAGES_PER_FETCH_MAX,
   NULL_DIGEST,
   replicaId,
   requestId,
@@ -28,6 +30,9 @@ import {
   type Reply,
   type Signed,
   type StableCheckpoint,
+  type StateMessage,
+  type StatePage,
+  type StatePart,
   type ViewChange,
   type VoteRef,
   type Votes,
@@ -149,6 +154,32 @@ export const arbPeer: { readonly [T in PeerMessage["type"]]: Arb<Extract<PeerMes
   batch: arbBatch.map((batch) => ({ type: "batch", batch })),
   decision: arbDecided.map((fields) => ({ type: "decision", ...fields })),
   stable: arbStable.map((stable) => ({ type: "stable", stable })),
+};
+
+// ── state transfer ───────────────────────────────────────────────────────────────────────────────────────────────
+
+const ascending = (max: number) => fc.uniqueArray(fc.nat(2 ** 20 - 1), { minLength: 1, maxLength: max }).map((list) => list.sort((a, b) => a - b));
+const arbLevel = fc.integer({ min: 1, max: 5 });
+const arbPart: Arb<StatePart> = fc.oneof(
+  fc.constant<StatePart>({ kind: "header" }),
+  record<Extract<StatePart, { kind: "nodes" }>>({ kind: fc.constant("nodes" as const), level: arbLevel, indexes: ascending(NODES_PER_FETCH_MAX) }),
+  record<Extract<StatePart, { kind: "pages" }>>({ kind: fc.constant("pages" as const), indexes: ascending(PAGES_PER_FETCH_MAX), offset: fc.constant(0) }),
+  fc.tuple(fc.nat(2 ** 20 - 1), fc.integer({ min: 1, max: (16 << 20) - 1 })).map(([index, offset]): StatePart => ({ kind: "pages", indexes: [index], offset })),
+);
+const arbWholePages = ascending(5).chain((buckets) => fc.tuple(...buckets.map((bucket) =>
+  fc.uint8Array({ maxLength: 40 }).map((bytes): StatePage => ({ bucket, size: bytes.length, offset: 0, bytes })))));
+const arbPagePart = fc.tuple(fc.nat(2 ** 20 - 1), fc.nat(9_999), fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.nat(99))
+  .map(([bucket, offset, bytes, rest]): StatePage[] => [{ bucket, size: offset + bytes.length + rest, offset, bytes }]);
+const arbNodes = ascending(4).chain((indexes) => fc.tuple(...indexes.map((index) =>
+  fc.integer({ min: 1, max: 16 }).chain((width) => fc.uint8Array({ minLength: 32 * width, maxLength: 32 * width })).map((children) => ({ index, children })))));
+
+export const arbState: { readonly [T in StateMessage["type"]]: Arb<Extract<StateMessage, { type: T }>> } = {
+  "fetch-state": fc.tuple(arbSeq, arbPart).map(([seq, part]) => ({ type: "fetch-state", seq, part })),
+  "state-header": fc.tuple(fc.nat().chain(() => arbHeader), fc.integer({ min: 1, max: 20 }), fc.uint8Array({ minLength: 32, maxLength: 32 }))
+    .map(([header, bits, top]) => ({ type: "state-header", header, bits, top })),
+  "state-nodes": fc.tuple(arbSeq, arbLevel, arbNodes).map(([seq, level, nodes]) => ({ type: "state-nodes", seq, level, nodes })),
+  "state-pages": fc.tuple(arbSeq, fc.oneof(arbWholePages, arbPagePart)).map(([seq, pages]) => ({ type: "state-pages", seq, pages })),
+  "state-gone": fc.tuple(arbSeq, u53(0).map(seqNum)).map(([seq, oldest]) => ({ type: "state-gone", seq, oldest })),
 };
 
 const arbName = fc.stringMatching(/^[!-~]{1,64}$/);

@@ -1,6 +1,6 @@
 /** `status`: what every replica says of itself, and what follows from it. */
 import type { Command } from "commander";
-import { collectReports, type ReplicaReport } from "../../cluster/replica-report.ts";
+import { collectReports, type ReplicaReport, type ReplicaState } from "../../cluster/replica-report.ts";
 import { quorums, type ClusterConfig } from "@narses/core";
 import { loadCluster } from "@narses/replica";
 import { withConnection } from "../connection.ts";
@@ -58,7 +58,11 @@ function row(report: ReplicaReport, head: number, output: Output): readonly stri
   if (status === undefined)
     return [String(report.replica), output.style("red", "down"), "", "", "", "", "", "", report.problem ?? "does not answer"];
   const lag = head - status.seq;
-  const state = status.halted === undefined ? (status.active ? "up" : "view change") : "halted";
+  const { transfer } = status;
+  const running = status.active ? "up" : "view change";
+  const fetching = transfer?.reason === "diverged" ? "repairing" : "fetching state";
+  const halted = transfer === undefined ? "halted" : fetching;
+  const state = status.halted === undefined ? running : halted;
   return [
     String(report.replica),
     state,
@@ -68,8 +72,18 @@ function row(report: ReplicaReport, head: number, output: Output): readonly stri
     String(status.stableSeq),
     lag === 0 ? "–" : String(lag),
     shortHash(status.stateRoot),
-    status.halted ?? "",
+    remark(status),
   ];
+}
+
+/** Why it does nothing, how far its state transfer is, or what the last one repaired. */
+function remark({ halted, transfer, lastTransfer }: ReplicaState): string {
+  if (transfer !== undefined) return `state of block ${transfer.seq}: ${transfer.pagesHere} of ${transfer.pagesTotal} pages (${transfer.phase})`;
+  if (halted !== undefined) return halted;
+  if (lastTransfer?.reason !== "diverged") return "";
+  const { seq, difference } = lastTransfer;
+  const key = difference?.key ?? undefined;
+  return `repaired at block ${seq}${key === undefined ? "" : `: its state differed, first in key ${JSON.stringify(key)}`}`;
 }
 
 async function status(shell: Shell, _args: readonly (string | undefined)[], flags: ClientFlags): Promise<Exit> {

@@ -115,6 +115,15 @@ async function* storedBlocks(directory: string, cluster: ClusterConfig): AsyncGe
   try {
     for (let seq = 0; store.head !== undefined && seq <= store.head; seq++) {
       const block = await store.get(seqNum(seq));
+      const gap = store.gaps.find(({ first, last }) => first <= seq && seq <= last);
+      if (gap !== undefined)
+        throw new CommandError(
+          "BLOCKS_MISSING",
+          EXIT.setup,
+          `${blocks} lacks blocks ${gap.first} to ${gap.last}: that replica took over the state after slot ${gap.last} from others, ` +
+            `its blocks start at ${gap.last + 1}; verify the chain of another replica`,
+          { first: gap.first, last: gap.last },
+        );
       if (block === undefined) throw new NarsesError("DATA_CORRUPT", `block ${seq} is missing in ${blocks}`, { seq });
       yield codec.encodeBlock(block);
     }

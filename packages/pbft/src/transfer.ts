@@ -1,0 +1,75 @@
+/**
+ * State transfer: when following by decisions will not do, the state of a certified checkpoint is fetched instead. The
+ * engine names the target and waits; the shell fetches, verifies and installs. Only certificates make a target: nobody's
+ * claim about how far the others are. View, votes and everything that was said stay as they are.
+ */
+import type { Digest, StableCheckpoint } from "@narses/core";
+import { assert, seqNum } from "@narses/core";
+import { moveTo } from "./checkpoint.ts";
+import { executeReady } from "./execute.ts";
+import { emit, type Replica, storeLimit } from "./state.ts";
+
+/** Behind a certified checkpoint by more than a window: the others' logs no longer reach back, and replaying costs more than fetching. */
+export function considerTransfer(r: Replica): void {
+  const { stableKnown, transfer } = r;
+  if (transfer !== undefined) {
+    if (stableKnown.seq > transfer.seq) begin(r, r.diverged ? "diverged" : "behind");
+  } else if (stableKnown.seq > r.handed + r.config.parameters.logWindow) begin(r, "behind");
+}
+
+/**
+ * Behind a certified checkpoint, by however little, with nothing to execute for as long as a request may take: nobody sends
+ * the decided slots in between (those who could have taken over the state themselves, and lack these blocks too).
+ */
+export function transferTick(r: Replica): void {
+  if (r.transfer !== undefined || r.stableKnown.seq <= r.handed || r.executed < r.handed) return void (r.stuckSince = undefined);
+  if (r.stuckSince?.executed !== r.executed) r.stuckSince = { executed: r.executed, tick: r.tick };
+  else if (r.tick - r.stuckSince.tick >= r.config.parameters.requestTimeoutTicks) begin(r, "behind");
+}
+
+/** The state here after slot `seq` is not the certified one: what follows from it is worth nothing. */
+export function onDiverged(r: Replica, own: Digest): void {
+  const { seq, root } = r.stableKnown;
+  r.diverged = true;
+  emit(r, { type: "diverged", seq, own, stable: root });
+  begin(r, "diverged");
+}
+
+function begin(r: Replica, reason: "behind" | "diverged"): void {
+  r.transfer = r.stableKnown;
+  r.stuckSince = undefined;
+  emit(r, { type: "transfer", target: r.stableKnown, reason });
+}
+
+/** Execution goes on from the installed state; back, too, when this replica had executed further and wrongly. */
+export function onTransferred(r: Replica, stable: StableCheckpoint, obsolete: readonly Digest[]): void {
+  assert(r.transfer !== undefined && stable.seq <= r.transfer.seq, `state of slot ${stable.seq} was installed, which no transfer asked for`);
+  assert(stable.seq >= r.stable.seq, `state of slot ${stable.seq} was installed below the low watermark ${r.stable.seq}`);
+  r.transfer = undefined;
+  r.diverged = false;
+  r.ownRoots.clear();
+  r.executed = stable.seq;
+  r.handed = stable.seq;
+  r.nextSeq = seqNum(Math.max(r.nextSeq, stable.seq + 1));
+  r.pulledSeq = stable.seq;
+  for (const digest of obsolete) r.waiting.delete(digest);
+  // What it could not execute was not the primary's debt, nor was it overtaken.
+  r.behindTick = r.tick;
+  r.executedOrder = 0;
+  for (const waiting of r.waiting.values()) waiting.sinceTick = r.tick;
+  if (stable.seq > r.stable.seq) moveTo(r, stable);
+  considerTransfer(r);
+  dropUnreachable(r);
+  executeReady(r);
+}
+
+/**
+ * Execution went back, or less far than the transfer had aimed at: what was stored further ahead than it may now be is
+ * dropped, and can be learned again. Slots in which this replica voted stay, as when pruning (all are within its window).
+ */
+function dropUnreachable(r: Replica): void {
+  const limit = storeLimit(r);
+  for (const slot of r.slots.values()) {
+    if (slot.seq > limit && slot.proposal === undefined && slot.prepared === undefined) r.slots.delete(slot.seq);
+  }
+}
