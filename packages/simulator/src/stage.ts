@@ -2,7 +2,7 @@
  * A scripted cluster: real engines in real shells, but no clock and no chance. Messages wait until the script passes or
  * drops them. For golden traces, paper tests and message counts; `simulate` is the place for time and faults.
  */
-import type { Bundle, Digest, Effect, EngineConfig, Input, Parameters, PeerMessage, ReplicaId, Signed, SignedBody, Signer } from "@narses/core";
+import type { Bundle, Digest, Effect, EngineConfig, Input, Parameters, PeerMessage, ReplicaId, Signed, SignedBody, Signer, StableCheckpoint } from "@narses/core";
 import { DEFAULT_PARAMETERS, epoch, faultsTolerated, mintVerified, quorums, replicaId, requestId } from "@narses/core";
 import { GENESIS, type State } from "./app.ts";
 import { Disk } from "./disk.ts";
@@ -41,6 +41,9 @@ export class Stage {
   inFlight: Envelope[] = [];
   private readonly shells: (Shell | undefined)[];
   private readonly frozen = new Map<ReplicaId, State[]>();
+  /** By block: what a state transfer gives. It takes no time and no messages here. */
+  private readonly states = new Map<Digest, State>();
+  private readonly wanted = new Map<ReplicaId, StableCheckpoint>();
   private readonly client: ClientKey;
   private nextRid = 1;
 
@@ -92,13 +95,11 @@ export class Stage {
         send: (to, message) => void this.inFlight.push({ from: self, to, message }),
         answer: (_client, answer) => options.onAnswer?.(self, answer),
         freeze: (state) => this.freeze(self, state),
-        fetch: ({ seq }) => {
-          throw new TypeError(`replica ${id} asks for the state after slot ${seq}: a script has no state transfer`);
-        },
+        fetch: (target) => void this.wanted.set(self, target),
         onInput: (input) => options.onInput?.(self, input),
         onEffect: (effect) => options.onEffect?.(self, effect),
         onSigned: (signed) => options.onSigned?.(self, signed),
-        onExecuted: () => undefined,
+        onExecuted: ({ hash }, state) => void this.states.set(hash, state),
       },
     }, STAGE_WALL_MS);
     this.settle(id);
@@ -108,6 +109,7 @@ export class Stage {
   crash(id: number): void {
     this.shells[id] = undefined;
     this.frozen.delete(replicaId(id));
+    this.wanted.delete(replicaId(id));
   }
 
   /** A bundle of one operation, from the stage's only client. */
@@ -176,13 +178,22 @@ export class Stage {
     else held.push(state);
   }
 
-  /** Turns and executions until the replica has nothing left to do. */
+  /** Turns, executions and transfers until the replica has nothing left to do. */
   private settle(id: number): void {
     const shell = this.shell(id);
     while (shell.hasInput || shell.hasDecided) {
       shell.step();
       shell.commit();
       while (shell.hasDecided) shell.executeNext();
+      this.install(shell, replicaId(id));
     }
+  }
+
+  private install(shell: Shell, id: ReplicaId): void {
+    const target = this.wanted.get(id);
+    const state = target === undefined ? undefined : this.states.get(target.root);
+    if (target === undefined || state === undefined) return;
+    this.wanted.delete(id);
+    shell.installed(state, target);
   }
 }
