@@ -9,4 +9,5 @@ export { DEFAULT_TIMEOUTS, type ConnectOptions, type Limits, type Timeouts } fro
 export { systemTimers, type Timers } from "./timers.ts";
 export { encodeReceipt, verifyReceipt, verifyReceiptBytes, type VerifiedReceipt } from "./receipt.ts";
 export { verifyBlock, verifyBlockBytes, verifyBlockChain, type ParentBlock, type VerifiedBlock, type VerifiedChain } from "./block.ts";
+export { parseClusterFile } from "./cluster-file.ts";
 export type { FailedCheck } from "./invalid.ts";

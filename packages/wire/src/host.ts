@@ -11,8 +11,10 @@ interface HexView {
 interface Host {
   readonly TextEncoder: new () => { encode(text: string): Uint8Array };
   readonly TextDecoder: new (label: "utf-8", options: { readonly fatal: true; readonly ignoreBOM: true }) => { decode(bytes: Uint8Array): string };
-  readonly Buffer?: { from(buffer: ArrayBufferLike, byteOffset: number, length: number): HexView };
 }
+
+/** A free name and not a property of globalThis, so that a bundler for browsers can drop what depends on it. */
+declare const Buffer: { from(buffer: ArrayBufferLike, byteOffset: number, length: number): HexView } | undefined;
 
 const host = globalThis as unknown as Host;
 const encoder = new host.TextEncoder();
@@ -38,8 +40,8 @@ export const isWellFormed = (text: string): boolean => !LONE_SURROGATE.test(text
 export type HexOf = (start: number, end: number) => string;
 
 export function hexOf(bytes: Uint8Array): HexOf {
-  if (host.Buffer === undefined) return (start, end) => toHex(bytes.subarray(start, end));
-  const view = host.Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (typeof Buffer === "undefined") return (start, end) => toHex(bytes.subarray(start, end));
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return (start, end) => view.toString("hex", start, end);
 }
 
