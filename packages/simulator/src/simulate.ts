@@ -42,6 +42,7 @@ export function simulate(options: SimOptions): SimResult {
   let recoveryMs: number | undefined;
   try {
     recoveryMs = run(world);
+    world.atEnd();
   } catch (error) {
     failure = error instanceof Violation ? error : new Violation("crash", "simulator", error instanceof Error ? error.message : String(error), { cause: error });
     world.note(undefined, `# ${failure.kind} (${failure.oracle}): ${failure.message}`);

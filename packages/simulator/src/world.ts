@@ -66,7 +66,7 @@ export class World {
     this.trace = new Trace(plan.traceLines);
     this.noticeRandom = this.random.split("notice");
     const { n, f } = plan.quorums;
-    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit: this.toolkit, allCorrect: plan.byzantine === 0 && plan.equivocatingClients === 0 });
+    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit: this.toolkit, allCorrect: plan.byzantine === 0 && plan.equivocatingClients === 0, now: () => this.scheduler.now });
   }
 
   get correct(): readonly SimNode[] {
@@ -245,6 +245,11 @@ export class World {
     this.told.set(node, new Map());
     if (!node.byzantine) for (const oracle of this.oracles) oracle.onStart?.(node, node.disk);
     this.refreshConnections();
+  }
+
+  /** Judges what can only be judged of the whole. */
+  atEnd(): void {
+    for (const oracle of this.oracles) oracle.atEnd?.();
   }
 
   onTurn(node: SimNode): void {

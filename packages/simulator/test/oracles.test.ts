@@ -11,6 +11,7 @@ import { boundsOracle } from "../src/oracles/bounds.ts";
 import { certificateOracle } from "../src/oracles/certificate.ts";
 import { durabilityOracle } from "../src/oracles/durability.ts";
 import { executionOracle } from "../src/oracles/execution.ts";
+import { linearizabilityOracle } from "../src/oracles/linearizability.ts";
 import { nonEquivocationOracle } from "../src/oracles/non-equivocation.ts";
 import { stateOracle } from "../src/oracles/state.ts";
 import { validityOracle } from "../src/oracles/validity.ts";
@@ -139,6 +140,19 @@ describe("oracles fire", () => {
     expect(fires(() => oracle.onTurn?.(r0, { ...status, highWatermark: seqNum(300) }, new Disk()))).toBe("safety bounds");
     for (let i = 0; i < 20_000; i++) oracle.onEffect?.(r0, { type: "send", to: "all", message: { type: "fetch-batch", digest: A } });
     expect(fires(() => oracle.onTurnEnd?.(r0))).toBe("safety bounds");
+  });
+
+  test("linearizability: an answer that replaying the log does not give, at the end of the run", () => {
+    const end = (result: string): string => {
+      const { block, state } = blockOf();
+      const oracle = linearizabilityOracle(() => 5);
+      oracle.onSubmitted?.(bundle);
+      oracle.onExecuted?.(r0, block, state);
+      oracle.onAccepted?.(bundle, { bundle: bundle.digest, ridLast: 1, seq: seqNum(1), block: block.hash, result });
+      return fires(() => oracle.atEnd?.());
+    };
+    expect(end("1:1")).toBe("silent");
+    expect(end("1:2")).toBe("safety linearizability");
   });
 
   test("accusation: misbehaviour among correct replicas, but not what is merely ignored", () => {

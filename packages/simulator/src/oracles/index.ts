@@ -7,6 +7,7 @@ import { boundsOracle } from "./bounds.ts";
 import { certificateOracle } from "./certificate.ts";
 import { durabilityOracle } from "./durability.ts";
 import { executionOracle } from "./execution.ts";
+import { linearizabilityOracle } from "./linearizability.ts";
 import { nonEquivocationOracle } from "./non-equivocation.ts";
 import type { Oracle } from "./oracle.ts";
 import { stateOracle } from "./state.ts";
@@ -19,6 +20,8 @@ export interface OracleOptions {
   readonly toolkit: Toolkit;
   /** Nobody is Byzantine, nor are clients: then nobody may be accused. */
   readonly allCorrect: boolean;
+  /** Virtual time. */
+  readonly now: () => number;
 }
 
 export const createOracles = (o: OracleOptions): readonly Oracle[] => [
@@ -30,5 +33,6 @@ export const createOracles = (o: OracleOptions): readonly Oracle[] => [
   certificateOracle(o.n, o.f, o.toolkit),
   stateOracle(),
   boundsOracle(o.parameters),
+  linearizabilityOracle(o.now),
   ...(o.allCorrect ? [accusationOracle()] : []),
 ];

@@ -25,6 +25,8 @@ export interface Oracle {
   onTurn?(replica: Watched, status: EngineStatus, disk: Disk): void;
   onSubmitted?(bundle: Bundle): void;
   onAccepted?(bundle: Bundle, answer: Answer): void;
+  /** Once, when the run is over and nothing else has fired. */
+  atEnd?(): void;
 }
 
 export const fail = (oracle: string, message: string): never => {
