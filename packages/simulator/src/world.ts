@@ -66,7 +66,8 @@ export class World {
     this.trace = new Trace(plan.traceLines);
     this.noticeRandom = this.random.split("notice");
     const { n, f } = plan.quorums;
-    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit: this.toolkit, allCorrect: plan.byzantine === 0 && plan.equivocatingClients === 0, now: () => this.scheduler.now });
+    const allCorrect = plan.byzantine === 0 && plan.equivocatingClients === 0;
+    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit: this.toolkit, allCorrect, now: () => this.scheduler.now });
   }
 
   get correct(): readonly SimNode[] {

@@ -21,7 +21,7 @@ export function checkAgainstLog<Input, Output>(
     if (returned === undefined) continue;
     const held = log.get(id);
     if (held === undefined) return `${id} was acknowledged, but the agreed log does not hold it`;
-    if (!equal(held.output, returned.output)) return `${id} was answered ${show(returned.output)}, but replaying the log gives ${show(held.output)} at its place (${held.position})`;
+    if (!equal(held.output, returned.output)) return `${id} was answered ${show(returned.output)}, but replaying the log gives ${show(held.output)} at place ${held.position}`;
     acknowledged.push({ id, invokedAt, returnedAt: returned.at, position: held.position });
   }
   // Sweep by invocation: everything returned strictly earlier must stand lower.

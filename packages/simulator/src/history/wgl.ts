@@ -140,7 +140,8 @@ function searchKey<Input, Output, State>(key: string, entries: readonly HistoryE
 }
 
 const describeStuck = (key: string, entry: HistoryEntry, longest: number, total: number): string =>
-  `no order of the operations on ${key} explains the answers: at most ${longest} of ${total} fit, and ${entry.id} (${JSON.stringify(entry.input)}) returned ${JSON.stringify(entry.returned?.output)} too early`;
+  `no order of the operations on ${key} explains the answers: at most ${longest} of ${total} fit, and ${entry.id} `
+  + `(${JSON.stringify(entry.input)}) returned ${JSON.stringify(entry.returned?.output)} too early`;
 
 /** The set of linearized operations, with a text: the lowest one missing, and those above it. Operations are taken nearly in order, so it is short. */
 class Taken {
