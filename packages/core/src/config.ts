@@ -45,7 +45,10 @@ export interface Parameters {
   readonly pipelineDepth: number;
   readonly batchBytesMax: number;
   readonly batchOperationsMax: number;
-  /** A waiting bundle is proposed after this many ticks at the latest, if the pipeline has room. 0: at once. */
+  /**
+   * While slots are in flight, the primary gathers until as much waits as is in flight, this many ticks at the longest.
+   * 0: it proposes whatever waits at once, as long as the pipeline has room.
+   */
   readonly batchDelayTicks: number;
   readonly bundleBytesMax: number;
   readonly bundleOperationsMax: number;
@@ -73,7 +76,7 @@ export const DEFAULT_PARAMETERS: Parameters = {
   pipelineDepth: 8,
   batchBytesMax: 1 << 20,
   batchOperationsMax: 2_000,
-  batchDelayTicks: 0,
+  batchDelayTicks: 5,
   bundleBytesMax: 256 << 10,
   bundleOperationsMax: 256,
   pendingBundlesMax: 4_096,

@@ -12,7 +12,12 @@ export type Input =
   /** One tick of the monotonic clock (TICK_MS) has passed. `wallMs` is the wall clock, used for timestamps only. */
   | { readonly type: "tick"; readonly wallMs: number }
   /** A client's bundle, admitted by the shell (signature checked, not yet fully executed). */
-  | { readonly type: "request"; readonly bundle: Verified<Bundle> }
+  | {
+      readonly type: "request";
+      readonly bundle: Verified<Bundle>;
+      /** Another request follows at once: what is proposed can wait for it. The last of a run says nothing. */
+      readonly more?: boolean;
+    }
   | { readonly type: "message"; readonly from: ReplicaId; readonly message: Verified<PeerMessage> }
   /** This replica's own message, now signed, and everything it depends on durable. Own votes count from here on. */
   | { readonly type: "own"; readonly signed: OwnMessage }

@@ -2,7 +2,7 @@
 import type { Digest, SeqNum } from "@narses/core";
 import { assert, NULL_DIGEST, seqNum } from "@narses/core";
 import { pruneBehind } from "./checkpoint.ts";
-import { proposeReady } from "./request.ts";
+import { forget, proposeReady } from "./request.ts";
 import { hasPayload } from "./slots.ts";
 import { emit, type Replica } from "./state.ts";
 import { pullDecisions } from "./status.ts";
@@ -33,11 +33,11 @@ export function onExecuted(r: Replica, seq: SeqNum, obsolete: readonly Digest[])
   if (certificate !== undefined) {
     for (const { digest } of slot?.payloads.get(certificate.digest)?.bundles ?? []) {
       r.executedOrder = Math.max(r.executedOrder, r.waiting.get(digest)?.order ?? 0);
-      r.waiting.delete(digest);
+      forget(r, digest);
     }
     if (certificate.view === r.view && r.active && seq > r.settledSeq) onProgress(r);
   }
-  for (const digest of obsolete) r.waiting.delete(digest);
+  for (const digest of obsolete) forget(r, digest);
   pruneBehind(r);
   pullDecisions(r);
   executeReady(r);

@@ -25,7 +25,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     quorumTick: undefined, backoff: 0, leaving: undefined, unsignedNewView: undefined,
     stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(), vouched: new Map(),
     recoveredSeq: executed, handed: executed, executed, nextSeq: seqNum(executed + 1),
-    waiting: new Map(), arrivals: 0, executedOrder: 0, progressTick: 0, progressed: false,
+    waiting: new Map(), queue: { bundles: new Map(), operations: 0, bytes: 0 }, arrivals: 0, executedOrder: 0, progressTick: 0, progressed: false,
     peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false,
     diverged: false, transfer: undefined, stuckSince: undefined, out: [],
   };

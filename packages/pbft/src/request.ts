@@ -1,21 +1,57 @@
 /** Requests: what waits to be ordered, relaying to the primary, and the primary's batching (PBFT §4.1, §5.1.4). */
-import type { Bundle } from "@narses/core";
+import type { Bundle, ClientId, Digest } from "@narses/core";
 import { seqNum } from "@narses/core";
 import { addPayload, slotAt } from "./slots.ts";
-import { emit, highWatermark, isPrimary, primary, type Replica, type Waiting } from "./state.ts";
+import { emit, highWatermark, isPrimary, primary, type Replica, slotsOpen, type Waiting } from "./state.ts";
 
 /** A client's bundle, verified and admitted by the shell. Beyond pendingBundlesMax it is dropped; the client retries. */
-export function onRequest(r: Replica, bundle: Bundle): void {
-  if (r.waiting.has(bundle.digest)) return;
-  if (r.waiting.size >= r.config.parameters.pendingBundlesMax) return;
-  r.waiting.set(bundle.digest, { bundle, sinceTick: r.tick, proposed: undefined, order: ++r.arrivals });
-  if (!r.active) return;
-  if (isPrimary(r)) proposeReady(r);
-  else emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle } });
+export function onRequest(r: Replica, bundle: Bundle, more = false): void {
+  if (!r.waiting.has(bundle.digest) && r.waiting.size < r.config.parameters.pendingBundlesMax) {
+    const waiting: Waiting = { bundle, sinceTick: r.tick, order: ++r.arrivals };
+    r.waiting.set(bundle.digest, waiting);
+    enqueue(r, waiting);
+    if (r.active && !isPrimary(r) && r.waiting.size <= RELAYED_AT_ONCE_MAX && !isProposed(r, bundle)) relay(r, bundle);
+  }
+  if (!more) proposeReady(r);
 }
 
-/** Bundles relayed at once, at most: the primary usually has them, and they must not stand in the way of votes. */
+/** A bundle that was executed, or has nothing left to execute. */
+export function forget(r: Replica, digest: Digest): void {
+  r.waiting.delete(digest);
+  dequeue(r, digest);
+}
+
+function enqueue({ queue }: Replica, waiting: Waiting): void {
+  queue.bundles.set(waiting.bundle.digest, waiting);
+  queue.operations += waiting.bundle.operations.length;
+  queue.bytes += waiting.bundle.bytes.length;
+}
+
+function dequeue({ queue }: Replica, digest: Digest): void {
+  const bundle = queue.bundles.get(digest)?.bundle;
+  if (bundle === undefined) return;
+  queue.bundles.delete(digest);
+  queue.operations -= bundle.operations.length;
+  queue.bytes -= bundle.bytes.length;
+}
+
+// ── relaying ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Bundles relayed at once, at most: the primary usually has them, and they must not stand in the way of votes. While more wait, only
+ * the oldest are relayed, with each STATUS: a cluster that is late is not helped by hearing everything four times.
+ */
 const RELAYED_AT_ONCE_MAX = 16;
+
+const relay = (r: Replica, bundle: Bundle): void => emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle } });
+
+/** The primary has it: an accepted proposal of this view carries it. */
+function isProposed(r: Replica, { digest }: Bundle): boolean {
+  for (const { proposal, payloads } of slotsOpen(r)) {
+    if (proposal?.view === r.view && payloads.get(proposal.digest)?.bundles.some((bundle) => bundle.digest === digest) === true) return true;
+  }
+  return false;
+}
 
 /** Relays the oldest waiting bundles to the primary: on entering a view, on reconnection, and with each STATUS (those that waited long enough). */
 export function relayOldest(r: Replica, waitedTicksMin = 0): void {
@@ -23,7 +59,7 @@ export function relayOldest(r: Replica, waitedTicksMin = 0): void {
   let relayed = 0;
   for (const { bundle, sinceTick } of r.waiting.values()) {
     if (relayed++ >= RELAYED_AT_ONCE_MAX || r.tick - sinceTick < waitedTicksMin) return;
-    emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle } });
+    if (!isProposed(r, bundle)) relay(r, bundle);
   }
 }
 
@@ -34,64 +70,96 @@ export function restartWaiting(r: Replica): void {
   r.executedOrder = 0;
   for (const waiting of r.waiting.values()) {
     waiting.sinceTick = r.tick;
-    waiting.proposed = undefined;
+    dequeue(r, waiting.bundle.digest);
+    enqueue(r, waiting);
   }
   relayOldest(r);
   if (!isPrimary(r)) return;
   for (const slot of r.slots.values()) {
     if (slot.proposal?.view !== r.view) continue;
-    for (const bundle of slot.payloads.get(slot.proposal.digest)?.bundles ?? []) {
-      const waiting = r.waiting.get(bundle.digest);
-      if (waiting !== undefined) waiting.proposed = slot.seq;
-    }
+    for (const { digest } of slot.payloads.get(slot.proposal.digest)?.bundles ?? []) dequeue(r, digest);
   }
 }
+
+// ── batching ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Primary: proposes batches while the pipeline has room and the batching rule says so. */
 export function proposeReady(r: Replica): void {
   if (!r.active || !isPrimary(r) || !r.started || r.transfer !== undefined) return;
   // Behind its back, in a later view it does not know of yet, slots may have been decided: it follows, and must not reach below.
   if (r.nextSeq <= r.handed) r.nextSeq = seqNum(r.handed + 1);
-  while (r.nextSeq <= highWatermark(r) && inFlight(r) < r.config.parameters.pipelineDepth) {
-    const picked = pick(r);
-    if (picked === undefined) return;
-    propose(r, picked);
-  }
+  while (r.queue.bundles.size > 0 && r.nextSeq <= highWatermark(r) && slotsInFlight(r) < r.config.parameters.pipelineDepth && isWorthIt(r)) propose(r, pick(r));
 }
 
-const inFlight = (r: Replica): number => r.nextSeq - 1 - r.executed;
+const slotsInFlight = (r: Replica): number => r.nextSeq - 1 - r.executed;
+
+/** Operations of the slots proposed and not executed. */
+function operationsInFlight(r: Replica): number {
+  let operations = 0;
+  for (let seq = r.executed + 1; seq < r.nextSeq; seq++) {
+    const slot = r.slots.get(seqNum(seq));
+    const bundles = slot?.proposal === undefined ? undefined : slot.payloads.get(slot.proposal.digest)?.bundles;
+    for (const bundle of bundles ?? []) operations += bundle.operations.length;
+  }
+  return operations;
+}
 
 /**
- * The bundles of the next batch, in order of arrival, up to the caps; undefined when it is better to wait.
- * Rule: at once when the pipeline is empty, when a full batch waits, or when the oldest has waited batchDelayTicks.
+ * Whether to propose now or to gather more. A slot costs the same whatever it carries, so under load few large ones are cheaper than
+ * many small ones, while a client that is alone must not wait for others: at once when nothing is in flight; else when as much waits as
+ * is in flight (so that what the network can keep under way is shared by a few slots, and none waits longer than a slot takes), when a
+ * full batch waits, or when the oldest has waited batchDelayTicks.
  */
-function pick(r: Replica): readonly Waiting[] | undefined {
-  const p = r.config.parameters;
-  const picked: Waiting[] = [];
+function isWorthIt(r: Replica): boolean {
+  const { batchDelayTicks } = r.config.parameters;
+  const [oldest] = r.queue.bundles.values();
+  if (slotsInFlight(r) <= 0 || oldest === undefined || r.tick - oldest.sinceTick >= batchDelayTicks) return true;
+  return !fitsOne(r) || r.queue.operations >= operationsInFlight(r);
+}
+
+/** Everything that waits fits one batch. */
+const fitsOne = ({ queue, config: { parameters: p } }: Replica): boolean => queue.operations <= p.batchOperationsMax && queue.bytes <= p.batchBytesMax;
+
+/**
+ * The bundles of the next batch, up to the caps. When not all fit, clients take turns, in order of their oldest bundle: one that sends
+ * much cannot keep the others out. A client's own bundles stay in order.
+ */
+function pick(r: Replica): readonly Bundle[] {
+  if (fitsOne(r)) return [...r.queue.bundles.values()].map(({ bundle }) => bundle);
+  const { batchBytesMax, batchOperationsMax } = r.config.parameters;
+  const picked: Bundle[] = [];
   let bytes = 0;
   let operations = 0;
-  let full = false;
-  for (const waiting of r.waiting.values()) {
-    if (waiting.proposed !== undefined) continue;
-    bytes += waiting.bundle.bytes.length;
-    operations += waiting.bundle.operations.length;
-    if (bytes > p.batchBytesMax || operations > p.batchOperationsMax) {
-      full = true;
-      break;
-    }
-    picked.push(waiting);
+  for (const bundle of inTurns(r.queue.bundles.values())) {
+    bytes += bundle.bytes.length;
+    operations += bundle.operations.length;
+    if (bytes > batchBytesMax || operations > batchOperationsMax) break;
+    picked.push(bundle);
   }
-  const oldest = picked[0];
-  if (oldest === undefined) return undefined;
-  const waitedTicks = r.tick - oldest.sinceTick;
-  return full || inFlight(r) <= 0 || waitedTicks >= p.batchDelayTicks ? picked : undefined;
+  return picked;
+}
+
+function* inTurns(queue: Iterable<Waiting>): Iterable<Bundle> {
+  const clients = new Map<ClientId, Bundle[]>();
+  for (const { bundle } of queue) {
+    const own = clients.get(bundle.client);
+    if (own === undefined) clients.set(bundle.client, [bundle]);
+    else own.push(bundle);
+  }
+  for (let turn = 0; clients.size > 0; turn++) {
+    for (const [client, own] of clients) {
+      const bundle = own[turn];
+      if (bundle === undefined) clients.delete(client);
+      else yield bundle;
+    }
+  }
 }
 
 /** Assigns the next sequence number. Durable before PRE-PREPARE: a restarted primary proposes the same again. */
-function propose(r: Replica, picked: readonly Waiting[]): void {
+function propose(r: Replica, bundles: readonly Bundle[]): void {
   const seq = r.nextSeq;
-  const batch = r.tools.makeBatch(r.config.epoch, r.wallMs, picked.map((w) => w.bundle));
-  for (const waiting of picked) waiting.proposed = seq;
+  const batch = r.tools.makeBatch(r.config.epoch, r.wallMs, bundles);
+  for (const { digest } of bundles) dequeue(r, digest);
   const slot = slotAt(r, seq);
   addPayload(slot, batch);
   slot.proposal = { view: r.view, digest: batch.digest, signed: undefined, sinceTick: r.tick, prepareCast: true };

@@ -53,10 +53,15 @@ export interface Waiting {
   readonly bundle: Bundle;
   /** Tick since which this replica holds the primary responsible for it. */
   sinceTick: number;
-  /** Slot it was proposed in, in the current view (primary only). */
-  proposed: SeqNum | undefined;
   /** Number of its arrival here. */
   readonly order: number;
+}
+
+/** What a primary has to choose from. Invariant: `operations` and `bytes` are the sums over `bundles`. */
+export interface Queue {
+  readonly bundles: Map<Digest, Waiting>;
+  operations: number;
+  bytes: number;
 }
 
 export interface Peer {
@@ -129,6 +134,8 @@ export interface Replica {
   // ── requests ──
   /** By digest, in order of arrival. At most parameters.pendingBundlesMax. */
   readonly waiting: Map<Digest, Waiting>;
+  /** Of `waiting`, what this replica has not proposed in the current view, in the same order. */
+  readonly queue: Queue;
   /** Bundles that have arrived so far. */
   arrivals: number;
   /** Highest arrival number among the executed bundles. */

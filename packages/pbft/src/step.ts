@@ -49,7 +49,7 @@ function dispatch(r: Replica, input: Input): void {
     case "tick":
       return onTick(r, input.wallMs);
     case "request":
-      return onRequest(r, input.bundle);
+      return onRequest(r, input.bundle, input.more);
     case "message":
       return onMessage(r, input.from, input.message);
     case "own":

@@ -20,7 +20,7 @@ export const GENESIS_ROOT: Digest = digestOf("genesis");
 /** K = 2, L = 4, depth 2; timeouts 10 (request), 4 (disconnect), 8 (new-view) ticks; STATUS every 1,000 ticks: out of the way. */
 export const PARAMETERS: Parameters = {
   ...DEFAULT_PARAMETERS, checkpointInterval: 2, logWindow: 4, pipelineDepth: 2, requestTimeoutTicks: 10, disconnectTimeoutTicks: 4, viewChangeTimeoutTicks: 8,
-  statusIntervalTicks: 1_000, backoffExponentMax: 3,
+  statusIntervalTicks: 1_000, backoffExponentMax: 3, batchDelayTicks: 0,
 };
 
 export const configOf = (self: number, n = 4, parameters: Partial<Parameters> = {}, f: number = faultsTolerated(n)): EngineConfig => ({
@@ -86,6 +86,8 @@ export interface Bench {
   from(sender: number, message: PeerMessage): readonly Effect[];
   own(signed: OwnMessage): readonly Effect[];
   request(name: string): readonly Effect[];
+  /** A request with more to follow. */
+  run(name: string): readonly Effect[];
   /** Effects of all the ticks together, but for STATUS. */
   tick(count?: number): readonly Effect[];
   /** STATUS messages of all the ticks together, and what else they bring. */
@@ -106,6 +108,7 @@ export function bench(config: EngineConfig, recovered?: Recovered): Bench {
     from: (sender, message) => step({ type: "message", from: replicaId(sender), message: mintVerified(message) }),
     own: (signed) => step({ type: "own", signed }),
     request: (name) => step({ type: "request", bundle: mintVerified(bundle(name)) }),
+    run: (name) => step({ type: "request", bundle: mintVerified(bundle(name)), more: true }),
     tick: (count = 1) => tickAll(count).filter((e) => !(e.type === "send" && e.message.type === "status")),
     tickAll,
     executed: (n, obsolete = []) => step({ type: "executed", seq: seqNum(n), obsolete }),

@@ -84,6 +84,8 @@ export const DONOR_BURST_BYTES: number = 8 << 20;
 
 /** Signed outcomes remembered, so that resent replies need no new signature. */
 export const OUTCOMES_CACHED_MAX = 1_024;
+/** Bytes of encoded replies remembered for clients that ask again, oldest out first; older ones are rebuilt from the block store. */
+export const REPLY_FRAMES_BYTES_MAX: number = 4 << 20;
 /** Stored replies being read back from the block store at once; further requests for one are dropped (the client retries). */
 export const RESENDS_MAX = 256;
 

@@ -10,7 +10,7 @@ import { blockHash, resultLeaf, type Codec } from "@narses/wire";
 import type { ClientConnections } from "./client-connections.ts";
 import type { Counters } from "./counters.ts";
 import type { ExecutedSlot } from "./executor.ts";
-import { OUTCOMES_CACHED_MAX, RESENDS_MAX } from "./limits.ts";
+import { OUTCOMES_CACHED_MAX, REPLY_FRAMES_BYTES_MAX, RESENDS_MAX } from "./limits.ts";
 import { describeError } from "./log.ts";
 import type { ReplyRecord } from "./reply-record.ts";
 
@@ -32,7 +32,7 @@ export interface RepliesOptions {
 export interface Replies {
   /** A slot was executed: answers its bundles wherever their clients are connected. */
   executed(slot: ExecutedSlot): void;
-  /** A bundle executed before came again: answers its sender out of the block store, some time later. */
+  /** A bundle executed before came again: answers its sender, at once if the reply was made lately, else out of the block store. */
   resend(connection: ClientConnection, bundle: Bundle, record: ReplyRecord): void;
   refuse(connection: ClientConnection, bundleDigest: Digest, code: string, detail: string): void;
 }
@@ -48,6 +48,7 @@ interface Place {
 export function createReplies(options: RepliesOptions): Replies {
   const { codec, connections, counters, logger } = options;
   const outcomes = createOutcomes(options);
+  const frames = new FrameCache();
   let resends = 0;
 
   function encodeReply(bundle: Bundle, results: readonly Uint8Array[], { header, hash, tree, leafIndex, leafCount }: Place): Uint8Array {
@@ -55,7 +56,9 @@ export function createReplies(options: RepliesOptions): Replies {
       client: bundle.client, bundleDigest: bundle.digest, view: options.view(), header, outcome: outcomes(header.seq, hash),
       leafIndex, leafCount, path: tree.path(leafIndex), results,
     };
-    return codec.encodeToClient({ type: "reply", reply });
+    const frame = codec.encodeToClient({ type: "reply", reply });
+    frames.add(bundle.digest, frame, reply.view);
+    return frame;
   }
 
   async function rebuild(connection: ClientConnection, bundle: Bundle, record: ReplyRecord): Promise<void> {
@@ -86,6 +89,12 @@ export function createReplies(options: RepliesOptions): Replies {
       });
     },
     resend(connection, bundle, record) {
+      if (options.stopped()) return;
+      const made = frames.get(bundle.digest, options.view());
+      if (made !== undefined) {
+        if (connection.send(made)) counters.repliesResent++;
+        return;
+      }
       if (resends >= RESENDS_MAX) return;
       resends++;
       rebuild(connection, bundle, record)
@@ -96,6 +105,37 @@ export function createReplies(options: RepliesOptions): Replies {
       connection.send(codec.encodeToClient({ type: "refused", bundleDigest, code, detail }));
     },
   };
+}
+
+/** Replies made lately, by bundle: in a cluster that is late most retransmissions cross the answer, and must cost nothing. */
+class FrameCache {
+  readonly #frames = new Map<Digest, Uint8Array>();
+  #bytes = 0;
+  #view: View | undefined;
+
+  add(bundle: Digest, frame: Uint8Array, view: View): void {
+    this.#enter(view);
+    this.#bytes += frame.length - (this.#frames.get(bundle)?.length ?? 0);
+    this.#frames.set(bundle, frame);
+    for (const [oldest, { length }] of this.#frames) {
+      if (this.#bytes <= REPLY_FRAMES_BYTES_MAX) return;
+      this.#frames.delete(oldest);
+      this.#bytes -= length;
+    }
+  }
+
+  get(bundle: Digest, view: View): Uint8Array | undefined {
+    this.#enter(view);
+    return this.#frames.get(bundle);
+  }
+
+  /** A reply tells the view: those of an older one would send clients to a primary of the past. */
+  #enter(view: View): void {
+    if (view === this.#view) return;
+    this.#view = view;
+    this.#frames.clear();
+    this.#bytes = 0;
+  }
 }
 
 /** One signature per block, made when the first client needs it. */

@@ -89,7 +89,17 @@ export function createLoop(options: TurnOptions): Loop {
     counters.turns++;
     try {
       const effects: Effect[] = [];
-      for (const item of inbox.take()) for (const input of options.read(item)) effects.push(...stepOf(engine, input));
+      // Requests last and as one run: what came in this turn shares a proposal.
+      const requests: Request[] = [];
+      for (const item of inbox.take()) {
+        for (const input of options.read(item)) {
+          if (input.type === "request") requests.push(input);
+          else for (const effect of stepOf(engine, input)) effects.push(effect);
+        }
+      }
+      requests.forEach((request, i) => {
+        for (const effect of stepOf(engine, i === requests.length - 1 ? request : { ...request, more: true })) effects.push(effect);
+      });
       journal.persist(effects);
       for (const own of outbox.say(perform(options, effects))) inbox.input(own);
       execution.run();
@@ -102,6 +112,8 @@ export function createLoop(options: TurnOptions): Loop {
 
   return loop;
 }
+
+type Request = Extract<Input, { type: "request" }>;
 
 /** What the reader reported, the engine reports again when it acts on it: counted and remembered once. */
 function stepOf(engine: OrderingEngine, input: Input): readonly Effect[] {

@@ -9,7 +9,7 @@ import { ClientConnections } from "../src/client-connections.ts";
 import { newCounters, type Counters } from "../src/counters.ts";
 import { createDecisions } from "../src/decisions.ts";
 import { createExecution, type Execution } from "../src/execution.ts";
-import { createExecutor, readReply } from "../src/executor.ts";
+import { createExecutor, readReply, type Executor } from "../src/executor.ts";
 import { genesisHeader } from "../src/genesis.ts";
 import { BLOCKS_UNSYNCED_BYTES_MAX, DECISION_BYTES_MAX, TURN_OPERATIONS_MAX } from "../src/limits.ts";
 import { newMeasures } from "../src/operations/distribution.ts";
@@ -45,6 +45,7 @@ const drain = async (): Promise<void> => {
 };
 
 interface Rig {
+  readonly executor: Executor;
   readonly execution: Execution;
   readonly state: FakeState;
   readonly blocks: FakeBlocks;
@@ -70,6 +71,7 @@ function setUp(state = new FakeState(), blocks = new FakeBlocks()): Rig {
   const inputs: Input[] = [];
   const errors: unknown[] = [];
   const rig: Rig = {
+    executor,
     execution: createExecution({
       executor, state, blocks, hasher, replies, counters, measures: newMeasures(() => 0), logger, pending: new PendingBundles(cluster.parameters, () => 0), admission: { isDone: () => false },
       input: (input) => inputs.push(input), wake: () => void rig.wakes++, fatal: (error) => errors.push(error),
@@ -272,6 +274,36 @@ describe("replies", () => {
     await drain();
     expect(late.frames).toHaveLength(1);
     expect(counters.repliesResent).toBe(1);
+  });
+
+  test("a reply made lately is sent again as it is, without a look at the block store, until the view changes", async () => {
+    const rig = setUp();
+    const own = tools.bundle([apply(1)], { key: clientKey("again") });
+    const live = new FakeConnection();
+    rig.connections.attach(live, own.client, true);
+    const batch = tools.batch([own]);
+    let reads = 0;
+    let now = view(3);
+    const { codec, cluster, signingKeys } = tools;
+    const counters = newCounters();
+    const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
+    const blocks = { get: (seq: SeqNum) => (reads++, rig.blocks.get(seq)) };
+    const replies = createReplies({
+      self: replicaId(0), epoch: cluster.epoch, signer, codec, hasher, blocks, connections: rig.connections, view: () => now, stopped: () => false, counters, logger: recordingLogger(),
+    });
+    const slot = rig.executor.execute(seqNum(1), batch, tools.committed(1, batch.digest));
+    rig.blocks.put(slot.block);
+    replies.executed(slot);
+    const record = readReply(rig.state, own) as NonNullable<ReturnType<typeof readReply>>;
+    replies.resend(live, own, record);
+    expect(live.frames[1]).toEqual(live.frames[0]);
+    expect(reads).toBe(0);
+    now = view(4);
+    replies.resend(live, own, record);
+    await drain();
+    expect(reads).toBe(1);
+    const resent = codec.decodeToClient(live.frames[2] ?? new Uint8Array(0));
+    expect(resent.ok && resent.value.type === "reply" && resent.value.reply.view).toBe(4);
   });
 });
 
