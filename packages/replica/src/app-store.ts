@@ -3,7 +3,7 @@
  * store itself is never mistaken for a failure of the application: the first one is kept, and stops the replica.
  */
 import { NarsesError, type AppReader, type AppStore, type StateReader, type StateStore } from "@narses/core";
-import { STATE_VALUE_BYTES_MAX } from "@narses/storage";
+import { STATE_VALUE_BYTES_MAX } from "@narses/storage/portable";
 import { decodePayload, encodePayload } from "@narses/wire";
 import { appKey } from "./state-keys.ts";
 

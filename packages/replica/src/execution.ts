@@ -12,6 +12,7 @@ import type { ExecutedSlot, Executor } from "./executor.ts";
 import type { Measures } from "./operations/distribution.ts";
 import { BLOCKS_UNSYNCED_BYTES_MAX, TURN_OPERATIONS_MAX } from "./limits.ts";
 import type { PendingBundles } from "./pending.ts";
+import type { Probe } from "./probe.ts";
 import type { Replies } from "./replies.ts";
 
 export type ExecuteEffect = Extract<Effect, { type: "execute" }>;
@@ -27,6 +28,7 @@ export interface ExecutionOptions {
   readonly counters: Counters;
   readonly measures: Measures;
   readonly logger: Logger;
+  readonly probe: Probe | undefined;
   /** Tells the engine, in the next turn. */
   readonly input: (input: Input) => void;
   /** Execution waited and can go on: a turn is wanted. */
@@ -154,8 +156,9 @@ class ExecutionQueue implements Execution {
   }
 
   #finish(slot: ExecutedSlot, checkpoint: boolean): void {
-    const { pending, admission, replies, counters, input } = this.#options;
+    const { pending, admission, replies, counters, probe, input } = this.#options;
     const { seq } = slot.block.header;
+    probe?.executed(slot.block, slot.hash);
     counters.slotsExecuted++;
     counters.operationsExecuted += slot.operations;
     const obsolete = pending.executed(slot.bundles.map(({ bundle }) => bundle), (bundle) => admission.isDone(bundle));

@@ -1,18 +1,6 @@
-/** Logging: pino behind the interface of `core`, a limiter for lines a peer can provoke, and errors as text. */
+/** Logging: a limiter for lines a peer can provoke, and errors as text. */
 import { NarsesError, type LogFields, type Logger } from "@narses/core";
-import { pino, type LoggerOptions } from "pino";
 import { LOG_INTERVAL_MS } from "./limits.ts";
-
-/** JSON lines on standard output, with the replica in each. */
-export function createPinoLogger(options: LoggerOptions = {}): Logger {
-  const log = pino({ level: "info", base: null, timestamp: pino.stdTimeFunctions.isoTime, ...options });
-  return {
-    debug: (fields, message) => log.debug(fields, message),
-    info: (fields, message) => log.info(fields, message),
-    warn: (fields, message) => log.warn(fields, message),
-    error: (fields, message) => log.error(fields, message),
-  };
-}
 
 export const silentLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 

@@ -24,9 +24,11 @@ import { Incidents, rememberProblems } from "./operations/incidents.ts";
 import { createObserver, type Observer, type ObserverInputs } from "./operations/observer.ts";
 import { createOutbox } from "./outbox.ts";
 import { PendingBundles } from "./pending.ts";
+import type { Probe } from "./probe.ts";
 import { createReader } from "./reader.ts";
 import { recoveryHorizon, untilRecovered } from "./recovery.ts";
 import { createReplies } from "./replies.ts";
+import { systemScheduler, type Scheduler, type Timer } from "./scheduler.ts";
 import { createSigner } from "./signer.ts";
 import { startTicker, type Clock } from "./ticker.ts";
 import { createLoop } from "./turn.ts";
@@ -56,6 +58,9 @@ export interface ReplicaParts {
   readonly blocks: BlockStore;
   readonly transport: ReplicaTransport;
   readonly clock: Clock;
+  /** Real timers by default. */
+  readonly scheduler?: Scheduler;
+  readonly probe?: Probe;
   readonly localQueries: boolean;
   /** The stores were used before. */
   readonly mustExist: boolean;
@@ -99,6 +104,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const parts = given.incidents === undefined ? { ...given, logger: rememberProblems(given.logger, incidents) } : given;
   const { self, cluster, codec, hasher, state, blocks, transport, clock, logger, log } = parts;
   const nowMs = (): number => clock.monotonicMs();
+  const scheduler = parts.scheduler ?? systemScheduler;
   const counters = newCounters();
   const measures = newMeasures(nowMs);
   const config: EngineConfig = {
@@ -124,7 +130,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     self, epoch: cluster.epoch, signer, codec, hasher, blocks, connections, counters, logger, view: () => known.view, stopped: () => loop.stopped,
   });
   const execution = createExecution({
-    executor, state, blocks, hasher, pending, admission, replies, counters, measures, logger,
+    executor, state, blocks, hasher, pending, admission, replies, counters, measures, logger, probe: parts.probe,
     input: (input) => loop.input(input),
     wake: () => loop.wake(),
     fatal: (error) => loop.fatal(error),
@@ -146,7 +152,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const control = createControl({
     codec, state, blocks, executor, admission, connections, counters, logger,
     app: parts.app, localQueries: parts.localQueries, halted: () => execution.halted, status: () => observer.status(), why: () => observer.why(),
-    recovered: () => untilRecovered(horizon, () => executor.head.header.seq),
+    recovered: () => untilRecovered(horizon, () => executor.head.header.seq, scheduler),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
@@ -156,6 +162,8 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
       codec, verifier, admission, replies, control, connections, counters, incidents, logger, limiter,
       state: { message: (from, message) => (message.type === "fetch-state" ? donor.request(from, message) : transfer.message(from, message)) },
     }),
+    schedule: (turn) => scheduler.soon(turn),
+    probe: parts.probe,
     onView: (view) => void (known.view = view),
     onStable: (seq) => void (known.settledSeq = seq),
     onFatal: (error) => end(asError(error)),
@@ -196,7 +204,7 @@ interface Assembled {
 function lifecycle(assembled: Assembled): Shell {
   const { parts, heads, observer, loop, inbox, connections, execution, decisions, transfer, donor, ended, end } = assembled;
   const { transport, clock, logger } = parts;
-  let ticker: { stop(): void } | undefined;
+  let ticker: Timer | undefined;
   let stopping: Promise<void> | undefined;
 
   const onTicks = (ticks: number): void => {
@@ -241,7 +249,7 @@ function lifecycle(assembled: Assembled): Shell {
           connections.forget(connection);
         },
       });
-      if (!loop.stopped) ticker = startTicker(clock, onTicks);
+      if (!loop.stopped) ticker = startTicker(clock, parts.scheduler ?? systemScheduler, onTicks);
     },
     stop() {
       stopping ??= (async () => {

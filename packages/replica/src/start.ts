@@ -7,10 +7,11 @@ import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type Au
 import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
 import { replicaKeysOf } from "./cluster-file.ts";
 import { adminOf, loadHome } from "./home.ts";
-import { createPinoLogger, describeError, withFields } from "./log.ts";
+import { describeError, withFields } from "./log.ts";
 import { startAdmin, type AdminSources } from "./operations/admin.ts";
 import { Incidents, rememberProblems } from "./operations/incidents.ts";
 import type { Observer } from "./operations/observer.ts";
+import { createPinoLogger } from "./pino-logger.ts";
 import { runReplica, type EngineFactory, type ReplicaTransport, type RunningCore } from "./replica.ts";
 import { systemClock, type Clock } from "./ticker.ts";
 import { markVoted, refuseLostData, type Voter } from "./voted-marker.ts";

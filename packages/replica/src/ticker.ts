@@ -5,6 +5,7 @@
  */
 import { TICK_MS } from "@narses/core";
 import { CATCH_UP_TICKS_MAX } from "./limits.ts";
+import type { Scheduler, Timer } from "./scheduler.ts";
 
 export interface Clock {
   /** Milliseconds from an arbitrary start, never backwards. */
@@ -22,16 +23,11 @@ export function dueTicks(lastMs: number, nowMs: number): { readonly ticks: numbe
   return { ticks: CATCH_UP_TICKS_MAX, lastMs: nowMs };
 }
 
-export interface Ticker {
-  stop(): void;
-}
-
-export function startTicker(clock: Clock, onTicks: (ticks: number) => void): Ticker {
+export function startTicker(clock: Clock, scheduler: Scheduler, onTicks: (ticks: number) => void): Timer {
   let lastMs = clock.monotonicMs();
-  const timer = setInterval(() => {
+  return scheduler.every(TICK_MS, () => {
     const due = dueTicks(lastMs, clock.monotonicMs());
     lastMs = due.lastMs;
     if (due.ticks > 0) onTicks(due.ticks);
-  }, TICK_MS);
-  return { stop: () => clearInterval(timer) };
+  });
 }

@@ -15,6 +15,7 @@ import type { LogLimiter } from "./log.ts";
 import type { Incidents } from "./operations/incidents.ts";
 import type { Transfer } from "./transfer/transfer.ts";
 import { isUtterance, type Outbox, type Utterance } from "./outbox.ts";
+import type { Probe } from "./probe.ts";
 
 export interface TurnOptions {
   readonly engine: OrderingEngine;
@@ -35,8 +36,8 @@ export interface TurnOptions {
   readonly onStable: (seq: SeqNum) => void;
   /** Called once, with what broke. */
   readonly onFatal: (error: unknown) => void;
-  /** setImmediate, unless a test takes its place. */
-  readonly schedule?: (turn: () => void) => void;
+  readonly schedule: (turn: () => void) => void;
+  readonly probe: Probe | undefined;
 }
 
 export interface Loop {
@@ -52,8 +53,7 @@ export interface Loop {
 }
 
 export function createLoop(options: TurnOptions): Loop {
-  const { engine, inbox, journal, outbox, execution, counters, onFatal } = options;
-  const schedule = options.schedule ?? ((turn: () => void): void => void setImmediate(turn));
+  const { engine, inbox, journal, outbox, execution, counters, schedule, onFatal } = options;
   let stopped = false;
   let scheduled = false;
 
@@ -101,6 +101,7 @@ export function createLoop(options: TurnOptions): Loop {
         for (const effect of stepOf(engine, i === requests.length - 1 ? request : { ...request, more: true })) effects.push(effect);
       });
       journal.persist(effects);
+      options.probe?.effects(effects);
       for (const own of outbox.say(perform(options, effects))) inbox.input(own);
       execution.run();
     } catch (error) {

@@ -73,7 +73,7 @@ function setUp(state = new FakeState(), blocks = new FakeBlocks()): Rig {
   const rig: Rig = {
     executor,
     execution: createExecution({
-      executor, state, blocks, hasher, replies, counters, measures: newMeasures(() => 0), logger, pending: new PendingBundles(cluster.parameters, () => 0), admission: { isDone: () => false },
+      executor, state, blocks, hasher, replies, counters, measures: newMeasures(() => 0), logger, probe: undefined, pending: new PendingBundles(cluster.parameters, () => 0), admission: { isDone: () => false },
       input: (input) => inputs.push(input), wake: () => void rig.wakes++, fatal: (error) => errors.push(error),
     }),
     state, blocks, inputs, errors, counters, connections, wakes: 0,

@@ -3,6 +3,7 @@ import { describe, expect, test, vi } from "vitest";
 import { newCounters } from "../src/counters.ts";
 import { createInbox, type Inbox, type Item } from "../src/inbox.ts";
 import { CLIENT_QUEUE_FRAMES_MAX, PEER_QUEUE_BYTES_MAX, PEER_QUEUE_FRAMES_MAX, TURN_BYTES_PER_SOURCE_MAX, TURN_FRAMES_PER_SOURCE_MAX } from "../src/limits.ts";
+import { systemScheduler } from "../src/scheduler.ts";
 import { dueTicks, startTicker } from "../src/ticker.ts";
 import { FakeConnection } from "./support/fakes.ts";
 
@@ -97,7 +98,7 @@ describe("ticks", () => {
     try {
       const seen: number[] = [];
       let now = 0;
-      const ticker = startTicker({ monotonicMs: () => now, wallMs: () => 0 }, (ticks) => seen.push(ticks));
+      const ticker = startTicker({ monotonicMs: () => now, wallMs: () => 0 }, systemScheduler, (ticks) => seen.push(ticks));
       for (const pause of [10, 20, 5, 5, 5_000, 10]) {
         now += pause;
         vi.advanceTimersByTime(10);

@@ -1,6 +1,7 @@
 import { seqNum, type LogRecord } from "@narses/core";
 import { expect, test } from "vitest";
 import { RECOVERY_WAIT_MS } from "../src/limits.ts";
+import { systemScheduler } from "../src/scheduler.ts";
 import { recoveryHorizon, untilRecovered } from "../src/recovery.ts";
 
 test("the horizon is the highest slot executed, decided or prepared before the restart", () => {
@@ -13,9 +14,9 @@ test("the horizon is the highest slot executed, decided or prepared before the r
 });
 
 test("waits until it is reached, and not for ever", async () => {
-  await untilRecovered(3, () => 3);
+  await untilRecovered(3, () => 3, systemScheduler);
   let executed = 0;
-  const reached = untilRecovered(2, () => executed++);
+  const reached = untilRecovered(2, () => executed++, systemScheduler);
   await reached;
   expect(executed).toBe(3);
   expect(RECOVERY_WAIT_MS).toBeLessThan(15_000); // below a client's patience at connecting

@@ -92,7 +92,7 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
     onView: (v) => trace.push(`view ${v}`),
     onStable: (seq) => trace.push(`stable ${seq}`),
     onFatal: (error) => errors.push(error),
-    schedule: (turn) => scheduled.push(turn),
+    schedule: (turn) => scheduled.push(turn), probe: undefined,
   });
   const turn = (): void => scheduled.shift()?.();
   const made: Rig = {

@@ -13,9 +13,9 @@ export {
 export { memoryVoteLog, type MemoryVoteLog } from "./votes/memory-vote-log.ts";
 
 export {
-  CACHE_BYTES_DEFAULT, KEYS_LIMIT_MAX, memoryStateStore, openStateStore,
-  type AuthenticatedState, type MemoryState, type StateOptions, type StateStoreOptions,
+  CACHE_BYTES_DEFAULT, KEYS_LIMIT_MAX, memoryStateStore, type AuthenticatedState, type MemoryState, type StateOptions,
 } from "./state/state-store.ts";
+export { openStateStore, type StateStoreOptions } from "./state/level-state-store.ts";
 export { CHECKPOINTS_IN_FLIGHT_MAX, CHECKPOINTS_KEPT, type StateCheckpoint } from "./state/checkpoint.ts";
 export {
   BUCKET_BITS_DEFAULT, BUCKET_BITS_MAX, BUCKET_BITS_MIN, STATE_KEY_BYTES_MAX, STATE_PAGE_BYTES_MAX, STATE_VALUE_BYTES_MAX,

@@ -4,7 +4,7 @@ import { WAITING_CLIENTS_SHOWN_MAX } from "../limits.ts";
 import type { Measures } from "./distribution.ts";
 import { healthOf, type Health } from "./health.ts";
 import type { Incidents } from "./incidents.ts";
-import { createMetrics, type Metrics } from "./metrics.ts";
+import type { Metrics, MetricsSources } from "./metrics.ts";
 import { statusOf, type ReplicaStatus, type StatusSources } from "./status.ts";
 import { whyOf, type WhyReport } from "./why.ts";
 
@@ -50,11 +50,20 @@ export function createObserver(options: ObserverOptions): Observer & ObserverInp
       const health = healthOf(status(), parameters);
       return options.stopped() ? { ...health, healthy: false, ready: false, reasons: ["this replica stops", ...health.reasons] } : health;
     },
-    metrics: () => (metrics ??= createMetrics({ status, parameters, measures, logBytes })),
+    metrics: () => (metrics ??= lazyMetrics({ status, parameters, measures, logBytes })),
     heard: (from) => void heardMs.set(from, nowMs()),
     peer(replica, up) {
       if (up) connected.add(replica);
       else connected.delete(replica);
     },
   };
+}
+
+/** Of the Prometheus text exposition, version 0.0.4. */
+const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** prom-client is loaded by who asks for metrics, not by every replica. */
+function lazyMetrics(sources: MetricsSources): Metrics {
+  const loading = import("./metrics.ts").then(({ createMetrics }) => createMetrics(sources));
+  return { contentType: CONTENT_TYPE, render: async () => (await loading).render() };
 }

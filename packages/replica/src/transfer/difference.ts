@@ -1,6 +1,6 @@
 /** Where a diverged state is wrong: the first differing key, in byte order, among the pages that are fetched to repair it. */
 import type { BlockHeader, BlockStore, Logger, SeqNum, StableCheckpoint } from "@narses/core";
-import { firstDifferingKey, type AuthenticatedState, type StateCheckpoint } from "@narses/storage";
+import { firstDifferingKey, type AuthenticatedState, type StateCheckpoint } from "@narses/storage/portable";
 import { describeError } from "../log.ts";
 
 export interface Difference {

@@ -6,7 +6,7 @@ import {
   NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, rejection, STATE_CHUNK_BYTES_MAX,
   type BlockHeader, type Hasher, type Rejection, type ReplicaId, type StableCheckpoint, type StateMessage, type StatePage,
 } from "@narses/core";
-import { FetchPlan, isTop, type FetchPiece, type StateStaging } from "@narses/storage";
+import { FetchPlan, isTop, type FetchPiece, type StateStaging } from "@narses/storage/portable";
 import { blockHash } from "@narses/wire";
 import { FETCH_PAGES_FIRST, FETCH_UNSTAGED_BYTES_MAX } from "../limits.ts";
 import type { FetchRequest, Source } from "./donors.ts";

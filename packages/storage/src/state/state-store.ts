@@ -9,7 +9,6 @@ import type { StateAnchor } from "./anchor.ts";
 import type { StateBackend } from "./backend.ts";
 import { CheckpointWriter, pageCorrupt, type StateCheckpoint } from "./checkpoint.ts";
 import { dropStaged } from "./install.ts";
-import { openLevelBackend } from "./level-backend.ts";
 import { MemoryBackend } from "./memory-backend.ts";
 import { encodeMeta } from "./meta.ts";
 import {
@@ -50,13 +49,6 @@ export interface StateOptions {
   readonly bucketBits?: number;
   /** Unchanged pages kept in memory, roughly. */
   readonly cacheBytes?: number;
-}
-
-export interface StateStoreOptions extends StateOptions {
-  /** Made when missing. Nothing but this state may be in it. */
-  readonly directory: string;
-  /** The replica has run before: a directory without a state is DATA_CORRUPT. */
-  readonly mustExist?: boolean;
 }
 
 interface Undo {
@@ -312,21 +304,14 @@ class State implements AuthenticatedState {
   }
 }
 
-async function openState(options: StateOptions, backend: StateBackend): Promise<AuthenticatedState> {
+/** Opens or makes the state over any place that keeps pages. @throws NarsesError DATA_CORRUPT, DATA_VERSION, CONFIG_INVALID (other bucket bits). */
+export async function openStateOver(options: StateOptions, backend: StateBackend): Promise<AuthenticatedState> {
   try {
     return new State(options, backend, await readState(options, backend));
   } catch (error) {
     await backend.close();
     throw error;
   }
-}
-
-/**
- * Opens or makes the state in a LevelDB directory.
- * @throws NarsesError DATA_CORRUPT, DATA_VERSION, DATA_DIR_LOCKED, CONFIG_INVALID (other bucket bits), DISK_FAILED.
- */
-export async function openStateStore(options: StateStoreOptions): Promise<AuthenticatedState> {
-  return openState(options, await openLevelBackend(options.directory, options.mustExist ?? false));
 }
 
 export interface MemoryState extends AuthenticatedState {
@@ -340,5 +325,5 @@ export async function memoryStateStore(options: StateOptions): Promise<MemorySta
 }
 
 async function reopenable(options: StateOptions, backend: MemoryBackend): Promise<MemoryState> {
-  return Object.assign(await openState(options, backend), { reopen: () => reopenable(options, backend.fork()) });
+  return Object.assign(await openStateOver(options, backend), { reopen: () => reopenable(options, backend.fork()) });
 }

@@ -3,7 +3,6 @@
  * to journal) and recycled. A segment's header is durable before the file gets its name, so a named segment without a
  * valid header is damage, never a crash.
  */
-import { randomInt } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { getU32, getU64, putU32, putU64 } from "../bytes.ts";
 import { NO_VOTES, dataCorrupt, dataVersion } from "../errors.ts";
@@ -78,19 +77,27 @@ export function decodeHeader(bytes: Uint8Array, id: number, path: string): Segme
   return emptySegment(id, path, { capacity: getU64(bytes, 24), firstLsn: getU64(bytes, 16), seed: segmentSeed(id, getU32(bytes, 32)) });
 }
 
+export interface PoolOptions {
+  readonly segmentBytes: number;
+  /** A u32 for the seed of a new segment's checksums. */
+  readonly salt: () => number;
+}
+
 /** Makes, recycles and removes segment files. Throws what the file system throws. */
 export class SegmentPool {
   readonly #files: FileSystem;
   readonly #directory: string;
   readonly #segmentBytes: number;
+  readonly #salt: () => number;
   readonly #spares: string[] = [];
   #spareNext = 1;
 
   /** Takes over what is in `directory` besides live segments. */
-  constructor(files: FileSystem, directory: string, segmentBytes: number) {
+  constructor(files: FileSystem, directory: string, { segmentBytes, salt }: PoolOptions) {
     this.#files = files;
     this.#directory = directory;
     this.#segmentBytes = segmentBytes;
+    this.#salt = salt;
     for (const name of files.list(directory)) {
       const path = joinPath(directory, name);
       const spare = SPARE_NAME.exec(name)?.[1];
@@ -121,7 +128,7 @@ export class SegmentPool {
   take(id: number, firstLsn: number, recordBytes: number): { readonly segment: Segment; readonly file: File } {
     const own = SEGMENT_HEADER_BYTES + recordBytes;
     const capacity = own > this.#segmentBytes ? own : this.#segmentBytes;
-    const salt = randomInt(2 ** 32);
+    const salt = this.#salt();
     const segment = emptySegment(id, segmentPath(this.#directory, id), { capacity, firstLsn, seed: segmentSeed(id, salt) });
     const spare = capacity === this.#segmentBytes ? this.#spares.pop() : undefined;
     const file = spare === undefined ? this.#create(capacity) : this.#files.open(spare, "existing");

@@ -3,6 +3,7 @@
  * write, and made durable by one fdatasync. Any error of the disk is final: the log refuses everything from then on,
  * because after a failed fsync nobody knows what is on disk.
  */
+import { randomInt } from "node:crypto";
 import { FRAME_BYTES_MAX, NarsesError, type SeqNum, type VoteLog } from "@narses/core";
 import { dataCorrupt } from "../errors.ts";
 import { attempt, diskFailed, syncParent, type File, type FileSystem } from "../files/file-system.ts";
@@ -28,6 +29,8 @@ export interface VoteLogOptions {
   /** The replica has run before: an empty directory means that its votes were lost (DATA_CORRUPT). */
   readonly mustExist?: boolean;
   readonly files?: FileSystem;
+  /** A u32 that nobody outside can guess, for each new segment; a simulator draws it from its seed. */
+  readonly salt?: () => number;
 }
 
 export interface SegmentedVoteLog extends VoteLog {
@@ -240,7 +243,7 @@ class Log implements SegmentedVoteLog {
  */
 export async function openVoteLog(options: VoteLogOptions): Promise<SegmentedVoteLog> {
   const { directory, mustExist = false, files = nodeFileSystem } = options;
-  const { segmentBytes = SEGMENT_BYTES_DEFAULT, logBytesMax = LOG_BYTES_MAX_DEFAULT } = options;
+  const { segmentBytes = SEGMENT_BYTES_DEFAULT, logBytesMax = LOG_BYTES_MAX_DEFAULT, salt = () => randomInt(2 ** 32) } = options;
   if (!Number.isSafeInteger(segmentBytes) || segmentBytes < SEGMENT_BYTES_MIN || segmentBytes % 8 !== 0) {
     throw new RangeError(`segmentBytes must be a multiple of 8, at least ${SEGMENT_BYTES_MIN}, got ${segmentBytes}`);
   }
@@ -253,7 +256,7 @@ export async function openVoteLog(options: VoteLogOptions): Promise<SegmentedVot
       const remedy = "its votes are lost, it must not vote again under this key";
       throw dataCorrupt(`vote log ${directory} is empty, but this replica has run before`, remedy, { file: directory, offset: 0 });
     }
-    const pool = new SegmentPool(files, directory, segmentBytes);
+    const pool = new SegmentPool(files, directory, { segmentBytes, salt });
     pool.release(recovered.stale);
     const active: Active = last === undefined
       ? { ...pool.take(1, 1, 0), offset: SEGMENT_HEADER_BYTES }
