@@ -95,6 +95,7 @@ export class World {
     return {
       self: node.id, config: node.options.config, random: this.random.split(`policy ${label}`), signer: node.options.signer, toolkit: this.toolkit,
       status: () => node.shell?.status(), bundles: this.bundles, conspiracy,
+      observe: () => this.correct.flatMap(({ id, shell }) => (shell === undefined ? [] : [{ id, status: shell.status() }])),
     };
   }
 

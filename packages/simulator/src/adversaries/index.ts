@@ -1,9 +1,15 @@
 /** The catalogue of policies, by name. */
+import { adaptive } from "./adaptive.ts";
+import { byzzfuzz } from "./byzzfuzz.ts";
 import { doubleVotes, equivocate, equivocateThenStarve, prematureVotes, wrongDigests } from "./equivocation.ts";
+import { anyMutations, foreignEpoch, forger, timeShift } from "./forgery.ts";
 import { earlyCheckpoints, replay, smallMutations, statusLiar, windowExhaustion, wrongRoots } from "./noise.ts";
-import { censor, delay } from "./partiality.ts";
+import { censor, delay, favour, slowPrimary } from "./partiality.ts";
 import type { PolicyFactory } from "./policy.ts";
-import { muteToSome, noViewChange, selectivePrePrepare, silent } from "./silence.ts";
+import {
+  doubleAssignment, forgedRequests, inTheDark, payloadMismatch, sequenceGap, staleRequests, usurper, withholder, wrongClock, wrongSize,
+} from "./primary.ts";
+import { muteToSome, noCheckpoints, noViewChange, selectivePrePrepare, selectiveViewChange, silent } from "./silence.ts";
 import { newViewBait, newViewLiar, twoNewViews, viewChangeLiar, viewChangeSpam } from "./view-change.ts";
 
 export const POLICY_NAMES = [
@@ -29,6 +35,26 @@ export const POLICY_NAMES = [
   "early-checkpoints",
   "window-exhaustion",
   "small-mutations",
+  "favour",
+  "slow-primary",
+  "in-the-dark",
+  "sequence-gap",
+  "double-assignment",
+  "stale-requests",
+  "forged-requests",
+  "payload-mismatch",
+  "wrong-clock",
+  "wrong-size",
+  "usurper",
+  "withholder",
+  "selective-view-change",
+  "no-checkpoints",
+  "forger",
+  "foreign-epoch",
+  "time-shift",
+  "any-mutations",
+  "byzzfuzz",
+  "adaptive",
 ] as const;
 
 export type PolicyName = (typeof POLICY_NAMES)[number];
@@ -56,4 +82,24 @@ export const POLICIES: Readonly<Record<PolicyName, PolicyFactory>> = {
   "small-mutations": smallMutations,
   "two-new-views": twoNewViews,
   "new-view-bait": newViewBait,
+  favour,
+  "slow-primary": slowPrimary,
+  "in-the-dark": inTheDark,
+  "sequence-gap": sequenceGap,
+  "double-assignment": doubleAssignment,
+  "stale-requests": staleRequests,
+  "forged-requests": forgedRequests,
+  "payload-mismatch": payloadMismatch,
+  "wrong-clock": wrongClock,
+  "wrong-size": wrongSize,
+  usurper,
+  withholder,
+  "selective-view-change": selectiveViewChange,
+  "no-checkpoints": noCheckpoints,
+  forger,
+  "foreign-epoch": foreignEpoch,
+  "time-shift": timeShift,
+  "any-mutations": anyMutations,
+  byzzfuzz,
+  adaptive,
 };

@@ -1,43 +1,49 @@
-/** A primary that plays favourites: one client's requests are left out, or everything comes as late as it dares. */
-import type { ClientId, Digest } from "@narses/core";
+/** A primary that plays favourites: requests left out, put in another order, or everything as late as it dares. */
+import type { ClientId } from "@narses/core";
 import type { Outgoing, PolicyFactory } from "./policy.ts";
+import { retell } from "./retold.ts";
 
-/** Proposals without the bundles of one client; the same for every listener, and its own votes to match. */
+/** Proposals without the bundles of one client. */
 export const censor: PolicyFactory = (powers) => {
-  const told = new Map<Digest, Digest>();
   let victim: ClientId | undefined;
-  return {
-    name: "censor",
-    outgoing: (out) => {
-      const { message, to } = out;
-      if (message.type === "pre-prepare" && message.signed.body.sender === powers.self) {
-        victim ??= message.batch.bundles[0]?.client;
-        const kept = message.batch.bundles.filter((bundle) => bundle.client !== victim);
-        if (kept.length === message.batch.bundles.length) return [out];
-        const batch = powers.toolkit.tools.makeBatch(powers.config.epoch, message.batch.timestampMs, kept);
-        told.set(message.signed.body.digest, batch.digest);
-        return [{ to, message: { type: "pre-prepare", signed: powers.signer.sign({ ...message.signed.body, digest: batch.digest }), batch } }];
-      }
-      if (message.type !== "votes" || message.signed.body.sender !== powers.self) return [out];
-      const votes = message.signed.body.votes.map((vote) => ({ ...vote, digest: told.get(vote.digest) ?? vote.digest }));
-      return [{ to, message: { type: "votes", signed: powers.signer.sign({ ...message.signed.body, votes }) } }];
-    },
-  };
+  return retell(powers, "censor", ({ epoch }, batch) => {
+    victim ??= batch.bundles[0]?.client;
+    const kept = batch.bundles.filter((bundle) => bundle.client !== victim);
+    return kept.length === batch.bundles.length ? undefined : { batch: powers.toolkit.tools.makeBatch(epoch, batch.timestampMs, kept) };
+  });
 };
+
+/** Front-runs: the bundles of a favourite come first, whatever came first. */
+export const favour: PolicyFactory = (powers) => {
+  let favourite: ClientId | undefined;
+  return retell(powers, "favour", ({ epoch }, batch) => {
+    favourite ??= batch.bundles.at(-1)?.client;
+    const first = batch.bundles.filter((bundle) => bundle.client === favourite);
+    if (first.length === 0 || first.length === batch.bundles.length) return undefined;
+    const rest = batch.bundles.filter((bundle) => bundle.client !== favourite);
+    return { batch: powers.toolkit.tools.makeBatch(epoch, batch.timestampMs, [...first, ...rest.reverse()]) };
+  });
+};
+
+interface Held {
+  readonly out: Outgoing;
+  ticks: number;
+}
 
 /** Messages held back, at most. */
 const HELD_MAX = 256;
 
-/** Holds messages back for a while: late, out of order, but genuine. */
-export const delay: PolicyFactory = (powers) => {
-  const ticksMax = powers.random.pick([2, 10, 40]);
-  const held: { readonly out: Outgoing; ticks: number }[] = [];
+/** Holds back what `late` picks, for the ticks it says; releases it unaltered. */
+function holdBack(name: string, late: (out: Outgoing) => number): ReturnType<PolicyFactory> {
+  const held: Held[] = [];
   let releasing = false;
   return {
-    name: "delay",
+    name,
     outgoing: (out) => {
       if (releasing || held.length >= HELD_MAX) return [out];
-      held.push({ out, ticks: powers.random.int(0, ticksMax) });
+      const ticks = late(out);
+      if (ticks <= 0) return [out];
+      held.push({ out, ticks });
       return [];
     },
     tick: () => {
@@ -50,4 +56,26 @@ export const delay: PolicyFactory = (powers) => {
       releasing = false;
     },
   };
+}
+
+/** Everything late, out of order, but genuine. */
+export const delay: PolicyFactory = (powers) => {
+  const ticksMax = powers.random.pick([2, 10, 40]);
+  return holdBack("delay", () => powers.random.int(1, ticksMax));
+};
+
+/** Proposes as late as it can without being suspected: 0.95 of the request timeout; or later and later from view to view. */
+export const slowPrimary: PolicyFactory = (powers) => {
+  const ramps = powers.random.chance(0.5);
+  const { requestTimeoutTicks } = powers.config.parameters;
+  let share = ramps ? 0.3 : 0.95;
+  let lastView = -1;
+  return holdBack("slow-primary", ({ message }) => {
+    if (message.type !== "pre-prepare" || message.signed.body.sender !== powers.self) return 0;
+    if (message.signed.body.view > lastView) {
+      lastView = message.signed.body.view;
+      if (ramps) share = Math.min(1.2, share * 1.3);
+    }
+    return Math.floor(share * requestTimeoutTicks);
+  });
 };

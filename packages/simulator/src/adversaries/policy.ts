@@ -21,6 +21,8 @@ export interface Powers {
   readonly toolkit: Toolkit;
   /** Of the engine inside; undefined while it is down. */
   status(): EngineStatus | undefined;
+  /** The correct replicas that are up: for a liar that sees everything. */
+  observe(): readonly { readonly id: ReplicaId; readonly status: EngineStatus }[];
   /** Client bundles seen so far: the only operations it can propose. */
   readonly bundles: readonly Bundle[];
   readonly conspiracy: Conspiracy;
