@@ -13,10 +13,10 @@ export default tseslint.config(
   { ignores: ["**/dist/**", "**/node_modules/**", "coverage/**", "**/*.mjs", "**/*.js"] },
   ...tseslint.configs.recommended,
   {
-    files: ["packages/*/src/**/*.ts", "apps/*/src/**/*.ts", "packages/*/test/**/*.ts", "apps/*/test/**/*.ts", "test/**/*.ts", "bench/**/*.ts", "vitest.config.ts"],
+    files: ["packages/*/src/**/*.ts", "apps/*/src/**/*.ts", "apps/*/verify-page/*.ts", "packages/*/test/**/*.ts", "apps/*/test/**/*.ts", "test/**/*.ts", "bench/**/*.ts", "vitest.config.ts"],
     languageOptions: {
       parserOptions: {
-        project: ["packages/*/tsconfig.json", "apps/*/tsconfig.json", "test/tsconfig.json"],
+        project: ["packages/*/tsconfig.json", "apps/*/tsconfig.json", "apps/*/verify-page/tsconfig.json", "test/tsconfig.json"],
         tsconfigRootDir: import.meta.dirname,
       },
     },

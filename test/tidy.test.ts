@@ -37,7 +37,7 @@ function filesUnder(dir: string): readonly string[] {
 }
 
 const packages = Object.keys(MAY_IMPORT);
-const sources = [...packages.flatMap((p) => filesUnder(join(root, "packages", p, "src"))), ...filesUnder(join(root, "apps/ledger/src"))];
+const sources = [...packages.flatMap((p) => filesUnder(join(root, "packages", p, "src"))), ...filesUnder(join(root, "apps/ledger/src")), ...filesUnder(join(root, "apps/ledger/verify-page"))];
 const tests = [...packages.flatMap((p) => filesUnder(join(root, "packages", p, "test"))), ...filesUnder(join(root, "apps/ledger/test")), ...filesUnder(join(root, "test")), ...filesUnder(join(root, "bench"))];
 const name = (path: string): string => relative(root, path).split(sep).join("/");
 const text = (path: string): string => readFileSync(path, "utf8");

@@ -14,10 +14,12 @@ import {
   quorums,
   replicaId,
   type ClusterConfig,
+  type Digest,
   type Parameters,
   type ReplicaInfo,
 } from "@narses/core";
-import { verifyingKey } from "@narses/crypto";
+import { hasher, verifyingKey } from "@narses/crypto";
+import { clusterId } from "@narses/wire";
 
 /** A cluster file is read up to this many characters. */
 const CLUSTER_FILE_LENGTH_MAX: number = 16 << 20;
@@ -159,3 +161,6 @@ export function parseClusterFile(text: string, source = "cluster file"): Cluster
   for (const key of cluster.clientKeys) verifyingKey(fromHex(key));
   return cluster;
 }
+
+/** The hash that names a cluster: two files are about the same cluster exactly when it is the same. */
+export const clusterIdOf = (cluster: ClusterConfig): Digest => clusterId(hasher, cluster);

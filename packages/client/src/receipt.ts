@@ -3,6 +3,7 @@ import {
   assert,
   fromHex,
   requestId,
+  type Bundle,
   type ClientId,
   type ClusterConfig,
   type Digest,
@@ -42,7 +43,8 @@ export interface VerifiedReceipt {
 
 const SUBJECT = "the receipt";
 
-export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): VerifiedReceipt {
+/** Everything but the operation: what all operations of the bundle share is checked once. */
+function checkProof(bytes: Uint8Array, membership: Membership): { readonly receipt: Receipt; readonly bundle: Bundle; readonly block: Digest; readonly signers: readonly ReplicaId[] } {
   const decoded = membership.codec.decodeReceipt(bytes);
   if (!decoded.ok) throw invalid(SUBJECT, "encoding", describe(decoded.rejection));
   const receipt = decoded.value;
@@ -53,9 +55,6 @@ export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): Ve
   const bundle = bundleDecoded.value;
   checkClientSignature(SUBJECT, membership, bundle);
 
-  const operation = bundle.operations[receipt.operation];
-  const resultBytes = results[receipt.operation];
-  assert(operation !== undefined && resultBytes !== undefined, "a decoded receipt has one result for each operation, and is about one of them");
   const leaf = resultLeaf(hasher, bundle.digest, results);
   if (!merkleVerify(leaf, leafIndex, leafCount, path, fromHex(header.resultRoot))) {
     throw invalid(SUBJECT, "result-path", `the results of bundle ${bundle.digest} do not lead to the result root of block ${header.seq}`);
@@ -66,8 +65,15 @@ export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): Ve
     throw invalid(SUBJECT, "outcome-count", `it has ${receipt.outcomes.length} outcomes, the cluster's receipts have W = ${weak}`, { needed: weak });
   }
   const block = blockHash(hasher, header);
-  const signers = checkOutcomes(receipt.outcomes, { seq: header.seq, hash: block }, membership);
+  return { receipt, bundle, block, signers: checkOutcomes(receipt.outcomes, { seq: header.seq, hash: block }, membership) };
+}
 
+/** Operation `index` of a bundle whose proof holds. */
+function describeProven({ receipt, bundle, block, signers }: ReturnType<typeof checkProof>, index: number): VerifiedReceipt {
+  const { header, results } = receipt;
+  const operation = bundle.operations[index];
+  const resultBytes = results[index];
+  assert(operation !== undefined && resultBytes !== undefined, "a decoded receipt has one result for each operation, and is about one of them");
   const payload = decodePayload(operation.payload);
   if (!payload.ok) throw invalid(SUBJECT, "operation-encoding", describe(payload.rejection));
   const result = decodeResult(resultBytes);
@@ -77,13 +83,18 @@ export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): Ve
     block,
     client: bundle.client,
     publicKey: bundle.publicKey,
-    rid: requestId(bundle.ridFirst + receipt.operation),
+    rid: requestId(bundle.ridFirst + index),
     kind: operation.kind,
     operation: payload.value,
     result: result.value,
     timestampMs: header.timestampMs,
     signers,
   };
+}
+
+export function checkReceiptBytes(bytes: Uint8Array, membership: Membership): VerifiedReceipt {
+  const proven = checkProof(bytes, membership);
+  return describeProven(proven, proven.receipt.operation);
 }
 
 /** Outcomes name this block, come from distinct replicas in ascending order, and are signed by them. */
@@ -108,6 +119,12 @@ function checkOutcomes(outcomes: readonly Signed<Outcome>[], block: { readonly s
  * @throws NarsesError RECEIPT_INVALID, `data.check` names the check that failed; CONFIG_INVALID for a wrong cluster file.
  */
 export const verifyReceiptBytes = (bytes: Uint8Array, cluster: ClusterConfig): VerifiedReceipt => checkReceiptBytes(bytes, createMembership(cluster));
+
+/** As verifyReceiptBytes, for every operation of the client's bundle, in order: they share one proof, which is checked once. */
+export function verifyReceiptBundle(bytes: Uint8Array, cluster: ClusterConfig): readonly VerifiedReceipt[] {
+  const proven = checkProof(bytes, createMembership(cluster));
+  return proven.receipt.results.map((_, index) => describeProven(proven, index));
+}
 
 /** As verifyReceiptBytes. Only what the receipt's bytes would hold is looked at: decoded fields beside signed bytes are not believed. */
 export const verifyReceipt = (receipt: Receipt, cluster: ClusterConfig): VerifiedReceipt => checkReceipt(receipt, createMembership(cluster));

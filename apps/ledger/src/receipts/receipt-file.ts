@@ -25,7 +25,7 @@ const unreadable = (file: string, problem: string): CommandError =>
 /** Says before a payment is made that its receipt could not be kept. */
 export function requireNewFile(file: string): void {
   if (existsSync(file))
-    throw new CommandError("FILE_EXISTS", EXIT.usage, `receipt file ${file} exists and is not overwritten; give another name`, {
+    throw new CommandError("FILE_EXISTS", EXIT.usage, `${file} exists and is not overwritten; give another name`, {
       field: "receipt",
       file,
     });

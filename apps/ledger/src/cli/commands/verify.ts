@@ -1,15 +1,16 @@
-/** `verify receipt`, `verify chain`: believe nobody, check it. */
-import { existsSync } from "node:fs";
+/** `verify receipt`, `verify chain`, `verify page`: believe nobody, check it. */
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { verifyReceipt, verifyReceiptBytes, type VerifiedReceipt } from "@narses/client";
+import { verifyReceiptBundle, verifyReceiptBytes, type VerifiedReceipt } from "@narses/client";
 import { NarsesError, seqNum, type ClusterConfig } from "@narses/core";
 import { loadCluster } from "@narses/replica";
 import { openBlockStore } from "@narses/storage";
 import { codecOf } from "../../chain/codec.ts";
 import { verifyLedgerChain, type ChainReport } from "../../chain/verify-chain.ts";
 import { fetchBlocks, fetchHead } from "../../cluster/fetch-blocks.ts";
-import { readReceiptFile, type StoredReceipt } from "../../receipts/receipt-file.ts";
+import { readReceiptFile, requireNewFile, type StoredReceipt } from "../../receipts/receipt-file.ts";
+import { buildVerifyPage } from "../../receipts/verify-page.ts";
 import { describeOperation, readOperation, type LedgerOperation } from "../../state-machine/operations.ts";
 import { withConnection } from "../connection.ts";
 import { CommandError, EXIT, usage, type Exit } from "../failure.ts";
@@ -30,23 +31,22 @@ function operationOf(receipt: VerifiedReceipt): LedgerOperation | undefined {
 }
 
 /** A bundle's receipt is verified once; each of its payments must be the one it is filed under. */
-function verifyBundle(stored: StoredReceipt, cluster: ClusterConfig, file: string): number {
+function verifyBundle(stored: StoredReceipt, cluster: ClusterConfig, file: string): readonly VerifiedReceipt[] {
   const { payments, bytes, line } = stored;
-  if (payments === undefined) return 1;
-  const decoded = codecOf(cluster).decodeReceipt(bytes);
-  if (!decoded.ok) throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: ${decoded.rejection.detail}`, { line });
-  for (const [id, operation] of Object.entries(payments)) {
-    if (operation >= decoded.value.results.length)
-      throw new NarsesError(
-        "RECEIPT_INVALID",
-        `${file}:${line}: payment ${id} is filed as operation ${operation} of a bundle of ${decoded.value.results.length}`,
-        { line, id },
-      );
-    const op = operationOf(verifyReceipt({ ...decoded.value, operation }, cluster));
+  if (payments === undefined) return [verifyReceiptBytes(bytes, cluster)];
+  const all = verifyReceiptBundle(bytes, cluster);
+  return Object.entries(payments).map(([id, operation]) => {
+    const verified = all[operation];
+    if (verified === undefined)
+      throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: payment ${id} is filed as operation ${operation} of a bundle of ${all.length}`, {
+        line,
+        id,
+      });
+    const op = operationOf(verified);
     if (op?.type !== "transfer" || !op.idempotencyKey.endsWith(`:${id}`))
       throw new NarsesError("RECEIPT_INVALID", `${file}:${line}: operation ${operation} of the bundle is not payment ${id}`, { line, id });
-  }
-  return Object.keys(payments).length;
+    return verified;
+  });
 }
 
 function receiptText(receipt: VerifiedReceipt, output: Output): string {
@@ -77,9 +77,10 @@ async function receipt(shell: Shell, args: Args, flags: ClientFlags): Promise<Ex
   const blocks = new Set<number>();
   let only: VerifiedReceipt | undefined;
   for (const entry of stored) {
-    only = verifyReceiptBytes(entry.bytes, cluster);
-    blocks.add(only.seq);
-    payments += verifyBundle(entry, cluster, file);
+    const verified = verifyBundle(entry, cluster, file);
+    for (const { seq } of verified) blocks.add(seq);
+    payments += verified.length;
+    only = verified[0];
   }
   const { output } = shell;
   if (stored.length === 1 && stored[0]?.payments === undefined && only !== undefined) {
@@ -204,6 +205,15 @@ async function chain(shell: Shell, _args: Args, flags: ChainFlags): Promise<Exit
   return EXIT.ok;
 }
 
+async function page({ output }: Shell, args: Args): Promise<Exit> {
+  const file = argument(args, 0);
+  requireNewFile(file);
+  const html = await buildVerifyPage();
+  writeFileSync(file, html, { flag: "wx" });
+  output.result({ file, bytes: html.length }, `${file}: open it in a browser and drop cluster.json and receipts on it; it needs no network and can contact nobody`);
+  return EXIT.ok;
+}
+
 export function registerVerify(program: Command, runner: Runner): void {
   const verify = program.command("verify").description("check receipts and chains against the cluster file, trusting nobody");
   const receiptCommand = verify.command("receipt <FILE>").description("verify a receipt, or all receipts of an import; needs no network");
@@ -228,4 +238,6 @@ export function registerVerify(program: Command, runner: Runner): void {
     ]),
     chain,
   );
+  const pageCommand = verify.command("page <FILE>").description("write a self-contained web page on which anybody can verify receipts, offline");
+  runner.run(examples(pageCommand, ["narses-ledger verify page verify.html"]), page);
 }
