@@ -43,8 +43,15 @@ export interface VerifiedReceipt {
 
 const SUBJECT = "the receipt";
 
+interface Proven {
+  readonly receipt: Receipt;
+  readonly bundle: Bundle;
+  readonly block: Digest;
+  readonly signers: readonly ReplicaId[];
+}
+
 /** Everything but the operation: what all operations of the bundle share is checked once. */
-function checkProof(bytes: Uint8Array, membership: Membership): { readonly receipt: Receipt; readonly bundle: Bundle; readonly block: Digest; readonly signers: readonly ReplicaId[] } {
+function checkProof(bytes: Uint8Array, membership: Membership): Proven {
   const decoded = membership.codec.decodeReceipt(bytes);
   if (!decoded.ok) throw invalid(SUBJECT, "encoding", describe(decoded.rejection));
   const receipt = decoded.value;
@@ -69,7 +76,7 @@ function checkProof(bytes: Uint8Array, membership: Membership): { readonly recei
 }
 
 /** Operation `index` of a bundle whose proof holds. */
-function describeProven({ receipt, bundle, block, signers }: ReturnType<typeof checkProof>, index: number): VerifiedReceipt {
+function describeProven({ receipt, bundle, block, signers }: Proven, index: number): VerifiedReceipt {
   const { header, results } = receipt;
   const operation = bundle.operations[index];
   const resultBytes = results[index];
