@@ -66,6 +66,22 @@ export interface Parameters {
   readonly backoffExponentMax: number;
   /** STATUS period while something is outstanding. */
   readonly statusIntervalTicks: number;
+
+  // A primary that is alive and does badly. Suspicion only: nothing here is ever evidence against anyone.
+  /** Average wait of what a primary with room in its pipeline proposes, at most, unless commits are slow here too. 0: not judged. */
+  readonly proposalDelayTicksMax: number;
+  /** Bundles of other clients that may overtake the oldest waiting one once that is `requestTimeoutTicks` old. */
+  readonly overtakenBundlesMax: number;
+  /** A primary with nothing to propose proposes an empty batch this often; a backup suspects one that does not. 0: it stays silent. */
+  readonly heartbeatTicks: number;
+  /** The view is left after this many stable checkpoints. 0: views end by suspicion only. */
+  readonly rotationCheckpoints: number;
+
+  // Timestamps: a backup accepts a fresh proposal in [received − delay·2^k − precision, received + precision] of its own clock.
+  /** PRECISION: two correct clocks differ by no more. */
+  readonly timestampPrecisionMs: number;
+  /** MSGDELAY: a proposal takes no longer to arrive; doubles with each failed view. */
+  readonly timestampDelayMs: number;
 }
 
 export const TICK_MS = 10;
@@ -86,6 +102,12 @@ export const DEFAULT_PARAMETERS: Parameters = {
   viewChangeTimeoutTicks: 50,
   backoffExponentMax: 8,
   statusIntervalTicks: 10,
+  proposalDelayTicksMax: 50,
+  overtakenBundlesMax: 256,
+  heartbeatTicks: 0,
+  rotationCheckpoints: 0,
+  timestampPrecisionMs: 2_000,
+  timestampDelayMs: 15_000,
 };
 
 /** Votes in one frame, at most: bounds the size of a certificate's frame. */
@@ -154,6 +176,12 @@ export function checkParameters(p: Parameters): void {
   range("parameters.viewChangeTimeoutTicks", p.viewChangeTimeoutTicks, 2, 1_000_000);
   range("parameters.backoffExponentMax", p.backoffExponentMax, 0, 20);
   range("parameters.statusIntervalTicks", p.statusIntervalTicks, 1, 10_000);
+  range("parameters.proposalDelayTicksMax", p.proposalDelayTicksMax, 0, 1_000_000);
+  range("parameters.overtakenBundlesMax", p.overtakenBundlesMax, 1, 1 << 20);
+  range("parameters.heartbeatTicks", p.heartbeatTicks, 0, 1_000_000);
+  range("parameters.rotationCheckpoints", p.rotationCheckpoints, 0, 1 << 20);
+  range("parameters.timestampPrecisionMs", p.timestampPrecisionMs, 1, 86_400_000);
+  range("parameters.timestampDelayMs", p.timestampDelayMs, 0, 86_400_000);
 }
 
 function checkKeys(field: string, keys: readonly { readonly at: string; readonly key: string }[]): void {

@@ -44,4 +44,6 @@ export type Effect =
   // observations, for logs, metrics and `why`
   | { readonly type: "rejected"; readonly from: ReplicaId; readonly message: string; readonly rejection: Rejection }
   | { readonly type: "view-entered"; readonly view: View; readonly primary: ReplicaId }
-  | { readonly type: "view-left"; readonly view: View; readonly reason: string };
+  | { readonly type: "view-left"; readonly view: View; readonly reason: string }
+  /** A quorum decided what was refused here for its time: not the primary's clock is wrong but this replica's, by `behindMs` (negative: ahead). */
+  | { readonly type: "clock-off"; readonly seq: SeqNum; readonly behindMs: number };

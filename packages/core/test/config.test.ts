@@ -70,6 +70,7 @@ describe("cluster file", () => {
   test.each([
     ["checkpointInterval", 0], ["logWindow", 129], ["logWindow", 128], ["pipelineDepth", 129], ["batchBytesMax", 1], ["bundleOperationsMax", 0], ["batchOperationsMax", 1],
     ["requestTimeoutTicks", 0], ["disconnectTimeoutTicks", 101], ["viewChangeTimeoutTicks", 1], ["backoffExponentMax", 21], ["statusIntervalTicks", 0], ["sessionWindow", 1], ["pendingBundlesMax", Number.NaN],
+    ["proposalDelayTicksMax", -1], ["overtakenBundlesMax", 0], ["heartbeatTicks", 0.5], ["rotationCheckpoints", -1], ["timestampPrecisionMs", 0], ["timestampDelayMs", -1],
   ] as const)("parameters.%s = %d is refused by name", (field, value) => {
     expect(problem(() => checkParameters({ ...DEFAULT_PARAMETERS, [field]: value })).data).toEqual({ field: `parameters.${field}` });
   });

@@ -3,6 +3,7 @@ import type { Checkpoint, Digest, ReplicaId, SeqNum, Signed, StableCheckpoint } 
 import { checkStable } from "./certificate.ts";
 import { onPrePrepareEarly } from "./early.ts";
 import { proposeReady } from "./request.ts";
+import { noteStable } from "./suspicion.ts";
 import { emit, reject, type Replica, strong } from "./state.ts";
 import { considerTransfer, onDiverged } from "./transfer.ts";
 
@@ -88,6 +89,7 @@ export function moveTo(r: Replica, stable: StableCheckpoint): void {
   for (const seq of r.ownRoots.keys()) if (seq <= r.stable.seq) r.ownRoots.delete(seq);
   for (const seq of r.vouched.keys()) if (seq <= r.stable.seq) r.vouched.delete(seq);
   onPrePrepareEarly(r);
+  noteStable(r);
   proposeReady(r);
 }
 

@@ -3,6 +3,7 @@ import type { Digest, EngineStatus, ReplicaId, SlotStatus, VoteStatus } from "@n
 import { primaryOf, replicaId, view as toView } from "@narses/core";
 import { hasPayload, matchingVotes } from "./slots.ts";
 import { highWatermark, n, primary, type Replica, type Slot, slotsOpen, strong } from "./state.ts";
+import { clockSentence } from "./time.ts";
 import { ticksLeft } from "./timer.ts";
 
 /** Sentences in `waitingFor`, and slots in `slots`, at most. */
@@ -28,6 +29,8 @@ export function describe(r: Replica): EngineStatus {
 
 function waitingFor(r: Replica, slots: readonly (SlotStatus & { readonly phase: Phase })[]): readonly string[] {
   const words: string[] = [];
+  const clock = clockSentence(r);
+  if (clock !== undefined) words.push(clock);
   if (r.transfer !== undefined) {
     const why = r.diverged ? "the state here differs from a stable checkpoint" : `executed ${r.executed}, too far behind to follow by decisions`;
     words.push(`the state as of checkpoint ${r.transfer.seq} from peers: ${why}`);

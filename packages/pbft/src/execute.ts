@@ -4,8 +4,9 @@ import { assert, NULL_DIGEST, seqNum } from "@narses/core";
 import { pruneBehind } from "./checkpoint.ts";
 import { forget, proposeReady } from "./request.ts";
 import { hasPayload } from "./slots.ts";
-import { emit, type Replica } from "./state.ts";
+import { emit, type Replica, type Slot } from "./state.ts";
 import { pullDecisions } from "./status.ts";
+import { noteExecuted } from "./suspicion.ts";
 
 /** Hands over every decided slot that has its payload and no gap before it, at most a log window ahead of what is executed. */
 export function executeReady(r: Replica): void {
@@ -25,28 +26,19 @@ export function executeReady(r: Replica): void {
   }
 }
 
+const timestampOf = (slot: Slot | undefined): number => (slot?.committed && slot.payloads.get(slot.committed.digest)?.timestampMs) ?? 0;
+
 export function onExecuted(r: Replica, seq: SeqNum, obsolete: readonly Digest[]): void {
   assert(seq === r.executed + 1 && seq <= r.handed, `executed ${seq} out of order: last was ${r.executed}, handed over up to ${r.handed}`);
-  r.executed = seq;
   const slot = r.slots.get(seq);
-  const certificate = slot?.committed;
-  if (certificate !== undefined) {
-    for (const { digest } of slot?.payloads.get(certificate.digest)?.bundles ?? []) {
-      r.executedOrder = Math.max(r.executedOrder, r.waiting.get(digest)?.order ?? 0);
-      forget(r, digest);
-    }
-    if (certificate.view === r.view && r.active && seq > r.settledSeq) onProgress(r);
-  }
+  const bundles = (slot?.committed && slot.payloads.get(slot.committed.digest)?.bundles) ?? [];
+  noteExecuted(r, slot, bundles);
+  r.executed = seq;
+  r.clock.seenMs = Math.max(r.clock.seenMs, timestampOf(slot));
+  for (const { digest } of bundles) forget(r, digest);
   for (const digest of obsolete) forget(r, digest);
   pruneBehind(r);
   pullDecisions(r);
   executeReady(r);
   proposeReady(r);
-}
-
-/** The view executes what it proposed itself: the network keeps up with the timeouts. */
-function onProgress(r: Replica): void {
-  r.progressTick = r.tick;
-  r.progressed = true;
-  if (r.backoff > 0) r.backoff--;
 }

@@ -7,6 +7,8 @@ import { proposeReady, restartWaiting } from "./request.ts";
 import { hasPayload, slotAt } from "./slots.ts";
 import { emit, highWatermark, lowWatermark, n, primary, reject, type Replica, storeLimit, strong } from "./state.ts";
 import { askForPayload } from "./status.ts";
+import { freshWatch } from "./suspicion.ts";
+import { begin } from "./synchroniser.ts";
 import { checkViewChange, leaveView } from "./view-change.ts";
 
 export interface Selection {
@@ -124,14 +126,13 @@ function installNewView(r: Replica, from: ReplicaId, signed: Signed<NewView>): v
   const { body } = signed;
   const { stable } = selectProposals(body.viewChanges.map((vc) => vc.body));
   emit(r, { type: "persist", record: { type: "new-view", view: body.view, viewChanges: body.viewChanges, signed }, lazy: false });
-  r.view = body.view;
-  r.active = true;
+  begin(r, body.view);
   r.newView = signed;
   r.newViewPending = undefined;
-  r.quorumTick = undefined;
   r.leaving = undefined;
   const settled = body.prePrepares.at(-1)?.body.seq ?? stable.seq;
   r.settledSeq = settled;
+  r.watch = freshWatch({ tick: r.tick, stable: stable.seq, settled, lenience: r.watch.lenience });
   for (const [sender, vc] of r.viewChanges) if (vc.body.view <= r.view) r.viewChanges.delete(sender);
   emit(r, { type: "view-entered", view: r.view, primary: primary(r) });
   onStableProof(r, from, stable);

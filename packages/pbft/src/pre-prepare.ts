@@ -4,10 +4,9 @@ import { assert, NULL_DIGEST, primaryOf, view } from "@narses/core";
 import { addPayload, hasPayload, slotAt } from "./slots.ts";
 import { emit, highWatermark, isPrimary, lowWatermark, n, reject, type Replica, type Slot, storeLimit } from "./state.ts";
 import { advance } from "./vote.ts";
+import { noteProposal } from "./suspicion.ts";
+import { checkTime, considerClock, noteRefused } from "./time.ts";
 import { leaveView } from "./view-change.ts";
-
-/** How far a proposed timestamp may run ahead of this replica's wall clock, in milliseconds. */
-export const TIMESTAMP_AHEAD_MS_MAX = 60_000;
 
 /** A pre-prepare from the wire: live from the primary, or relayed by any peer in answer to STATUS. */
 export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrepare>, batch: Batch): void {
@@ -22,20 +21,36 @@ export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrep
     reject(r, from, "pre-prepare", "BATCH_INVALID", problem);
     return leaveView(r, view(r.view + 1), `primary ${body.sender} proposed an invalid batch: ${problem}`);
   }
-  if (batch.timestampMs > r.wallMs + TIMESTAMP_AHEAD_MS_MAX) {
-    const ahead = batch.timestampMs - r.wallMs;
-    return reject(r, from, "pre-prepare", "TIMESTAMP_OUT_OF_RANGE", `timestamp is ${ahead} ms ahead of the local clock, at most ${TIMESTAMP_AHEAD_MS_MAX} allowed`);
-  }
   const slot = slotAt(r, body.seq);
-  if (body.seq > highWatermark(r)) {
-    if (slot.early === undefined || slot.early.signed.body.view < body.view) slot.early = { signed, batch };
-    return;
+  const implausible = checkTime(r, batch);
+  if (implausible !== undefined) {
+    noteRefused(r, slot, batch);
+    reject(r, from, "pre-prepare", "TIMESTAMP_OUT_OF_RANGE", implausible);
+    if (slot.committed?.digest === body.digest) onPayload(r, slot, batch); // decided without this replica: its payload is welcome
+    return considerClock(r, slot);
   }
+  if (body.seq > highWatermark(r)) return keepEarly(r, from, slot, signed, batch);
   if (slot.committed !== undefined && slot.committed.digest !== body.digest) {
     reject(r, from, "pre-prepare", "EQUIVOCATION", `seq ${body.seq} is already decided with another digest`);
     return leaveView(r, view(r.view + 1), `primary ${body.sender} re-proposed decided seq ${body.seq}`);
   }
+  r.clock.behindMs = undefined;
+  noteProposal(r, body.seq, batch.bundles);
   accept(r, slot, signed, batch);
+}
+
+/** Above the high watermark, up to a window more: taken up when the window moves (`early.ts`). */
+function keepEarly(r: Replica, from: ReplicaId, slot: Slot, signed: Signed<PrePrepare>, batch: Batch): void {
+  const held = slot.early?.signed.body;
+  if (held?.view !== signed.body.view) {
+    slot.early = { signed, batch };
+    noteProposal(r, slot.seq, batch.bundles);
+  } else if (held.digest !== signed.body.digest) onEquivocation(r, from, signed.body);
+}
+
+function onEquivocation(r: Replica, from: ReplicaId, { sender, seq }: PrePrepare): void {
+  reject(r, from, "pre-prepare", "EQUIVOCATION", `primary ${sender} signed two proposals for view ${r.view}, seq ${seq}`);
+  leaveView(r, view(r.view + 1), `primary ${sender} equivocated at seq ${seq}`);
 }
 
 /** View, sender and window. */
@@ -61,8 +76,7 @@ function onSecond(r: Replica, from: ReplicaId, signed: Signed<PrePrepare>, batch
     if (!hasPayload(slot, batch.digest)) onPayload(r, slot, batch);
     return;
   }
-  reject(r, from, "pre-prepare", "EQUIVOCATION", `primary ${signed.body.sender} signed two proposals for view ${r.view}, seq ${signed.body.seq}`);
-  leaveView(r, view(r.view + 1), `primary ${signed.body.sender} equivocated at seq ${signed.body.seq}`);
+  onEquivocation(r, from, signed.body);
 }
 
 /** Acceptance is a function of bytes all correct replicas share: caps only, nothing about sessions or state. */
@@ -71,6 +85,7 @@ function checkBatch(r: Replica, batch: Batch): string | undefined {
   if (batch.epoch !== r.config.epoch) return `batch of epoch ${batch.epoch}`;
   let operations = 0;
   for (const bundle of batch.bundles) operations += bundle.operations.length;
+  if (operations === 0 && p.heartbeatTicks === 0) return "an empty batch, and heartbeats are off";
   if (operations > p.batchOperationsMax) return `${operations} operations, at most ${p.batchOperationsMax}`;
   if (batch.bytes.length > p.batchBytesMax + BATCH_OVERHEAD_BYTES) return `${batch.bytes.length} bytes, at most ${p.batchBytesMax}`;
   return undefined;
@@ -122,5 +137,7 @@ export function onOwnPrePrepare(r: Replica, signed: Signed<PrePrepare>): void {
   if (slot === undefined || proposal === undefined || proposal.view !== body.view) return; // left the view meanwhile
   assert(proposal.digest === body.digest, `own pre-prepare for seq ${body.seq} differs from the proposal`);
   proposal.signed = signed;
+  r.watch.proposedTick = r.tick;
+  if (body.seq > r.watch.proposedSeq) r.watch.proposedSeq = body.seq;
   advance(r, slot);
 }

@@ -3,6 +3,9 @@ import type { EngineConfig, EngineTools, LogRecord, Recovered, StableCheckpoint,
 import { assert, replicaId, seqNum, view as toView } from "@narses/core";
 import { installProposal, resignNewView, selectProposals } from "./new-view.ts";
 import { addPayload, slotAt, slotsAscending } from "./slots.ts";
+import { freshWatch } from "./suspicion.ts";
+import { freshSynchroniser } from "./synchroniser.ts";
+import { freshClock } from "./time.ts";
 import { emit, isPrimary, type Replica, type Slot } from "./state.ts";
 
 /** A tick long before the first. */
@@ -20,12 +23,12 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     });
   }
   const r: Replica = {
-    config, tools, self: config.self, tick: 0, wallMs: 0,
-    view: toView(0), active: true, newView: undefined, settledSeq: seqNum(0), viewChanges: new Map(), newViewPending: undefined,
-    quorumTick: undefined, backoff: 0, leaving: undefined, unsignedNewView: undefined,
+    config, tools, self: config.self, tick: 0, wallMs: 0, clock: freshClock(),
+    ...freshSynchroniser(toView(0), true), newView: undefined, settledSeq: seqNum(0), viewChanges: new Map(), newViewPending: undefined,
+    leaving: undefined, unsignedNewView: undefined,
     stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(), vouched: new Map(),
     recoveredSeq: executed, handed: executed, executed, nextSeq: seqNum(executed + 1),
-    waiting: new Map(), queue: { bundles: new Map(), operations: 0, bytes: 0 }, arrivals: 0, executedOrder: 0, progressTick: 0, progressed: false,
+    waiting: new Map(), queue: { bundles: new Map(), operations: 0, bytes: 0 }, arrivals: 0, watch: freshWatch({ tick: 0, stable: seqNum(0), settled: seqNum(0), lenience: 0 }),
     peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false,
     diverged: false, transfer: undefined, stuckSince: undefined, out: [],
   };
@@ -113,6 +116,7 @@ function restoreView(r: Replica, { left, entered }: ViewRecords): void {
   let next: number = Math.max(r.executed, r.settledSeq, r.stable.seq);
   for (const slot of r.slots.values()) if (slot.proposal?.view === r.view && slot.seq > next) next = slot.seq;
   r.nextSeq = seqNum(next + 1);
+  r.watch = freshWatch({ tick: 0, stable: r.stable.seq, settled: r.settledSeq, lenience: 0 });
 }
 
 /** The first input. A fresh replica has nothing to say; a recovered one repeats what it may have said before the crash. */

@@ -3,6 +3,7 @@ import type { Bundle, ClientId, Digest } from "@narses/core";
 import { seqNum } from "@narses/core";
 import { addPayload, slotAt } from "./slots.ts";
 import { emit, highWatermark, isPrimary, primary, type Replica, slotsOpen, type Waiting } from "./state.ts";
+import { proposalTimeMs } from "./time.ts";
 
 /** A client's bundle, verified and admitted by the shell. Beyond pendingBundlesMax it is dropped; the client retries. */
 export function onRequest(r: Replica, bundle: Bundle, more = false): void {
@@ -65,9 +66,6 @@ export function relayOldest(r: Replica, waitedTicksMin = 0): void {
 
 /** On entering a view: every waiting bundle is owed by the new primary, from now on. */
 export function restartWaiting(r: Replica): void {
-  r.progressTick = r.tick;
-  r.progressed = false;
-  r.executedOrder = 0;
   for (const waiting of r.waiting.values()) {
     waiting.sinceTick = r.tick;
     dequeue(r, waiting.bundle.digest);
@@ -158,7 +156,7 @@ function* inTurns(queue: Iterable<Waiting>): Iterable<Bundle> {
 /** Assigns the next sequence number. Durable before PRE-PREPARE: a restarted primary proposes the same again. */
 function propose(r: Replica, bundles: readonly Bundle[]): void {
   const seq = r.nextSeq;
-  const batch = r.tools.makeBatch(r.config.epoch, r.wallMs, bundles);
+  const batch = r.tools.makeBatch(r.config.epoch, proposalTimeMs(r), bundles);
   for (const { digest } of bundles) dequeue(r, digest);
   const slot = slotAt(r, seq);
   addPayload(slot, batch);
@@ -166,4 +164,11 @@ function propose(r: Replica, bundles: readonly Bundle[]): void {
   r.nextSeq = seqNum(seq + 1);
   emit(r, { type: "persist", record: { type: "pre-prepared", view: r.view, seq, digest: batch.digest, batch }, lazy: false });
   emit(r, { type: "pre-prepare", view: r.view, seq, digest: batch.digest, batch });
+}
+
+/** Primary, with heartbeats on and nothing to order: an empty batch shows that it is alive, and lets time advance. */
+export function heartbeat(r: Replica): void {
+  const { heartbeatTicks } = r.config.parameters;
+  if (heartbeatTicks === 0 || !r.active || !isPrimary(r) || r.transfer !== undefined || r.nextSeq > highWatermark(r) || slotsInFlight(r) > 0) return;
+  if (r.tick - r.watch.proposedTick >= heartbeatTicks) propose(r, []);
 }

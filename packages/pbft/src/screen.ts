@@ -7,7 +7,6 @@ import type { PeerMessage, Rejection, Vote } from "@narses/core";
 import { assertNever, primaryOf, rejection } from "@narses/core";
 import { checkCommitted, checkStable } from "./certificate.ts";
 import { checkNewView, hasConflict } from "./new-view.ts";
-import { TIMESTAMP_AHEAD_MS_MAX } from "./pre-prepare.ts";
 import { hasPayload } from "./slots.ts";
 import { lowWatermark, n, primary, type Replica, storeLimit } from "./state.ts";
 import { checkViewChange } from "./view-change.ts";
@@ -53,7 +52,7 @@ function isSettled(r: Replica, vote: Vote): boolean {
 }
 
 /** The whole batch is verified after this, so only what the current primary may propose now goes on. */
-function screenPrePrepare(r: Replica, { signed: { body }, batch }: Extract<PeerMessage, { type: "pre-prepare" }>): Verdict {
+function screenPrePrepare(r: Replica, { signed: { body } }: Extract<PeerMessage, { type: "pre-prepare" }>): Verdict {
   if (body.view < r.view) return rejection("VIEW_OLD", `view ${body.view}, now in ${r.view}`);
   if (body.view > r.view) return rejection("VIEW_FUTURE", `view ${body.view}, still in ${r.view}`);
   if (!r.active) return rejection("VIEW_INACTIVE", `waiting for the new-view of ${r.view}`);
@@ -67,9 +66,8 @@ function screenPrePrepare(r: Replica, { signed: { body }, batch }: Extract<PeerM
     return held.digest === body.digest && hasPayload(slot, body.digest) ? rejection("DUPLICATE", `seq ${body.seq} is held`) : undefined;
   }
   if (body.seq <= r.settledSeq) return rejection("SEQ_BELOW_WINDOW", `seq ${body.seq} was settled by the new-view of view ${r.view}`);
-  if (slot?.early?.signed.body.view === body.view) return rejection("DUPLICATE", `seq ${body.seq} waits above the high watermark`);
-  const ahead = batch.timestampMs - r.wallMs;
-  return ahead > TIMESTAMP_AHEAD_MS_MAX ? rejection("TIMESTAMP_OUT_OF_RANGE", `timestamp is ${ahead} ms ahead of the local clock`) : undefined;
+  const early = slot?.early?.signed.body;
+  return early?.view === body.view && early.digest === body.digest ? rejection("DUPLICATE", `seq ${body.seq} waits above the high watermark`) : undefined;
 }
 
 function screenViewChange(r: Replica, { signed: { body } }: Extract<PeerMessage, { type: "view-change" }>): Verdict {

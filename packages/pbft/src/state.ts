@@ -7,6 +7,9 @@ import type {
   PrePrepare, RejectionCode, ReplicaId, SeqNum, Signed, StableCheckpoint, View, ViewChange, VoteRef,
 } from "@narses/core";
 import { primaryOf, rejection, seqNum } from "@narses/core";
+import type { OwnClock, Refused } from "./time.ts";
+import type { Watch } from "./suspicion.ts";
+import type { Synchroniser } from "./synchroniser.ts";
 
 /** A vote as first seen from its sender in its view. */
 export interface CastVote {
@@ -42,6 +45,8 @@ export interface Slot {
   prepared: PreparedCertificate | undefined;
   /** Decided, for good. Invariant: no other digest is ever decided at this seq. */
   committed: CommitCertificate | undefined;
+  /** A proposal that was not accepted for its time. */
+  refused: Refused | undefined;
   /** Ticks at which the proposal was sent again, by peer. */
   readonly resent: Map<ReplicaId, number>;
   /** A pre-prepare above the high watermark, kept until the window moves (a fast primary sees stability first). */
@@ -81,17 +86,16 @@ export interface Peer {
   fetched: { readonly interval: number; readonly count: number } | undefined;
 }
 
-export interface Replica {
+export interface Replica extends Synchroniser {
   readonly config: EngineConfig;
   readonly tools: EngineTools;
   readonly self: ReplicaId;
   tick: number;
   wallMs: number;
 
-  // ── view ──
-  view: View;
-  /** False from leaving view − 1 until NEW-VIEW of `view` is installed: no PREPARE, COMMIT or PRE-PREPARE is cast. */
-  active: boolean;
+  readonly clock: OwnClock;
+
+  // ── view (the rest is the synchroniser's) ──
   /** NEW-VIEW of the current view; absent in view 0. */
   newView: Signed<NewView> | undefined;
   /** Slots at or below this were settled by NEW-VIEW of the current view: no fresh pre-prepare may use them. */
@@ -102,10 +106,6 @@ export interface Replica {
   newViewPending: View | undefined;
   /** After a restart: V of an own NEW-VIEW that the log holds unsigned, to be made again at start. */
   unsignedNewView: readonly Signed<ViewChange>[] | undefined;
-  /** Tick at which Q view changes for ≥ `view` were first held; undefined before. */
-  quorumTick: number | undefined;
-  /** k: timeouts are T·2^k. */
-  backoff: number;
   /** P and C of the own VIEW-CHANGE, to re-emit after a restart. */
   leaving: { readonly stable: StableCheckpoint; readonly prepared: readonly PreparedCertificate[] } | undefined;
 
@@ -138,12 +138,8 @@ export interface Replica {
   readonly queue: Queue;
   /** Bundles that have arrived so far. */
   arrivals: number;
-  /** Highest arrival number among the executed bundles. */
-  executedOrder: number;
-  /** Tick of the last slot executed in this view by its own proposal, or of entering the view. */
-  progressTick: number;
-  /** Whether this view has executed a slot that it proposed itself. */
-  progressed: boolean;
+  /** What is known of the primary of this view. */
+  watch: Watch;
 
   // ── peers ──
   readonly peers: Map<ReplicaId, Peer>;

@@ -55,7 +55,7 @@ export function onTransferred(r: Replica, stable: StableCheckpoint, obsolete: re
   for (const digest of obsolete) r.waiting.delete(digest);
   // What it could not execute was not the primary's debt, nor was it overtaken.
   r.behindTick = r.tick;
-  r.executedOrder = 0;
+  r.watch.overtaken = { order: 0, count: 0 };
   for (const waiting of r.waiting.values()) waiting.sinceTick = r.tick;
   if (stable.seq > r.stable.seq) moveTo(r, stable);
   considerTransfer(r);

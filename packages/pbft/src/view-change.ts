@@ -5,19 +5,17 @@ import { checkPrepared, checkStable } from "./certificate.ts";
 import { onStableProof } from "./checkpoint.ts";
 import { buildNewView } from "./new-view.ts";
 import { slotsAscending } from "./slots.ts";
-import { emit, isPrimary, reject, type Replica, strong, weak } from "./state.ts";
+import { emit, isPrimary, reject, type Replica } from "./state.ts";
+import { ask, considerEntry, lengthen, viewToJoin } from "./synchroniser.ts";
 
 /**
  * Leaves every view below `target`: no vote is cast until NEW-VIEW of `target` or later is installed. What this replica
  * prepared is durable, with the departure, before VIEW-CHANGE says so.
  */
 export function leaveView(r: Replica, target: View, reason: string): void {
-  if (target <= r.view) return;
-  r.view = target;
-  r.active = false;
+  if (!ask(r, target)) return;
   r.newView = undefined;
   r.newViewPending = undefined;
-  r.quorumTick = undefined;
   const prepared: PreparedCertificate[] = [];
   for (const slot of slotsAscending(r)) {
     if (slot.seq <= r.stable.seq + r.config.parameters.logWindow && slot.prepared !== undefined) prepared.push(slot.prepared);
@@ -63,21 +61,16 @@ export function checkViewChange(r: Replica, body: ViewChange): string | undefine
   return undefined;
 }
 
-/**
- * Join rule: move to the W-th highest view among the others' VIEW-CHANGEs when it is above this replica's. At least one
- * correct replica is there or beyond, and no f liars can drag anyone.
- */
 function joinHigher(r: Replica): void {
-  const views = [...r.viewChanges].filter(([sender]) => sender !== r.self).map(([, vc]) => vc.body.view).sort((a, b) => b - a);
-  const target = views[weak(r) - 1];
-  if (target !== undefined && target > r.view) leaveView(r, target, `${weak(r)} other replicas moved to view ${target} or later`);
+  const others = [...r.viewChanges].filter(([sender]) => sender !== r.self).map(([, vc]) => vc.body.view);
+  const target = viewToJoin(r, r.config, others);
+  if (target !== undefined) leaveView(r, target, `${r.config.quorums.weak} other replicas moved to view ${target} or later`);
 }
 
 /** With Q VIEW-CHANGEs for this view or later the new-view timer runs; with Q for exactly this one its primary may begin. */
 export function considerQuorum(r: Replica): void {
   if (r.active) return;
-  const reached = [...r.viewChanges.values()].filter((vc) => vc.body.view >= r.view).length;
-  if (reached >= strong(r) && r.quorumTick === undefined) r.quorumTick = r.tick;
+  considerEntry(r, r.config, [...r.viewChanges.values()].map((vc) => vc.body.view), r.tick);
   if (isPrimary(r) && r.newViewPending === undefined) buildNewView(r);
 }
 
@@ -90,10 +83,6 @@ export function onOwnViewChange(r: Replica, signed: Signed<ViewChange>): void {
 
 /** The new view did not come in time: try the next, waiting twice as long. */
 export function onNewViewTimeout(r: Replica): void {
-  raiseBackoff(r);
+  lengthen(r, r.config);
   leaveView(r, toView(r.view + 1), `no new-view for view ${r.view} in time`);
-}
-
-export function raiseBackoff(r: Replica): void {
-  r.backoff = Math.min(r.backoff + 1, r.config.parameters.backoffExponentMax);
 }

@@ -4,6 +4,7 @@ import { assert, primaryOf } from "@narses/core";
 import { executeReady } from "./execute.ts";
 import { addVote, hasPayload, matchingVotes, slotAt } from "./slots.ts";
 import { emit, lowWatermark, n, reject, type Replica, type Slot, storeLimit, strong } from "./state.ts";
+import { considerClock } from "./time.ts";
 
 /** A vote frame, from a peer or own (`from` = self). Own votes count from here on: they are durable and signed. */
 export function onVotes(r: Replica, from: ReplicaId, frame: Signed<Votes>): void {
@@ -29,6 +30,7 @@ export function onVotes(r: Replica, from: ReplicaId, frame: Signed<Votes>): void
 
 /** Re-checks every quorum of a slot: after each vote, also the own one (n = 1 has no other), and after each payload. */
 export function advance(r: Replica, slot: Slot): void {
+  considerClock(r, slot);
   checkPrepared(r, slot);
   checkCommitted(r, slot);
 }
@@ -75,6 +77,7 @@ export function decide(r: Replica, slot: Slot, certificate: CommitCertificate): 
   );
   if (slot.committed !== undefined) return;
   slot.committed = certificate;
+  considerClock(r, slot);
   if (slot.seq <= r.stableKnown.seq) return; // will be covered by a certified checkpoint: can be fetched again
   const batch = slot.proposal?.digest === certificate.digest ? undefined : slot.payloads.get(certificate.digest);
   emit(r, { type: "persist", record: { type: "committed", certificate, ...(batch && { batch }) }, lazy: true });

@@ -101,13 +101,20 @@ describe("refusing", () => {
     expect(codes(bench(configOf(1)).from(0, prePrepare(0, 1, foreign)))).toEqual(["BATCH_INVALID"]);
   });
 
-  test("a timestamp more than a minute ahead: refused, but no reason to leave", () => {
+  test("an empty batch while heartbeats are off: no correct primary proposes one", () => {
     const b = bench(configOf(1));
-    const ahead = (ms: number): PeerMessage => prePrepare(0, 1, makeBatch(EPOCH, WALL_MS + ms, [bundle("a")]));
-    const effects = b.from(0, ahead(60_001));
-    expect(codes(effects)).toEqual(["TIMESTAMP_OUT_OF_RANGE"]);
-    expect(acts(effects)).toEqual([]);
-    expect(types(b.from(0, ahead(60_000)))).toEqual(["persist", "vote"]);
+    const effects = b.from(0, prePrepare(0, 1, makeBatch(EPOCH, WALL_MS, [])));
+    expect(codes(effects)).toEqual(["BATCH_INVALID"]);
+    expect(acts(effects)).toEqual(leaving(1));
+  });
+
+  test("two signed proposals for one slot above H: evidence as well", () => {
+    const b = bench(configOf(1));
+    expect(acts(b.from(0, prePrepare(0, 6, a)))).toEqual([]);
+    expect(b.engine.screen(prePrepare(0, 6, batchOf("b")))).toBeUndefined();
+    const effects = b.from(0, prePrepare(0, 6, batchOf("b")));
+    expect(codes(effects)).toEqual(["EQUIVOCATION"]);
+    expect(acts(effects)).toEqual(leaving(1));
   });
 
   test("two signed proposals for one slot: evidence, and the view is left", () => {

@@ -161,6 +161,9 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
         options.counters.viewChanges++;
         logger.warn({ view: effect.view, reason: effect.reason }, `left for view ${effect.view}: ${effect.reason}`);
         break;
+      case "clock-off":
+        onClockOff(options, effect);
+        break;
       default:
         assertNever(effect);
     }
@@ -176,6 +179,11 @@ function onDiverged({ execution, logger }: TurnOptions, { seq, own, stable }: Ex
     `DIVERGED: ${reason}. This replica executes nothing and answers no requests until its state is repaired from the others; ` +
       "its application is not deterministic or was changed, or its disk or memory is damaged: find out which before it happens to another one",
   );
+}
+
+function onClockOff({ logger }: TurnOptions, { seq, behindMs }: Extract<Effect, { type: "clock-off" }>): void {
+  const distance = `${(Math.abs(behindMs) / 1_000).toFixed(1)} s ${behindMs < 0 ? "ahead of" : "behind"} the others`;
+  logger.warn({ seq, behindMs }, `this replica's clock is ${distance}: a quorum decided slot ${seq}, whose time was refused here; check this machine's time service`);
 }
 
 function onRejected({ counters, incidents, limiter, logger }: TurnOptions, { from, message, rejection }: Extract<Effect, { type: "rejected" }>): void {

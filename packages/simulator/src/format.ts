@@ -159,6 +159,8 @@ export function formatEffect(e: Effect, name: NameDigest = shortDigest): string 
       return `? r${e.from}: ${e.message} ${e.rejection.code} (${e.rejection.detail})`;
     case "view-entered":
       return `* entered v${e.view}, primary r${e.primary}`;
+    case "clock-off":
+      return `# clock is ${e.behindMs} ms behind the others, says n${e.seq}`;
     case "view-left":
       return `* left for v${e.view}: ${e.reason}`;
   }

@@ -1,5 +1,5 @@
 /** What a run is made of. Everything not given is drawn from the seed. */
-import { faultsTolerated, type Parameters, quorums, type Quorums } from "@narses/core";
+import { DEFAULT_PARAMETERS, faultsTolerated, type Parameters, quorums, type Quorums } from "@narses/core";
 import { POLICY_NAMES, type PolicyName } from "./adversaries/index.ts";
 import { Random } from "./random.ts";
 
@@ -81,11 +81,15 @@ export function planRun(options: SimOptions): RunPlan {
     syncMeanUs: random.pick(faults === "none" ? [20, 100] : [20, 100, 1_000, 10_000]),
     executionMeanUs: random.pick(faults === "none" ? [0, 50] : [0, 50, 1_000, 20_000]),
     checkpointMeanUs: random.pick(faults === "none" ? [200, 5_000] : [200, 5_000, 50_000, 300_000, 2_000_000]),
-    clockSkewMaxMs: random.pick([0, 10, 1_000, 50_000]),
+    clockSkewMaxMs: random.pick([0, 10, 1_000, CLOCK_SKEW_MS_MAX]),
   };
 }
 
+/** Clocks of two replicas differ by this much, at most. */
+const CLOCK_SKEW_MS_MAX = 50_000;
+
 function drawParameters(random: Random): Parameters {
+  const { proposalDelayTicksMax, overtakenBundlesMax, heartbeatTicks, rotationCheckpoints, timestampDelayMs } = DEFAULT_PARAMETERS;
   const checkpointInterval = random.int(1, 10);
   const logWindow = checkpointInterval * random.int(2, 4);
   const requestTimeoutTicks = random.int(20, 50);
@@ -99,6 +103,9 @@ function drawParameters(random: Random): Parameters {
     viewChangeTimeoutTicks: random.int(15, 40),
     backoffExponentMax: random.int(2, 4),
     statusIntervalTicks: random.int(3, 10),
+    proposalDelayTicksMax, overtakenBundlesMax, heartbeatTicks, rotationCheckpoints, timestampDelayMs,
+    // As wide as the clocks drawn below may differ: within it no correct proposal is refused.
+    timestampPrecisionMs: CLOCK_SKEW_MS_MAX,
   };
 }
 

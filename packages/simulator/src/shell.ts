@@ -245,6 +245,7 @@ export class Shell {
       case "rejected":
       case "view-entered":
       case "view-left":
+      case "clock-off":
         return; // observations: the host saw them
     }
   }

@@ -1,0 +1,116 @@
+/** Timestamps: what a backup accepts, what a primary proposes, and how a replica learns that its own clock is the odd one. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Effect } from "@narses/core";
+import { acts, batchOf, bench, type Bench, bundle, codes, commit, configOf, decideSlot, EPOCH, leaving, makeBatch, newViewOf, prepare, prePrepare, preparedOf, viewChangeOf, WALL_MS } from "./helpers.ts";
+
+const PRECISION = 500;
+const DELAY = 3_000;
+const limits = { timestampPrecisionMs: PRECISION, timestampDelayMs: DELAY };
+const at = (ms: number, name = "a"): ReturnType<typeof makeBatch> => makeBatch(EPOCH, WALL_MS + ms, [bundle(name)]);
+const warnings = (effects: readonly Effect[]): readonly number[] => effects.flatMap((e) => (e.type === "clock-off" ? [e.behindMs] : []));
+
+describe("a fresh proposal", () => {
+  test.each([
+    [PRECISION, true], [PRECISION + 1, false], [0, true], [-DELAY - PRECISION, true], [-DELAY - PRECISION - 1, false], [86_400_000, false],
+  ])("of a time %d ms from the clock here: accepted %s", (ms, accepted) => {
+    const b = bench(configOf(1, 4, limits));
+    const effects = b.from(0, prePrepare(0, 1, at(ms)));
+    expect(codes(effects)).toEqual(accepted ? [] : ["TIMESTAMP_OUT_OF_RANGE"]);
+    expect(acts(effects).map((e) => e.type)).toEqual(accepted ? ["persist", "vote"] : []);
+    expect(b.status().view).toBe(0);
+  });
+
+  test("accepted in [received − delay·2^k − precision, received + precision], for any limits", () => {
+    fc.assert(fc.property(fc.integer({ min: 1, max: 9_999 }), fc.nat(9_999), fc.integer({ min: -30_000, max: 30_000 }), (precision, delay, ms) => {
+      const b = bench(configOf(1, 4, { timestampPrecisionMs: precision, timestampDelayMs: delay }));
+      const refused = codes(b.from(0, prePrepare(0, 1, at(ms)))).length > 0;
+      expect(refused).toBe(ms > precision || ms < -delay - precision);
+    }));
+  });
+
+  test("may have been longer on its way after failed views: the allowance for delays doubles with the timeouts, that for clocks does not", () => {
+    const b = bench(configOf(2, 4, limits));
+    b.request("x");
+    b.tick(10);
+    b.from(1, { type: "new-view", signed: newViewOf(1, [0, 1, 3].map((id) => viewChangeOf(id, 1))) });
+    expect(codes(b.from(1, prePrepare(1, 1, at(PRECISION + 1))))).toEqual(["TIMESTAMP_OUT_OF_RANGE"]);
+    expect(codes(b.from(1, prePrepare(1, 1, at(-2 * DELAY - PRECISION))))).toEqual([]);
+  });
+
+  test("of an implausible time is owed all the same: the primary that insists on it is replaced after one timeout", () => {
+    const b = bench(configOf(1, 4, limits));
+    b.from(0, prePrepare(0, 1, at(60_000)));
+    b.tick(5);
+    b.from(0, prePrepare(0, 1, at(60_000)));
+    b.tick(4);
+    expect(b.status().view).toBe(0);
+    expect(acts(b.tick())).toEqual(leaving(1));
+  });
+});
+
+test("what a certificate carries over keeps its time, however old or far ahead: it was judged when it was fresh", () => {
+  const old = at(-86_400_000);
+  const b = bench(configOf(2, 4, limits));
+  b.from(1, { type: "new-view", signed: newViewOf(1, [viewChangeOf(0, 1), viewChangeOf(1, 1), viewChangeOf(3, 1, [preparedOf(0, 1, old.digest, [1, 3])])]) });
+  expect(b.from(0, { type: "batch", batch: old })).toContainEqual({ type: "vote", vote: expect.objectContaining({ phase: "prepare", digest: old.digest }) as never });
+});
+
+test("a primary's times never fall, though its clock does, and never below what it saw executed", () => {
+  const times: number[] = [];
+  const b = bench(configOf(0));
+  const tickAt = (ms: number): void => void b.step({ type: "tick", wallMs: WALL_MS + ms });
+  for (const [i, ms] of [100, 40, 200].entries()) {
+    tickAt(ms);
+    const effects = b.request(`r${i}`);
+    times.push(...effects.flatMap((e) => (e.type === "pre-prepare" && e.batch ? [e.batch.timestampMs - WALL_MS] : [])));
+    const [proposed] = effects.flatMap((e) => (e.type === "pre-prepare" && e.batch ? [e] : []));
+    if (proposed?.batch === undefined) throw new RangeError("nothing was proposed");
+    for (const id of [1, 2, 3]) b.from(id, commit(id, 0, proposed.seq, proposed.digest));
+    b.executed(proposed.seq);
+  }
+  expect(times).toEqual([100, 100, 200]);
+});
+
+describe("a replica whose clock is wrong", () => {
+  const off = (): Bench => bench(configOf(1, 4, limits));
+
+  test("finds out when W others prepare what it refused, or a quorum decides it: says by how much, once, and `waitingFor` keeps saying it", () => {
+    const b = off();
+    const late = at(9_000);
+    b.from(0, prePrepare(0, 1, late));
+    expect(warnings(b.from(2, prepare(2, 0, 1, late.digest)))).toEqual([]);
+    expect(warnings(b.from(3, prepare(3, 0, 1, late.digest)))).toEqual([9_000]);
+    expect(b.status().waitingFor.join("; ")).toContain("clock to be set: it is 9.0 s behind the others");
+    for (const id of [0, 2, 3]) expect(warnings(b.from(id, commit(id, 0, 1, late.digest)))).toEqual([]);
+  });
+
+  test("says it when the decision comes first", () => {
+    const b = off();
+    const early = at(-9_000);
+    for (const id of [2, 3]) b.from(id, commit(id, 0, 1, early.digest));
+    b.from(0, prePrepare(0, 1, early));
+    expect(warnings(b.from(0, commit(0, 0, 1, early.digest)))).toEqual([-9_000]);
+    expect(b.status().waitingFor.join("; ")).toContain("9.0 s ahead of the others");
+  });
+
+  test("follows by decisions meanwhile, and takes the warning back once it accepts proposals again", () => {
+    const b = off();
+    const late = at(9_000);
+    b.from(0, prePrepare(0, 1, late));
+    for (const id of [0, 2, 3]) b.from(id, commit(id, 0, 1, late.digest));
+    expect(b.from(3, { type: "batch", batch: late }).map((e) => e.type)).toContain("execute");
+    b.executed(1);
+    decideSlot(b, 1, 0, 2, batchOf("b"));
+    expect(b.status().waitingFor.join("; ")).not.toContain("clock");
+    expect(b.status().view).toBe(0);
+  });
+
+  test("f others that accept an impossible time prove nothing about the clock here", () => {
+    const b = off();
+    const lie = at(60_000);
+    b.from(0, prePrepare(0, 1, lie));
+    expect(warnings(b.from(3, prepare(3, 0, 1, lie.digest)))).toEqual([]);
+    expect(b.status().waitingFor.join("; ")).not.toContain("clock");
+  });
+});
