@@ -1,10 +1,10 @@
 /** What no correct replica or client sends, in the frames without a replica's signature: one row per rule. */
-import { requestId, seqNum, view, type Digest } from "@narses/core";
+import { FRAME_BYTES_MAX, requestId, seqNum, view, type Digest } from "@narses/core";
 import { describe, expect, test } from "vitest";
-import type { Decoded } from "../src/index.ts";
-import { codec, codecOf, EPOCH, fakeKey, PARAMETERS } from "./support/cluster.ts";
-import { batch, block, bundle, emptyBatch, frames, hash, header, newView, patch, receipt, reply } from "./support/samples.ts";
-import { join } from "./support/mutate.ts";
+import type { Decoded } from "../../src/index.ts";
+import { codec, codecOf, EPOCH, fakeKey, PARAMETERS } from "../support/cluster.ts";
+import { batch, block, bundle, emptyBatch, frames, hash, header, newView, patch, receipt, reply } from "../support/samples.ts";
+import { join } from "../support/mutate.ts";
 
 type Case = readonly [what: string, frame: Uint8Array, code: string, detail: RegExp];
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -22,6 +22,8 @@ describe("status", () => {
   const frame = (change: Partial<typeof good>): Uint8Array => codec.encodePeer({ type: "status", status: { ...good, ...change } });
   test.each<Case>([
     ["a view of 2^53", patch(frame({}), 6, ...ABOVE_2_53), "FRAME_MALFORMED", /status view/],
+    ["a stable seq of 2^53", patch(frame({}), 15, ...ABOVE_2_53), "FRAME_MALFORMED", /status stableSeq/],
+    ["an executed seq of 2^53", patch(frame({}), 23, ...ABOVE_2_53), "FRAME_MALFORMED", /status executedSeq/],
     ["active 2", patch(frame({}), 14, 2), "FRAME_MALFORMED", /status active at byte 14: 2, must be 0 or 1/],
     ["slot bits above 7", frame({ slots: Uint8Array.of(7, 8) }), "FRAME_MALFORMED", /status slots .*: 8, at most 7/],
     ["513 slots", frame({ slots: new Uint8Array(513), viewChanges: new Uint8Array() }), "FRAME_TOO_LARGE", /status slots count .*: 513, at most 512/],
@@ -101,6 +103,7 @@ describe("bundle", () => {
     ["ridFirst 0", patch(bytes, RID, 0, 0, 0, 0, 0, 0, 0, 0), "REQUEST_INVALID", /bundle ridFirst at byte 46: 0, at least 1/],
     ["ridFirst 2^53", patch(bytes, RID, ...ABOVE_2_53), "REQUEST_INVALID", /bundle ridFirst/],
     ["a last id of 2^53", patch(bytes, RID, 0, 0x1f, 255, 255, 255, 255, 255, 255), "REQUEST_INVALID", /the last id would exceed 2\^53 − 1/],
+    ["an ackLow of 2^53", patch(bytes, ACK, ...ABOVE_2_53), "REQUEST_INVALID", /bundle ackLow at byte 54/],
     ["ackLow not below ridFirst", patch(bytes, ACK + 7, 5), "REQUEST_INVALID", /bundle ackLow .*: 5, must be below ridFirst 5/],
     ["no operation", patch(bytes, COUNT, 0, 0), "REQUEST_INVALID", /bundle operations count .*: 0, at least 1/],
     ["more operations than the limit", patch(bytes, COUNT, 0, 17), "REQUEST_INVALID", /bundle operations count .*: 17, at most 16/],
@@ -199,7 +202,15 @@ describe("replies", () => {
   const hashes = (count: number) => Array.from({ length: count }, () => new Uint8Array(32));
   /** header 6, client, bundle digest, view, block header 176, outcome 112 */
   const LEAF = 6 + 64 + 8 + 176 + 112;
+  /** Nine results of 1 MiB announced. */
+  const longResults = (good: Uint8Array, at: number): Uint8Array => join(good.subarray(0, at), Uint8Array.of(0, 9), ...Array.from({ length: 9 }, () => Uint8Array.of(0, 0x10, 0, 0)));
   test.each<Case>([
+    ["a tag that no client is sent", patch(frame({}), 1, 2), "FRAME_MALFORMED", /type tag 2 of \d+ bytes is not one for a client/],
+    ["more bytes than any frame", patch(new Uint8Array(FRAME_BYTES_MAX + 1), 0, 1, frame({})[1] ?? 0), "FRAME_TOO_LARGE", /reply at byte 0: 33554433 bytes, at most 33554432/],
+    ["a view of 2^53", patch(frame({}), 6 + 64, ...ABOVE_2_53), "FRAME_MALFORMED", /reply view at byte 70/],
+    ["a header seq of 2^53", patch(frame({}), 6 + 64 + 8, ...ABOVE_2_53), "FRAME_MALFORMED", /header seq at byte 78/],
+    ["an outcome seq of 2^53", patch(frame({}), LEAF - 112 + 8, ...ABOVE_2_53), "FRAME_MALFORMED", /outcome seq/],
+    ["results above the limit of their sum", longResults(frame({}), LEAF + 9 + 32), "FRAME_TOO_LARGE", /result lengths .*: sum 9437184, at most 8388608/],
     ["a leaf outside the batch", frame({ leafIndex: 2 }), "FRAME_MALFORMED", /leaf count .*: 2 for leaf index 2/],
     ["no leaf at all", frame({ leafIndex: 0, leafCount: 0, path: [] }), "FRAME_MALFORMED", /leaf count .*: 0 for leaf index 0/],
     ["more leaves than a batch has bundles", frame({ leafCount: 49 }), "FRAME_TOO_LARGE", /leaf count .*: 49, at most 48/],

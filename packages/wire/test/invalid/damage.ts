@@ -1,8 +1,8 @@
 /** Damage that every layout must notice: any cut, anything appended, another version, tag or epoch. */
 import { NarsesError, REJECTION_CODES } from "@narses/core";
 import { describe, expect, test } from "vitest";
-import { frames, patch, stored, type Sample } from "./support/samples.ts";
-import { join } from "./support/mutate.ts";
+import { frames, patch, stored, type Sample } from "../support/samples.ts";
+import { join } from "../support/mutate.ts";
 
 const WIRE_CODES = ["FRAME_MALFORMED", "FRAME_TOO_LARGE", "EPOCH_FOREIGN", "BATCH_INVALID", "REQUEST_INVALID"];
 

@@ -4,11 +4,11 @@ import {
   type StableCheckpoint, type Batch, type Digest,
 } from "@narses/core";
 import { describe, expect, test } from "vitest";
-import { codec, codecOf, EPOCH, PARAMETERS, REPLICAS, sign } from "./support/cluster.ts";
+import { codec, codecOf, EPOCH, PARAMETERS, REPLICAS, sign } from "../support/cluster.ts";
 import {
   batch, checkpoint, commitCertificate, emptyBatch, frameA, frameB, frameC, genesis, hash, newView, outcome, patch, prePrepare, reply,
   stable, viewChangeBody, vote, votes,
-} from "./support/samples.ts";
+} from "../support/samples.ts";
 
 type Case = readonly [what: string, frame: Uint8Array, code: string, detail: RegExp];
 

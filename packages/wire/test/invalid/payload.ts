@@ -1,8 +1,8 @@
 /** faults.md 68: hostile msgpack is refused before anything is decoded, at once, and the process lives. */
 import { describe, expect, test } from "vitest";
-import { decodePayload, decodeResult, encodePayload, PAYLOAD_LIMITS } from "../src/index.ts";
-import { isUtf8 } from "../src/payload-scan.ts";
-import { join } from "./support/mutate.ts";
+import { decodePayload, decodeResult, encodePayload, PAYLOAD_LIMITS } from "../../src/index.ts";
+import { isUtf8 } from "../../src/payload-scan.ts";
+import { join } from "../support/mutate.ts";
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(" ", ""), "hex"));
 const repeat = (count: number, ...bytes: readonly number[]): Uint8Array => Uint8Array.from({ length: count * bytes.length }, (_, i) => bytes[i % bytes.length] ?? 0);
