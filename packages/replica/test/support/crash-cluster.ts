@@ -7,7 +7,7 @@
  */
 import {
   replicaId, requestId, seqNum, TICK_MS,
-  type Bundle, type ClientConnection, type Digest, type PeerMessage, type ReplicaToClientMessage, type Signed, type SignedBody, type SigningKey, type StateMachine,
+  type Bundle, type ClientConnection, type Digest, type PeerMessage, type ReplicaToClientMessage, type Signed, type SignedBody, type SigningKey, type StateMachine, type StateMessage,
   type TransportHandlers,
 } from "@narses/core";
 import { hasher, verifyingKey } from "@narses/crypto";
@@ -32,6 +32,8 @@ export interface Crash {
   /** The life after it ends before this point: a crash while it recovers. */
   readonly againAt?: number;
 }
+
+type Message = PeerMessage | StateMessage;
 
 /** Thrown where the process would be gone; nothing it does afterwards has any effect. */
 class Dead extends Error {
@@ -68,13 +70,13 @@ export class CrashCluster {
   /** What the victim's points were, in order. */
   readonly passed: string[] = [];
   /** Frames for which this is false are lost. */
-  delivers: (message: PeerMessage, from: number, to: number) => boolean = () => true;
+  delivers: (message: Message, from: number, to: number) => boolean = () => true;
   crash: Crash | undefined;
   /** Where the victim died. */
   readonly crashes: string[] = [];
   readonly #lives = new Map<number, Life>();
   readonly #handlers = new Map<number, TransportHandlers>();
-  readonly #decoded = new WeakMap<Uint8Array, PeerMessage>();
+  readonly #decoded = new WeakMap<Uint8Array, Message>();
   #queue: { readonly from: number; readonly to: number; readonly frame: Uint8Array }[] = [];
   #down: { readonly stores: Stores; rounds: number } | undefined;
   #nowMs = 0;
@@ -267,7 +269,7 @@ export class CrashCluster {
     return frames.length > 0;
   }
 
-  #decode(frame: Uint8Array): PeerMessage {
+  #decode(frame: Uint8Array): Message {
     const held = this.#decoded.get(frame);
     if (held !== undefined) return held;
     const decoded = this.tools.codec.decodePeer(frame);
@@ -278,7 +280,7 @@ export class CrashCluster {
 
   // ── what was said ────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #hear(message: PeerMessage): void {
+  #hear(message: Message): void {
     if (!("signed" in message)) return;
     const signed: Signed<SignedBody> = message.signed;
     for (const [key, value] of statementsOf(signed)) this.#note(`${signed.body.sender} ${key}`, value);

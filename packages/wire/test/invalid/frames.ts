@@ -85,6 +85,7 @@ describe("state transfer", () => {
     ["a chunk above 1 MiB", large(2, (1 << 19) + 1), "FRAME_TOO_LARGE", /state-pages bytes .*: 1048578, at most 1048576/],
     ["a page that claims 4 GiB", patch(chunk, 28, 255, 255, 255, 255), "FRAME_MALFORMED", /state-pages/],
     ["an oldest of 2^53", patch(sample("state-gone"), 14, ...ABOVE_2_53), "FRAME_MALFORMED", /state-gone oldest/],
+    ["state-gone at genesis", patch(sample("state-gone"), 6, 0, 0, 0, 0, 0, 0, 0, 0), "FRAME_MALFORMED", /state-gone seq .*: 0, at least 1/],
   ])("with %s", check(codec.decodePeer));
 
   test("a full chunk, and the parts of the largest page, are accepted", () => {
