@@ -7,7 +7,7 @@
  */
 import {
   replicaId, requestId, seqNum, TICK_MS,
-  type Bundle, type ClientConnection, type Digest, type PeerMessage, type ReplicaToClientMessage, type Signed, type SignedBody, type SigningKey, type StateMachine, type StateMessage,
+  type Bundle, type ClientConnection, type Digest, type PeerMessage, type ReplicaToClientMessage, type SigningKey, type StateMachine, type StateMessage,
   type TransportHandlers,
 } from "@narses/core";
 import { hasher, verifyingKey } from "@narses/crypto";
@@ -18,6 +18,7 @@ import { runReplica, type ReplicaTransport, type RunningCore } from "../../src/r
 import { apply, clientKey, type TestCluster } from "./cluster.ts";
 import { counter, valueOf } from "./cluster-in-process.ts";
 import { recordingLogger } from "./fakes.ts";
+import { Statements } from "./statements.ts";
 
 /** What is left of a disk: `kill` everything written, `power-cut` nothing unsynced, `torn` every other unsynced sector. */
 export type Loss = "kill" | "power-cut" | "torn";
@@ -64,8 +65,8 @@ const RESEND_ROUNDS = 25;
 
 export class CrashCluster {
   readonly tools: TestCluster;
-  /** What every replica signed and sent, by what may be said once: `<sender> <kind> <key>` → what was said. */
-  readonly said = new Map<string, string>();
+  /** What every replica signed and sent. */
+  readonly said = new Statements();
   readonly contradictions: string[] = [];
   /** What the victim's points were, in order. */
   readonly passed: string[] = [];
@@ -281,15 +282,7 @@ export class CrashCluster {
   // ── what was said ────────────────────────────────────────────────────────────────────────────────────────────────
 
   #hear(message: Message): void {
-    if (!("signed" in message)) return;
-    const signed: Signed<SignedBody> = message.signed;
-    for (const [key, value] of statementsOf(signed)) this.#note(`${signed.body.sender} ${key}`, value);
-  }
-
-  #note(key: string, value: string): void {
-    const before = this.said.get(key);
-    if (before === undefined) this.said.set(key, value);
-    else if (before !== value) this.contradictions.push(`replica ${key}: said ${before.slice(0, 40)}, then ${value.slice(0, 40)}`);
+    if ("signed" in message) this.contradictions.push(...this.said.note(message.signed));
   }
 
   // ── client ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -306,7 +299,7 @@ export class CrashCluster {
     const decoded = this.tools.codec.decodeToClient(frame);
     if (!decoded.ok) throw new TypeError(decoded.rejection.detail);
     const message = decoded.value;
-    if (message.type === "reply") this.#note(`${from} outcome ${message.reply.header.seq}`, message.reply.outcome.body.block);
+    if (message.type === "reply") this.contradictions.push(...this.said.note(message.reply.outcome));
     this.#replies.push({ from, message });
   }
 
@@ -320,23 +313,5 @@ export class CrashCluster {
       entry.from.add(from);
     }
     return [...senders.values()].find(({ from }) => from.size > this.tools.cluster.f)?.value;
-  }
-}
-
-/** What a signed message says under keys that allow one value each (protocol notes 1.6). */
-function statementsOf({ body, bytes }: Signed<SignedBody>): readonly (readonly [key: string, value: string])[] {
-  switch (body.type) {
-    case "pre-prepare":
-      return [[`pre-prepare v${body.view} n${body.seq}`, body.digest]];
-    case "votes":
-      return body.votes.map(({ phase, view, seq, digest }) => [`${phase} v${view} n${seq}`, digest]);
-    case "checkpoint":
-      return [[`checkpoint n${body.seq}`, body.root]];
-    case "view-change":
-      return [[`view-change v${body.view}`, Buffer.from(bytes).toString("hex")]];
-    case "new-view":
-      return [[`new-view v${body.view}`, Buffer.from(bytes).toString("hex")], ...body.prePrepares.flatMap(statementsOf)];
-    case "outcome":
-      return [[`outcome n${body.seq}`, body.block]];
   }
 }
