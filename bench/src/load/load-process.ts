@@ -15,7 +15,7 @@ let clients: readonly Client[] = [];
 async function open({ cluster, clients: count, bundlesInFlight }: OpenRequest): Promise<void> {
   const id = clusterId(hasher, cluster);
   clients = await Promise.all(Array.from({ length: count }, () => connect({
-    cluster, key: signingKeyFromSeed(generateSeed()), transport: createClientTransport({ cluster, clusterId: id }), ridStart: 1,
+    cluster, key: signingKeyFromSeed(generateSeed()), transport: createClientTransport({ cluster, clusterId: id }), session: 0,
     limits: { bundlesInFlight }, timeouts: { connectMs: CONNECT_MS },
   })));
 }

@@ -16,10 +16,11 @@ import { encodeOperation, splitIntoUnits } from "./bundle-size.ts";
 import { Calls, type CallOptions } from "./calls.ts";
 import { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
-import { Opening } from "./opening.ts";
+import { Opening, type OpeningOptions } from "./opening.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Submitted } from "./outbox.ts";
 import { RejectionCounter, type RejectionCounts } from "./rejections.ts";
+import { chooseSession, randomPart } from "./session-choice.ts";
 import { Session, type SessionStatus, type SubmitOptions } from "./session.ts";
 
 export interface ClientStatus extends SessionStatus {
@@ -38,8 +39,8 @@ export interface Client {
   /**
    * Has `operation` (any msgpack value) ordered and executed, exactly once.
    * @throws NarsesError APP_REJECTED or NOT_EXECUTED when it was ordered in vain (certified: `data` has code, message, receipt,
-   * seq, block), NOT_EXECUTED when W replicas refuse to order it (`data` has code, refusals), REQUEST_TOO_LARGE, OVERLOADED,
-   * TIMEOUT, CLOSED; `signal.reason` when aborted; TypeError or RangeError for a value that msgpack cannot carry.
+   * seq, block), NOT_EXECUTED when W replicas refuse to order it (`data` has code, refusals), IN_DOUBT when the cluster evicted
+   * the session before the answer came, REQUEST_TOO_LARGE, OVERLOADED, TIMEOUT, CLOSED; `signal.reason` when aborted; TypeError or RangeError for a value that msgpack cannot carry.
    */
   submit(operation: unknown, options?: SubmitOptions): Promise<Submitted>;
   /** An ordered, hence linearizable, read: as `submit`, but the state machine's `query` answers. */
@@ -62,8 +63,10 @@ export interface Client {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+const FINAL_CODES: ReadonlySet<string> = new Set(["APP_REJECTED", "NOT_EXECUTED", "IN_DOUBT"]);
+
 /** Is the fate of the operation settled, so that it cannot execute later? */
-const isFinal = (reason: unknown): boolean => reason instanceof NarsesError && (reason.code === "APP_REJECTED" || reason.code === "NOT_EXECUTED");
+const isFinal = (reason: unknown): boolean => reason instanceof NarsesError && FINAL_CODES.has(reason.code);
 
 export class ConnectedClient implements Client {
   readonly id: ClientId;
@@ -72,7 +75,8 @@ export class ConnectedClient implements Client {
   readonly #links: Links;
   readonly #calls: Calls;
   readonly #rejections = new RejectionCounter();
-  #opening: Opening | undefined;
+  /** Who is asking the replicas where they stand. */
+  readonly #openings = new Set<Opening>();
   #session: Session | undefined;
   #closed: Error | undefined;
   #stopped: Promise<void> | undefined;
@@ -94,32 +98,30 @@ export class ConnectedClient implements Client {
   /** Once, before anything else. Stops the transport when it fails. */
   async open(signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
-    const opening = new Opening({
-      membership: this.#membership,
-      links: this.#links,
-      options: this.#options,
-      signal,
-      ask: (replica) => this.#askSession(replica),
-    });
-    this.#opening = opening;
+    const { session: given, timeouts } = this.#options;
+    const opening = this.#ask(undefined, { timeoutMs: timeouts.connectMs, signal, connectOnly: given !== undefined });
     try {
       this.#options.transport
         .start({ onFrame: (from, frame) => this.#onFrame(from, frame), onReplica: (replica, connected) => this.#onReplica(replica, connected) })
         .catch((error: unknown) => opening.fail(error));
-      const ridStart = await opening.done;
+      const answers = await opening.done;
+      const session = given ?? chooseSession(answers, this.#membership.quorums, randomPart());
       this.#session = new Session({
         membership: this.#membership,
         links: this.#links,
         options: this.#options,
-        ridStart,
+        session,
+        ask: (current, timeoutMs) => {
+          const asking = this.#ask(current, { timeoutMs, signal: undefined, connectOnly: false });
+          asking.start();
+          return asking.done;
+        },
         onForged: (from, reason) => this.#reject(from, reason),
       });
-      this.#options.logger.info({ client: this.id, connected: this.#links.connected.length, ridStart }, "connected");
+      this.#options.logger.info({ client: this.id, connected: this.#links.connected.length, session }, "connected");
     } catch (error) {
       await this.close();
       throw error;
-    } finally {
-      this.#opening = undefined;
     }
   }
 
@@ -186,8 +188,22 @@ export class ConnectedClient implements Client {
     return this.#session;
   }
 
-  #askSession(replica: ReplicaId): Promise<unknown> {
-    return this.#calls.ask(replica, "session", { client: this.id }, {});
+  #ask(session: number | undefined, how: Pick<OpeningOptions, "timeoutMs" | "signal" | "connectOnly">): Opening {
+    const opening = new Opening({
+      membership: this.#membership,
+      links: this.#links,
+      options: this.#options,
+      ...how,
+      ask: (replica) => this.#askReplica(replica, session),
+    });
+    this.#openings.add(opening);
+    opening.done.catch(() => undefined).finally(() => this.#openings.delete(opening));
+    if (this.#closed !== undefined) opening.fail(this.#closed);
+    return opening;
+  }
+
+  #askReplica(replica: ReplicaId, session: number | undefined): Promise<unknown> {
+    return this.#calls.ask(replica, "session", { client: this.id, ...(session !== undefined && { session }) }, {});
   }
 
   #onReplica(replica: ReplicaId, connected: boolean): void {
@@ -196,13 +212,14 @@ export class ConnectedClient implements Client {
     if (!connected) {
       this.#calls.onDisconnected(replica);
       this.#session?.onDisconnected(replica);
-    } else if (this.#opening !== undefined) {
-      this.#opening.onConnected(replica);
-    } else {
-      // The replica learns again where this client's replies go.
-      this.#askSession(replica).catch((error: unknown) => this.#options.logger.debug({ replica, error: String(error) }, "replica did not tell the session's state"));
-      this.#session?.onConnected(replica);
+      return;
     }
+    for (const opening of this.#openings) opening.onConnected(replica);
+    // The replica learns again where this client's replies go.
+    if (this.#openings.size === 0) {
+      this.#askReplica(replica, undefined).catch((error: unknown) => this.#options.logger.debug({ replica, error: String(error) }, "replica did not tell where it stands"));
+    }
+    this.#session?.onConnected(replica);
   }
 
   #onFrame(from: ReplicaId, frame: Uint8Array): void {
@@ -254,7 +271,7 @@ export class ConnectedClient implements Client {
   #shut(reason: Error): void {
     if (this.#closed !== undefined) return;
     this.#closed = reason;
-    this.#opening?.fail(reason);
+    for (const opening of this.#openings) opening.fail(reason);
     this.#session?.close(reason);
     this.#calls.close(reason);
   }

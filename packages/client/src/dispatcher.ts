@@ -8,13 +8,13 @@ import { rejection, verdict, type Bundle, type Digest, type Receipt, type Reject
 import { retransmitDelayMs, seededRandom } from "./backoff.ts";
 import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
 import { setBounded } from "./bounded.ts";
-import { finalRefusal, refusedForGood, type InFlight } from "./flight.ts";
+import { EVICTED, finalRefusal, refusedForGood, type InFlight } from "./flight.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Submission } from "./outbox.ts";
 import { checkReply } from "./reply.ts";
-import { settleWithResult } from "./result.ts";
+import { isEvictedResult, settleWithResult } from "./result.ts";
 import { createTally, findQuorum, supersedes, type Quorum, type VerifiedOutcomes } from "./tally.ts";
 import { clip } from "./text.ts";
 import { believedPrimary, believedView, createViewHint, reportView } from "./view-hint.ts";
@@ -28,8 +28,8 @@ export interface DispatcherOptions {
   readonly options: ResolvedOptions;
   /** A reply was counted whose signature turned out to be bad. */
   readonly onForged: (from: ReplicaId, reason: Rejection) => void;
-  /** The fate of a bundle is known. */
-  readonly onLanded: (bundle: Bundle) => void;
+  /** The fate of a bundle is known; `evicted`: its session is gone. */
+  readonly onLanded: (bundle: Bundle, evicted: boolean) => void;
 }
 
 export class Dispatcher {
@@ -124,9 +124,9 @@ export class Dispatcher {
     flight.refusals.set(from, { code: clip(code), detail: clip(detail) });
     const final = finalRefusal(flight, this.#membership.quorums.weak);
     if (final === undefined) return;
-    this.#land(flight);
     const reason = refusedForGood(flight, final);
     for (const { pending } of flight.submissions) pending.reject(reason);
+    this.#land(flight, final === EVICTED);
   }
 
   /** A replica that missed what the others got at once. */
@@ -176,19 +176,20 @@ export class Dispatcher {
     const { header, leafIndex, leafCount, path, results } = reply;
     const block = reply.outcome.body.block;
     recordCertifiedBlock(this.#blocks, header, block);
-    this.#land(flight);
+    const evicted = isEvictedResult(results[0]);
+    this.#land(flight, evicted);
     flight.submissions.forEach(({ pending }, operation) => {
       const bytes = results[operation];
       if (bytes === undefined) return; // never: checkReply wants one result for each operation
       const receipt: Receipt = { version: 1, header, outcomes, leafIndex, leafCount, path, bundle: flight.bundle.bytes, results, operation };
-      settleWithResult(pending, { bytes, header, block, receipt });
+      settleWithResult(pending, { bytes, header, block, receipt, session: flight.bundle.session });
     });
   }
 
-  #land({ bundle, timer }: InFlight): void {
+  #land({ bundle, timer }: InFlight, evicted: boolean): void {
     this.#options.timers.clear(timer);
     this.#inFlight.delete(bundle.digest);
     setBounded(this.#landed, bundle.digest, true, LANDED_BUNDLES_MAX);
-    this.#onLanded(bundle);
+    this.#onLanded(bundle, evicted);
   }
 }

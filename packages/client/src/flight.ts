@@ -24,12 +24,25 @@ export interface InFlight {
   timer: unknown;
 }
 
+/** Code of a refusal, and of a result: the session is not open any more. */
+export const EVICTED = "EVICTED";
+
+/**
+ * An evicted session executes nothing from now on, and whether it did before is forgotten. `detail` says who says so.
+ */
+export function inDoubt(session: number, detail: string, data: Readonly<Record<string, unknown>>): NarsesError {
+  const text =
+    `session ${session} was evicted before this operation was answered: ${detail}. It was executed at most once, and will not be executed any more: ` +
+    "look before submitting it again";
+  return new NarsesError("IN_DOUBT", text, { code: EVICTED, session, ...data });
+}
+
 /**
  * Refusals that a correct replica never takes back: they follow from the bundle's bytes, or from ids that stay executed.
  * When W replicas say so, one of them is correct and the bundle will not be executed from now on. (OVERLOADED and all
  * others are worth another try.)
  */
-const FINAL_REFUSALS: ReadonlySet<string> = new Set(["ALREADY_EXECUTED", "SESSION_UNKNOWN", "SIGNATURE_INVALID", "REQUEST_INVALID"]);
+const FINAL_REFUSALS: ReadonlySet<string> = new Set(["ALREADY_EXECUTED", EVICTED, "SIGNATURE_INVALID", "REQUEST_INVALID"]);
 
 /** The code of a final refusal that W replicas agree on. */
 export function finalRefusal({ refusals }: InFlight, weak: number): string | undefined {
@@ -51,6 +64,7 @@ const describeRefusals = (refusals: readonly RefusalBy[]): string => refusals.ma
 export function refusedForGood(flight: InFlight, code: string): NarsesError {
   const refusals = refusalsOf(flight);
   const first = flight.bundle.ridFirst;
+  if (code === EVICTED) return inDoubt(flight.bundle.session, `replicas ${listed(refusals.map(({ replica }) => replica))} say so`, { refusals });
   const advice =
     code === "ALREADY_EXECUTED"
       ? "Another process uses this key, or it was executed and its result is not kept any more: look before submitting it again"

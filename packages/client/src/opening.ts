@@ -1,10 +1,10 @@
-/** From the first connection until a client may be used: enough replicas connected, and the first request id known. */
+/** Asks the replicas where they stand, until Q have told: before a client may be used, and whenever it needs another session. */
 import { NarsesError, type Logger, type ReplicaId } from "@narses/core";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { createPending, type Pending } from "./pending.ts";
-import { nextRequestId, parseSessionAnswer, type SessionAnswer } from "./session-start.ts";
+import { parseSessionAnswer, type SessionAnswer } from "./session-choice.ts";
 import { clip, listed } from "./text.ts";
 
 export interface OpeningOptions {
@@ -12,7 +12,11 @@ export interface OpeningOptions {
   readonly links: Links;
   readonly options: ResolvedOptions;
   readonly signal: AbortSignal | undefined;
-  /** Asks a connected replica for the session's state. */
+  /** Infinity: it goes on until it has succeeded or {@link Opening.fail}. */
+  readonly timeoutMs: number;
+  /** No answers are needed, only connections. */
+  readonly connectOnly: boolean;
+  /** Asks a connected replica. */
   readonly ask: (replica: ReplicaId) => Promise<unknown>;
 }
 
@@ -20,22 +24,25 @@ export class Opening {
   readonly #membership: Membership;
   readonly #links: Links;
   readonly #options: ResolvedOptions;
+  readonly #timeoutMs: number;
+  readonly #connectOnly: boolean;
   readonly #ask: OpeningOptions["ask"];
-  readonly #pending: Pending<number>;
+  readonly #pending: Pending<readonly SessionAnswer[]>;
   readonly #answers = new Map<ReplicaId, SessionAnswer>();
   /** Why a replica's last answer was of no use. */
   readonly #failures = new Map<ReplicaId, string>();
   readonly #timers = new Set<unknown>();
-  #grace: "not started" | "running" | "over" = "not started";
 
-  constructor({ membership, links, options, signal, ask }: OpeningOptions) {
+  constructor({ membership, links, options, signal, timeoutMs, connectOnly, ask }: OpeningOptions) {
     this.#membership = membership;
     this.#links = links;
     this.#options = options;
+    this.#timeoutMs = timeoutMs;
+    this.#connectOnly = connectOnly;
     this.#ask = ask;
-    this.#pending = createPending<number>({
+    this.#pending = createPending<readonly SessionAnswer[]>({
       timers: options.timers,
-      timeoutMs: options.timeouts.connectMs,
+      timeoutMs,
       signal,
       timeoutError: () => this.#timeoutError(),
       onGivenUp: () => this.#clearTimers(),
@@ -44,9 +51,14 @@ export class Opening {
     this.#pending.promise.catch(() => undefined);
   }
 
-  /** Resolves with the first request id. Rejects with NOT_CONNECTED, TIMEOUT or the reason of the signal. */
-  get done(): Promise<number> {
+  /** Resolves with the answers of Q replicas. Rejects with NOT_CONNECTED, TIMEOUT or the reason of the signal. */
+  get done(): Promise<readonly SessionAnswer[]> {
     return this.#pending.promise;
+  }
+
+  /** Asks the replicas that are connected already. */
+  start(): void {
+    for (const replica of this.#links.connected) this.onConnected(replica);
   }
 
   fail(reason: unknown): void {
@@ -54,7 +66,7 @@ export class Opening {
     this.#pending.reject(reason);
   }
 
-  /** The replica is asked even when the first request id is given: it learns where this client's replies go. */
+  /** The replica is asked even when no answer is needed: it learns where this client's replies go. */
   onConnected(replica: ReplicaId): void {
     this.#ask(replica).then(
       (answer) => this.#onAnswer(replica, answer),
@@ -64,9 +76,9 @@ export class Opening {
   }
 
   #onAnswer(replica: ReplicaId, value: unknown): void {
-    const answer = parseSessionAnswer(value, this.#membership.cluster.parameters.sessionWindow);
+    const answer = parseSessionAnswer(value);
     if (typeof answer === "string") {
-      this.#onFailure(replica, `its answer is no session state: ${answer}`);
+      this.#onFailure(replica, `its answer makes no sense: ${answer}`);
       return;
     }
     this.#failures.delete(replica);
@@ -85,29 +97,11 @@ export class Opening {
   }
 
   #check(): void {
-    const { ridStart, replicasNeeded, timeouts } = this.#options;
-    const { connected } = this.#links;
-    if (this.#pending.settled || connected.length < replicasNeeded) return;
-    if (ridStart !== undefined) {
-      this.#finish(ridStart);
-      return;
-    }
-    if (this.#answers.size < this.#membership.quorums.strong) return;
-    const everyoneSpoke = connected.every((replica) => this.#answers.has(replica) || this.#failures.has(replica));
-    if (everyoneSpoke || this.#grace === "over") {
-      this.#finish(nextRequestId([...this.#answers.values()], this.#membership.quorums, this.#membership.cluster.parameters.sessionWindow));
-    } else if (this.#grace === "not started") {
-      this.#grace = "running";
-      this.#after(timeouts.sessionGraceMs, () => {
-        this.#grace = "over";
-        this.#check();
-      });
-    }
-  }
-
-  #finish(ridStart: number): void {
+    const { replicasNeeded } = this.#options;
+    if (this.#pending.settled || this.#links.connected.length < replicasNeeded) return;
+    if (!this.#connectOnly && this.#answers.size < this.#membership.quorums.strong) return;
     this.#clearTimers();
-    this.#pending.resolve(ridStart);
+    this.#pending.resolve([...this.#answers.values()]);
   }
 
   #after(ms: number, callback: () => void): void {
@@ -125,21 +119,21 @@ export class Opening {
 
   #timeoutError(): NarsesError {
     const { cluster, quorums } = this.#membership;
-    const { connectMs } = this.#options.timeouts;
+    const timeoutMs = this.#timeoutMs;
     const { connected, missing } = this.#links;
     const notReached = missing.map((replica) => `${replica} (${cluster.replicas[replica]?.addresses.join(", ") ?? ""})`).join(", ");
     if (connected.length < this.#options.replicasNeeded) {
       const text =
-        `${connected.length} of ${quorums.n} replicas connected within ${connectMs} ms, ${this.#options.replicasNeeded} are needed; ` +
+        `${connected.length} of ${quorums.n} replicas connected within ${timeoutMs} ms, ${this.#options.replicasNeeded} are needed; ` +
         `not reached: ${notReached}; check that they run and that the cluster file has their addresses`;
       return new NarsesError("NOT_CONNECTED", text, { connected, missing, needed: this.#options.replicasNeeded });
     }
     const failures = [...this.#failures].sort(([a], [b]) => a - b).map(([replica, reason]) => `; replica ${replica}: ${reason}`);
     const text =
-      `replicas ${listed([...this.#answers.keys()].sort((a, b) => a - b))} told the state of this key's session within ${connectMs} ms, ` +
-      `${quorums.strong} are needed to choose a safe request id; connected replicas: ${listed(connected)}${failures.join("")}`;
+      `replicas ${listed([...this.#answers.keys()].sort((a, b) => a - b))} told where they stand within ${timeoutMs} ms, ` +
+      `${quorums.strong} are needed to choose a session; connected replicas: ${listed(connected)}${failures.join("")}`;
     return new NarsesError("TIMEOUT", text, { connected, missing, needed: quorums.strong });
   }
 }
 
-const log = (logger: Logger, replica: ReplicaId, reason: string): void => logger.debug({ replica, reason: clip(reason) }, "replica did not tell the session's state");
+const log = (logger: Logger, replica: ReplicaId, reason: string): void => logger.debug({ replica, reason: clip(reason) }, "replica did not tell where it stands");

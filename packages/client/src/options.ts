@@ -16,8 +16,8 @@ import { TIMER_MS_MAX, systemTimers, type Timers } from "./timers.ts";
 export interface Timeouts {
   /** Until `connect` gives up. */
   readonly connectMs: number;
-  /** Once Q replicas have told the session's state: how long to wait for the other connected ones. */
-  readonly sessionGraceMs: number;
+  /** After this long without a request the replicas are asked whether the session is still open, before anything is sent in it. */
+  readonly sessionIdleMs: number;
   /** An operation's default; `timeoutMs` of the call overrides it. Infinity: no limit. */
   readonly operationMs: number;
   /** A control call's default. Infinity: no limit. */
@@ -29,7 +29,7 @@ export interface Timeouts {
 
 export const DEFAULT_TIMEOUTS: Timeouts = {
   connectMs: 10_000,
-  sessionGraceMs: 100,
+  sessionIdleMs: 10_000,
   operationMs: 30_000,
   callMs: 5_000,
   retransmitMs: 500,
@@ -52,13 +52,13 @@ export interface Limits {
 
 export interface ConnectOptions {
   readonly cluster: ClusterConfig;
-  /** One process at a time may use a key: two would use the same request ids. */
   readonly key: SigningKey;
   readonly transport: ClientTransport;
-  /** Session number; 0, the default, until sessions are opened explicitly. */
+  /**
+   * Number of the first session, never used with this key before. Without it the replicas are asked (see session-choice.ts).
+   * For a key that was never used, 0 will do until the cluster evicts sessions.
+   */
   readonly session?: number;
-  /** First request id. Without it the replicas are asked (see session-start.ts). Must be above every id ever used with the key. */
-  readonly ridStart?: number;
   /** Connected replicas that `connect` waits for, 1 … n. Default Q. */
   readonly replicasNeeded?: number;
   readonly timeouts?: Partial<Timeouts>;
@@ -75,8 +75,7 @@ export interface ResolvedOptions {
   readonly cluster: ClusterConfig;
   readonly key: SigningKey;
   readonly transport: ClientTransport;
-  readonly session: number;
-  readonly ridStart: number | undefined;
+  readonly session: number | undefined;
   readonly replicasNeeded: number;
   readonly timeouts: Timeouts;
   readonly limits: Limits;
@@ -102,7 +101,7 @@ export function checkTimeoutMs(name: string, value: number): number {
 
 function resolveTimeouts(given: Partial<Timeouts>): Timeouts {
   const timeouts = { ...DEFAULT_TIMEOUTS, ...given };
-  for (const name of ["connectMs", "sessionGraceMs", "operationMs", "callMs"] as const) checkTimeoutMs(`connect: timeouts.${name}`, timeouts[name]);
+  for (const name of ["connectMs", "sessionIdleMs", "operationMs", "callMs"] as const) checkTimeoutMs(`connect: timeouts.${name}`, timeouts[name]);
   integer("timeouts.retransmitMs", timeouts.retransmitMs, 1, TIMER_MS_MAX);
   integer("timeouts.retransmitMaxMs", timeouts.retransmitMaxMs, timeouts.retransmitMs, TIMER_MS_MAX);
   return timeouts;
@@ -139,8 +138,7 @@ export function resolveOptions(options: ConnectOptions, quorums: Quorums): Resol
     cluster,
     key,
     transport,
-    session: integer("session", options.session ?? 0, 0, Number.MAX_SAFE_INTEGER),
-    ridStart: options.ridStart === undefined ? undefined : integer("ridStart", options.ridStart, 1, Number.MAX_SAFE_INTEGER),
+    session: options.session === undefined ? undefined : integer("session", options.session, 0, Number.MAX_SAFE_INTEGER),
     replicasNeeded: integer("replicasNeeded", options.replicasNeeded ?? quorums.strong, 1, quorums.n),
     timeouts: resolveTimeouts(options.timeouts ?? {}),
     limits: resolveLimits(options.limits ?? {}, cluster.parameters.sessionWindow),

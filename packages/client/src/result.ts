@@ -1,6 +1,7 @@
 /** What an accepted result means to the caller who waits for it. */
 import { InvariantViolation, NarsesError, type BlockHeader, type Digest, type Receipt } from "@narses/core";
 import { decodeResult } from "@narses/wire";
+import { EVICTED, inDoubt } from "./flight.ts";
 import type { Pending } from "./pending.ts";
 import type { Submitted } from "./outbox.ts";
 
@@ -10,10 +11,11 @@ export interface AcceptedResult {
   /** Hash of `header`. */
   readonly block: Digest;
   readonly receipt: Receipt;
+  readonly session: number;
 }
 
-/** Resolves with the value, or rejects with APP_REJECTED or NOT_EXECUTED: the agreed code, message and receipt are in `data`. */
-export function settleWithResult(pending: Pending<Submitted>, { bytes, header, block, receipt }: AcceptedResult): void {
+/** Resolves with the value, or rejects with APP_REJECTED, NOT_EXECUTED or IN_DOUBT: the agreed code, message and receipt are in `data`. */
+export function settleWithResult(pending: Pending<Submitted>, { bytes, header, block, receipt, session }: AcceptedResult): void {
   const decoded = decodeResult(bytes);
   if (!decoded.ok) {
     // A correct replica vouches for these bytes, so it is not a lie: replica and client disagree on the format.
@@ -33,9 +35,16 @@ export function settleWithResult(pending: Pending<Submitted>, { bytes, header, b
     }
     case "not-executed": {
       const { code, message } = result;
+      if (code === EVICTED) return pending.reject(inDoubt(session, `block ${header.seq} says so`, certified));
       const text = `the operation was ordered in block ${header.seq} but not executed there: ${code}: ${message}`;
       pending.reject(new NarsesError("NOT_EXECUTED", text, { code, message, ...certified }));
       return;
     }
   }
+}
+
+/** A session is evicted for a bundle as a whole: one result tells. */
+export function isEvictedResult(bytes: Uint8Array | undefined): boolean {
+  const decoded = bytes === undefined ? undefined : decodeResult(bytes);
+  return decoded?.ok === true && decoded.value.status === "not-executed" && decoded.value.code === EVICTED;
 }

@@ -2,22 +2,17 @@
 import { assert, requestId, type RequestId } from "@narses/core";
 
 export class SessionIds {
-  #next: number;
-  #ackLow: number;
+  #next = 1;
+  #ackLow = 0;
   /** Answered ranges above ackLow, first → last. Fewer than `outstanding`. */
   readonly #answered = new Map<number, number>();
-
-  constructor(start: number) {
-    this.#next = start;
-    this.#ackLow = start - 1;
-  }
 
   /** The next id to be given out. */
   get next(): RequestId {
     return requestId(this.#next);
   }
 
-  /** Every id up to and including this one is answered, or belongs to an earlier process of this key. */
+  /** Every id up to and including this one is answered. */
   get ackLow(): number {
     return this.#ackLow;
   }

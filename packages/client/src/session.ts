@@ -1,4 +1,7 @@
-/** One session: operations wait, become signed bundles with consecutive request ids, and are handed to the dispatcher. */
+/**
+ * Operations wait, become signed bundles with consecutive request ids of the current session, and are handed to the dispatcher. When the
+ * cluster has evicted the session, another one takes its place for what was not sent; what was sent and not answered is in doubt.
+ */
 import { NarsesError, type Bundle, type Digest, type Operation, type Rejection, type ReplicaId, type Reply } from "@narses/core";
 import { BUNDLE_OVERHEAD_BYTES, operationBytes } from "./bundle-size.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -8,6 +11,7 @@ import type { Membership } from "./membership.ts";
 import { checkTimeoutMs, type ResolvedOptions } from "./options.ts";
 import { Outbox, type Submission, type Submitted, type Unit } from "./outbox.ts";
 import { createPending } from "./pending.ts";
+import { chooseSession, isEvicted, randomPart, type SessionAnswer } from "./session-choice.ts";
 import { SessionIds } from "./session-ids.ts";
 import { listed } from "./text.ts";
 
@@ -22,7 +26,10 @@ export interface SessionOptions {
   readonly membership: Membership;
   readonly links: Links;
   readonly options: ResolvedOptions;
-  readonly ridStart: number;
+  /** Number of the first session. */
+  readonly session: number;
+  /** Asks the replicas where they stand, and whether `session` is open. Rejects when the time is up, or the client is closed. */
+  readonly ask: (session: number | undefined, timeoutMs: number) => Promise<readonly SessionAnswer[]>;
   readonly onForged: (from: ReplicaId, reason: Rejection) => void;
 }
 
@@ -30,6 +37,8 @@ export interface SessionStatus {
   /** The view that W replicas have reached, as their replies say: a hint. */
   readonly view: number;
   readonly primary: ReplicaId;
+  /** Number of the current session. */
+  readonly session: number;
   readonly nextRid: number;
   /** Every request id up to this one is answered. */
   readonly ackLow: number;
@@ -43,28 +52,42 @@ export interface SessionStatus {
   readonly retransmissions: number;
 }
 
+/** While the next one is being chosen: no bundle has it. */
+const NO_SESSION = -1;
+
 export class Session {
   readonly #membership: Membership;
   readonly #links: Links;
   readonly #options: ResolvedOptions;
-  readonly #ids: SessionIds;
+  readonly #ask: SessionOptions["ask"];
   readonly #outbox = new Outbox();
   readonly #dispatcher: Dispatcher;
+  #session: number;
+  #ids = new SessionIds();
+  /** Nothing is sent until the replicas have told which session to use. */
+  #asking = false;
+  #lastUseMs: number;
   #flushPlanned = false;
   #closed: Error | undefined;
 
-  constructor({ membership, links, options, ridStart, onForged }: SessionOptions) {
+  constructor({ membership, links, options, session, ask, onForged }: SessionOptions) {
     this.#membership = membership;
     this.#links = links;
     this.#options = options;
-    this.#ids = new SessionIds(ridStart);
+    this.#session = session;
+    this.#ask = ask;
+    this.#lastUseMs = options.timers.now();
     this.#dispatcher = new Dispatcher({
       membership,
       links,
       options,
       onForged,
-      onLanded: ({ ridFirst, operations }) => {
-        this.#ids.answered(ridFirst, operations.length);
+      onLanded: ({ session: of, ridFirst, operations }, evicted) => {
+        this.#lastUseMs = options.timers.now();
+        if (of === this.#session) {
+          if (evicted) this.#replace();
+          else this.#ids.answered(ridFirst, operations.length);
+        }
         this.#flushSoon();
       },
     });
@@ -122,6 +145,7 @@ export class Session {
     return {
       view,
       primary,
+      session: this.#session,
       nextRid: this.#ids.next,
       ackLow: this.#ids.ackLow,
       bundlesInFlight: flights.length,
@@ -154,7 +178,47 @@ export class Session {
     });
   }
 
+  /** The current session is evicted. Its other bundles in flight find that out for themselves. */
+  #replace(): void {
+    const evicted = this.#session;
+    this.#session = NO_SESSION;
+    this.#wait(this.#ask(undefined, Number.POSITIVE_INFINITY), (answers) => {
+      this.#use(answers);
+      this.#options.logger.warn({ evicted, session: this.#session }, "the cluster has evicted this client's session; it goes on in another one");
+    });
+  }
+
+  /** Long unused: what would be sent into an evicted session would be in doubt. Without an answer the session is used as it is. */
+  #confirm(): void {
+    this.#wait(this.#ask(this.#session, this.#options.timeouts.retransmitMs), (answers) => {
+      if (isEvicted(answers, this.#membership.quorums)) this.#use(answers);
+    });
+  }
+
+  #use(answers: readonly SessionAnswer[]): void {
+    this.#session = chooseSession(answers, this.#membership.quorums, randomPart());
+    this.#ids = new SessionIds();
+  }
+
+  #wait(asked: Promise<readonly SessionAnswer[]>, then: (answers: readonly SessionAnswer[]) => void): void {
+    this.#asking = true;
+    asked
+      .then(then)
+      .catch((error: unknown) => this.#options.logger.debug({ error: String(error) }, "the replicas did not tell where they stand"))
+      .finally(() => {
+        this.#asking = false;
+        this.#lastUseMs = this.#options.timers.now();
+        this.#flushSoon();
+      });
+  }
+
   #flush(): void {
+    if (this.#asking || this.#closed !== undefined || this.#outbox.operations === 0) return;
+    if (this.#dispatcher.size === 0 && this.#options.timers.now() - this.#lastUseMs > this.#options.timeouts.sessionIdleMs) return this.#confirm();
+    this.#sendBundles();
+  }
+
+  #sendBundles(): void {
     const { parameters } = this.#membership.cluster;
     const { bundlesInFlight, outstanding } = this.#options.limits;
     while (this.#dispatcher.size < bundlesInFlight) {
@@ -176,7 +240,7 @@ export class Session {
     try {
       return this.#membership.codec.makeBundle({
         key: this.#options.key,
-        session: this.#options.session,
+        session: this.#session,
         ridFirst: this.#ids.next,
         ackLow: this.#ids.ackLow,
         operations: submissions.map((submission) => submission.operation),

@@ -1,4 +1,4 @@
-import { assert, toHex, type NarsesError } from "@narses/core";
+import { assert, sessionAnchor, toHex, type NarsesError } from "@narses/core";
 import { describe, expect, it } from "vitest";
 import { connect } from "../src/connect.ts";
 import { FakeCluster, clusterConfig, keyOf } from "./support/fake-cluster.ts";
@@ -44,9 +44,9 @@ describe("connect", () => {
   it("can be told to wait for fewer or for all", async () => {
     const cluster = new FakeCluster();
     cluster.transport.connected.clear();
-    const { client } = start(cluster, { replicasNeeded: 1, ridStart: 5 });
+    const { client } = start(cluster, { replicasNeeded: 1, session: 5 });
     cluster.transport.connect(2);
-    expect((await client).status().nextRid).toBe(5);
+    expect((await client).status().session).toBe(5);
 
     const other = new FakeCluster();
     other.transport.disconnect(3);
@@ -56,53 +56,39 @@ describe("connect", () => {
     await all.client;
   });
 
-  it("goes on after the ids of an earlier process, and closes the gap it leaves", async () => {
-    const cluster = new FakeCluster();
-    cluster.sessions = (replica) => ({ low: 10, highest: replica === 2 ? 17 : 12 });
-    const client = await start(cluster).client;
-    await client.submit("x");
-    expect(cluster.bundles()[0]).toMatchObject({ ridFirst: 18, ackLow: 17 });
-  });
-
-  it("does not wait longer than the grace for replicas beyond Q, and uses what they say when they are in time", async () => {
-    const slow = async (answersInTime: boolean): Promise<number> => {
-      const cluster = new FakeCluster();
-      cluster.silent.add(3);
-      cluster.sessions = () => ({ low: 0, highest: 4 });
-      const { client, timers } = start(cluster, { timeouts: { sessionGraceMs: 100 } });
-      await timers.advance(99);
-      expect(await isSettled(client)).toBe(false);
-      if (answersInTime) cluster.answerCall(3, { low: 0, highest: 9 });
-      else await timers.advance(1);
-      return (await client).status().nextRid;
-    };
-    expect(await slow(true)).toBe(10);
-    expect(await slow(false)).toBe(5);
-  });
-
-  it("is not led more than a window astray by f liars, and ignores answers that are no session state", async () => {
+  it("anchors its session at what a correct replica has executed, whatever f liars say, and counts requests from 1", async () => {
     const cluster = new FakeCluster({ n: 7 });
-    cluster.sessions = (replica) => (replica === 0 ? { low: 2 ** 40, highest: 2 ** 40 } : replica === 1 ? { low: 9, highest: "many" } : { low: 3, highest: 3 });
-    expect((await start(cluster).client).status().nextRid).toBe(4);
+    cluster.sessions = (replica) => ({ seq: replica === 0 ? 2 ** 32 : replica === 1 ? 2 ** 31 : 40 - replica });
+    const client = await start(cluster).client;
+    expect(sessionAnchor(client.status().session)).toBe(38);
+    await client.submit("x");
+    expect(cluster.bundles()[0]).toMatchObject({ session: client.status().session, ridFirst: 1, ackLow: 0 });
+  });
+
+  it("two processes of one key have sessions of their own", async () => {
+    const cluster = new FakeCluster();
+    const [one, other] = [await start(cluster).client, await start(new FakeCluster()).client];
+    expect(one.id).toBe(other.id);
+    expect(one.status().session).not.toBe(other.status().session);
   });
 
   it("asks again when a replica fails to answer, and says so when too few do", async () => {
     const cluster = new FakeCluster();
     let asked = 0;
-    cluster.sessions = (replica) => (replica === 1 || replica === 2 ? (asked++, "starting") : { low: 0, highest: 0 });
+    cluster.sessions = (replica) => (replica === 1 || replica === 2 ? (asked++, "starting") : { seq: 0 });
     const { client, timers } = start(cluster);
     const reason = rejectionOf(client);
     await timers.advance(10_000);
     const error = (await reason) as NarsesError;
     expect(error.code).toBe("TIMEOUT");
-    expect(error.message).toMatch(/replicas 0, 3 told the state of this key's session within 10000 ms, 3 are needed .*; replica 1: its answer is no session state: not an object; replica 2: /);
+    expect(error.message).toMatch(/replicas 0, 3 told where they stand within 10000 ms, 3 are needed .*; replica 1: its answer makes no sense: not an object; replica 2: /);
     expect(asked).toBeGreaterThan(10);
     expect(timers.pending).toBe(0);
     expect(cluster.transport.stops).toBe(1);
   });
 
-  it("tells every replica who it is also when the first request id is given, and again on reconnection", async () => {
-    const { cluster, client } = await open({}, { ridStart: 1 });
+  it("tells every replica who it is also when the session is given, and again on reconnection", async () => {
+    const { cluster, client } = await open({}, { session: 1 });
     const calls = (): number[] =>
       cluster.transport.sent.flatMap(({ to, frame }) => {
         const decoded = cluster.codec.decodeClient(frame);
@@ -143,7 +129,7 @@ describe("connect", () => {
   it("refuses wrong options, a wrong cluster file, and a key that is not listed", async () => {
     const cluster = new FakeCluster();
     const refused = async (options: Partial<Parameters<typeof connect>[0]>): Promise<unknown> => rejectionOf(start(cluster, options).client);
-    expect(await refused({ ridStart: 0 })).toBeInstanceOf(RangeError);
+    expect(await refused({ session: -1 })).toBeInstanceOf(RangeError);
     expect(await refused({ replicasNeeded: 5 })).toBeInstanceOf(RangeError);
     expect(await refused({ timeouts: { retransmitMs: 0 } })).toBeInstanceOf(RangeError);
     expect(await refused({ timeouts: { connectMs: -1 } })).toBeInstanceOf(RangeError);

@@ -56,22 +56,22 @@ describe("the view hint", () => {
 
 describe("request ids", () => {
   it("acknowledge what is answered without a gap", () => {
-    const ids = new SessionIds(11);
-    expect([ids.next, ids.ackLow, ids.outstanding]).toEqual([11, 10, 0]);
-    expect([ids.take(3), ids.take(2), ids.take(1)]).toEqual([11, 14, 16]);
-    ids.answered(14, 2);
-    expect([ids.ackLow, ids.outstanding]).toEqual([10, 6]);
-    ids.answered(11, 3);
-    expect([ids.ackLow, ids.outstanding]).toEqual([15, 1]);
-    ids.answered(16, 1);
-    expect([ids.ackLow, ids.outstanding]).toEqual([16, 0]);
+    const ids = new SessionIds();
+    expect([ids.next, ids.ackLow, ids.outstanding]).toEqual([1, 0, 0]);
+    expect([ids.take(3), ids.take(2), ids.take(1)]).toEqual([1, 4, 6]);
+    ids.answered(4, 2);
+    expect([ids.ackLow, ids.outstanding]).toEqual([0, 6]);
+    ids.answered(1, 3);
+    expect([ids.ackLow, ids.outstanding]).toEqual([5, 1]);
+    ids.answered(6, 1);
+    expect([ids.ackLow, ids.outstanding]).toEqual([6, 0]);
   });
 
   it("acknowledge exactly the longest answered prefix, in any order of answers", () => {
     const runs = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(runs, fc.infiniteStream(fc.nat()), (lengths, order) => {
-        const ids = new SessionIds(1);
+        const ids = new SessionIds();
         const ranges = lengths.map((count) => ({ first: ids.take(count), count, key: order.next().value }));
         const answered = new Set<number>();
         for (const { first, count } of [...ranges].sort((a, b) => a.key - b.key)) {
@@ -86,7 +86,7 @@ describe("request ids", () => {
   });
 
   it("cannot be answered twice or before they are given out", () => {
-    const ids = new SessionIds(1);
+    const ids = new SessionIds();
     ids.take(1);
     expect(() => ids.answered(2, 1)).toThrow(InvariantViolation);
     ids.answered(1, 1);

@@ -56,6 +56,8 @@ export interface Parameters {
   readonly pendingBundlesMax: number;
   /** Request ids a session may have outstanding above its low mark. */
   readonly sessionWindow: number;
+  /** Sessions of all clients in the replicated state; one more evicts the one unused for longest. */
+  readonly sessionsMax: number;
   /** A backup suspects the primary when its oldest waiting request is this old. */
   readonly requestTimeoutTicks: number;
   /** The same when the connection to the primary is lost. */
@@ -97,6 +99,7 @@ export const DEFAULT_PARAMETERS: Parameters = {
   bundleOperationsMax: 256,
   pendingBundlesMax: 4_096,
   sessionWindow: 4_096,
+  sessionsMax: 8_192,
   requestTimeoutTicks: 100,
   disconnectTimeoutTicks: 15,
   viewChangeTimeoutTicks: 50,
@@ -171,6 +174,7 @@ export function checkParameters(p: Parameters): void {
   range("parameters.batchDelayTicks", p.batchDelayTicks, 0, 1_000);
   range("parameters.pendingBundlesMax", p.pendingBundlesMax, 1, 1 << 20);
   range("parameters.sessionWindow", p.sessionWindow, p.bundleOperationsMax, 1 << 16);
+  range("parameters.sessionsMax", p.sessionsMax, 1, 65_536);
   range("parameters.requestTimeoutTicks", p.requestTimeoutTicks, 2, 1_000_000);
   range("parameters.disconnectTimeoutTicks", p.disconnectTimeoutTicks, 1, p.requestTimeoutTicks);
   range("parameters.viewChangeTimeoutTicks", p.viewChangeTimeoutTicks, 2, 1_000_000);

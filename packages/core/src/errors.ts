@@ -22,6 +22,7 @@ export const ERROR_CODES = [
   "RECEIPT_INVALID", // a receipt, block or chain does not verify
   "APP_REJECTED", // the state machine refused the operation
   "NOT_EXECUTED", // the operation was ordered but not executed; `data.code` says why (request id used, outside the window, …)
+  "IN_DOUBT", // the session was evicted before the answer came: executed at most once, and not any more; look before submitting it again
   "CALL_FAILED", // a replica answered a control call with an error
   "FRAME_INVALID", // bytes that no message has
 ] as const;

@@ -3,6 +3,7 @@ export {
   REPLICAS_MAX, replicaId, view, seqNum, epoch, requestId, digest, clientId, NULL_DIGEST, type ReplicaId, type View, type SeqNum,
   type Epoch, type RequestId, type Digest, type ClientId,
 } from "./ids.ts";
+export { SESSIONS_PER_ANCHOR, sessionAnchor, sessionNumber } from "./session-number.ts";
 export { toHex, fromHex, bytesEqual } from "./hex.ts";
 export { InvariantViolation, assert, assertNever } from "./assert.ts";
 export { ERROR_CODES, NarsesError, type ErrorCode } from "./errors.ts";

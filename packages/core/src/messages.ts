@@ -30,7 +30,7 @@ export interface Bundle {
   readonly digest: Digest;
   readonly client: ClientId;
   readonly publicKey: Uint8Array;
-  /** Session number; 0 until sessions are opened explicitly. */
+  /** The client's session, see `session-number.ts`; request ids are unique within it. */
   readonly session: number;
   readonly ridFirst: RequestId;
   /** The client holds every reply up to and including this id (0: none); replicas may drop them. */

@@ -2,15 +2,17 @@
  * Who may ask for an order: cheap checks first, the signature last. Local and lenient: whatever is decided here, execution
  * decides again by the agreed state. Keeps out what is executed already, so that nobody can have it ordered twice.
  */
-import type { Bundle, ClientConnection, ClientId, Parameters, Rejection, StateStore, Verified } from "@narses/core";
-import { rejection } from "@narses/core";
+import type { Bundle, ClientConnection, Parameters, Rejection, StateStore, Verified } from "@narses/core";
+import { rejection, sessionAnchor } from "@narses/core";
 import type { ClientConnections } from "./client-connections.ts";
 import { count, type Counters } from "./counters.ts";
 import type { Halt } from "./execution.ts";
-import { readReply, readSession } from "./executor.ts";
+import { readReply } from "./executor.ts";
 import type { PendingBundles } from "./pending.ts";
 import type { ReplyRecord } from "./reply-record.ts";
-import { allExecuted, type Session } from "./session.ts";
+import { allExecuted } from "./session.ts";
+import { findSession, type SessionAccess } from "./session-table.ts";
+import type { SessionName } from "./state-keys.ts";
 import type { Verifier } from "./verify.ts";
 
 export type Admission =
@@ -29,6 +31,8 @@ export interface AdmissionOptions {
   readonly pending: PendingBundles;
   readonly connections: ClientConnections;
   readonly counters: Counters;
+  /** The last slot executed here. */
+  readonly executedSeq: () => number;
   /** Why nothing is executed here any more, if so. */
   readonly halted: () => Halt | undefined;
 }
@@ -40,10 +44,10 @@ export interface AdmissionControl {
   relayed(bundle: Bundle): Rejection | undefined;
   /** A relayed bundle was verified and goes to the engine. */
   admit(bundle: Bundle): void;
-  /** Whether every request id of the bundle is done. */
+  /** Whether every request id of the bundle is done, or its session is. */
   isDone(bundle: Bundle): boolean;
-  /** low and highest as the control call `session` tells them: waiting bundles count as used. */
-  ids(client: ClientId): { readonly low: number; readonly highest: number };
+  /** Whether a bundle of this session could be executed, as far as this replica knows. */
+  isOpen(name: SessionName): boolean;
 }
 
 const refused = (code: string, detail: string): Admission => ({ type: "refused", code, detail });
@@ -80,19 +84,19 @@ class Gate implements AdmissionControl {
   }
 
   isDone(bundle: Bundle): boolean {
-    return allExecuted(this.#session(bundle.client), bundle.ridFirst, bundle.operations.length);
+    const access = this.#session(bundle);
+    if (access.type === "session") return allExecuted(access.session, bundle.ridFirst, bundle.operations.length);
+    return access.type === "evicted";
   }
 
-  ids(client: ClientId): { readonly low: number; readonly highest: number } {
-    const { low, highest, window } = this.#session(client);
-    let last: number = highest;
-    for (const bundle of this.#options.pending.of(client)) last = Math.max(last, bundle.ridFirst + bundle.operations.length - 1);
-    return { low, highest: Math.min(last, low + window) };
+  isOpen(name: SessionName): boolean {
+    return this.#session(name).type === "session";
   }
 
-  #session(client: ClientId): Session {
-    const { state, parameters } = this.#options;
-    return readSession(state, client, parameters.sessionWindow);
+  /** As the next slot will see it. */
+  #session(name: SessionName): SessionAccess {
+    const { state, parameters, executedSeq } = this.#options;
+    return findSession(state, name, executedSeq() + 1, parameters.sessionWindow);
   }
 
   #request(connection: ClientConnection, bundle: Bundle): Admission {
@@ -118,19 +122,32 @@ class Gate implements AdmissionControl {
     const { state, pending } = this.#options;
     const halted = this.#options.halted();
     if (halted !== undefined) return refused(halted.code, halted.reason);
-    if (bundle.session !== 0) return refused("SESSION_UNKNOWN", `session ${bundle.session} was never opened; use session 0`);
     if (pending.has(bundle.digest)) return { type: "waiting" };
-    const session = this.#session(bundle.client);
-    if (allExecuted(session, bundle.ridFirst, bundle.operations.length)) {
-      const record = readReply(state, bundle);
-      if (record !== undefined) return { type: "reply", record };
-      return refused("ALREADY_EXECUTED", "its request ids are executed, and no result is kept for this bundle");
-    }
-    // As execution will see it: ids up to ackLow are done by then.
-    const low = Math.max(session.low, Math.min(bundle.ackLow, bundle.ridFirst - 1));
-    const last = bundle.ridFirst + bundle.operations.length - 1;
-    if (last > low + session.window) {
-      return refused("OUT_OF_WINDOW", `request id ${last} is above ${low} + ${session.window}: wait for the replies to lower ones`);
+    const access = this.#session(bundle);
+    switch (access.type) {
+      case "evicted":
+        return refused("EVICTED", `session ${bundle.session} is not open any more; open another one`);
+      case "unknown": {
+        // Perhaps this replica is behind. A slot it will execute soon must not be missed for that.
+        const anchor = sessionAnchor(bundle.session);
+        const known = this.#options.executedSeq() + this.#options.parameters.logWindow;
+        if (anchor > known) return refused("SESSION_UNKNOWN", `session ${bundle.session} is anchored at slot ${anchor}, and none above ${known} can be known here`);
+        break;
+      }
+      case "session": {
+        const { session } = access;
+        if (allExecuted(session, bundle.ridFirst, bundle.operations.length)) {
+          const record = readReply(state, bundle);
+          if (record !== undefined) return { type: "reply", record };
+          return refused("ALREADY_EXECUTED", "its request ids are executed, and no result is kept for this bundle");
+        }
+        // As execution will see it: ids up to ackLow are done by then.
+        const low = Math.max(session.low, Math.min(bundle.ackLow, bundle.ridFirst - 1));
+        const last = bundle.ridFirst + bundle.operations.length - 1;
+        if (last > low + session.window) {
+          return refused("OUT_OF_WINDOW", `request id ${last} is above ${low} + ${session.window}: wait for the replies to lower ones`);
+        }
+      }
     }
     const full = pending.full(bundle);
     return full === undefined ? undefined : refused("OVERLOADED", full);

@@ -33,7 +33,7 @@ export interface ControlOptions {
   readonly state: StateStore;
   readonly blocks: BlockStore;
   readonly executor: Executor;
-  readonly admission: Pick<AdmissionControl, "ids">;
+  readonly admission: Pick<AdmissionControl, "isOpen">;
   readonly connections: ClientConnections;
   readonly app: StateMachine;
   /** Whether `app-query` is answered: it shows the application's state to whoever can connect. */
@@ -53,7 +53,7 @@ export interface ControlOptions {
 type Method = (params: unknown, connection: ClientConnection) => unknown;
 
 const none = z.strictObject({});
-const sessionParams = z.strictObject({ client: z.string().regex(/^[0-9a-f]{64}$/, "must be 64 lower-case hex digits") });
+const sessionParams = z.strictObject({ client: z.string().regex(/^[0-9a-f]{64}$/, "must be 64 lower-case hex digits"), session: z.int().min(0).optional() });
 const blockParams = z.strictObject({ seq: z.int().min(0) });
 const queryParams = z.strictObject({ question: z.unknown() });
 
@@ -134,11 +134,12 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
     ["status", (params) => (none.parse(params ?? {}), options.status())],
     ["why", (params) => (none.parse(params ?? {}), options.why())],
     ["session", async (params, connection) => {
-      const client = sessionParams.parse(params).client as ClientId;
+      const { client, session } = sessionParams.parse(params);
       requireState(options);
-      connections.attach(connection, client, false);
+      connections.attach(connection, client as ClientId, false);
       await options.recovered?.();
-      return admission.ids(client);
+      const open = session === undefined ? undefined : admission.isOpen({ client: client as ClientId, session });
+      return { seq: executor.head.header.seq, ...(open !== undefined && { open }) };
     }],
     ["head", (params) => {
       none.parse(params ?? {});

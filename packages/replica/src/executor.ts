@@ -3,8 +3,8 @@
  * chains to its parent and covers the state after it.
  */
 import {
-  assert, bytesEqual, digest, fromHex, NULL_DIGEST, toHex,
-  type Batch, type Block, type BlockHeader, type Bundle, type ClientId, type CommitCertificate, type Digest, type Hasher, type Logger,
+  assert, digest, fromHex, NULL_DIGEST, toHex,
+  type Batch, type Block, type BlockHeader, type Bundle, type CommitCertificate, type Digest, type Hasher, type Logger,
   type Parameters, type SeqNum, type StateMachine, type StateStore,
 } from "@narses/core";
 import { merkleRoot, merkleTree, type MerkleTree } from "@narses/crypto";
@@ -13,8 +13,9 @@ import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX, SLOT_
 import { NOT_EXECUTED, runOperation } from "./operation.ts";
 import { Overlay } from "./overlay.ts";
 import { decodeReplyRecord, encodeReplyRecord, type ReplyRecord } from "./reply-record.ts";
-import { acknowledge, decodeSession, encodeSession, keepReply, markExecuted, newSession, ridState, type Session } from "./session.ts";
-import { replyKey, sessionKey } from "./state-keys.ts";
+import { acknowledge, keepReply, markExecuted, ridState, type Session } from "./session.ts";
+import { findSession, putSession, SessionTable } from "./session-table.ts";
+import { replyKey } from "./state-keys.ts";
 
 export interface ExecutedBundle {
   readonly bundle: Bundle;
@@ -55,14 +56,9 @@ export interface ExecutorOptions {
   readonly head: Head;
 }
 
-export function readSession(state: Pick<StateStore, "get">, client: ClientId, window: number): Session {
-  const bytes = state.get(sessionKey(client));
-  return bytes === undefined ? newSession(window) : decodeSession(bytes, window);
-}
-
 /** Results kept for exactly this bundle, if any. */
 export function readReply(state: Pick<StateStore, "get">, bundle: Bundle): ReplyRecord | undefined {
-  const bytes = state.get(replyKey(bundle.client, bundle.ridFirst));
+  const bytes = state.get(replyKey(bundle, bundle.ridFirst));
   if (bytes === undefined) return undefined;
   const record = decodeReplyRecord(bytes);
   return record.bundleDigest === bundle.digest ? record : undefined;
@@ -73,6 +69,7 @@ export const digestOf = (bytes: Uint8Array): Digest => digest(toHex(bytes));
 
 export function createExecutor(options: ExecutorOptions): Executor {
   const { state, hasher, logger } = options;
+  const sessions = new SessionTable(state, options.parameters);
   let head = options.head;
   return {
     get head() {
@@ -80,6 +77,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     },
     reset(to) {
       head = to;
+      sessions.reset();
     },
     execute(seq, batch, certificate) {
       const parent = head;
@@ -87,7 +85,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       // Agreed and monotonic: a primary whose clock runs behind cannot turn time back.
       const time = Math.max(batch?.timestampMs ?? 0, parent.header.timestampMs);
       const budget: SlotBudget = { share: Math.floor(SLOT_RESULT_BYTES_MAX / Math.max(1, batch?.bundles.length ?? 0)), used: 0 };
-      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, { seq, time, bundle, leafIndex, budget }));
+      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, sessions, { seq, time, bundle, leafIndex, budget }));
       const resultTree = merkleTree(bundles.map(({ bundle, results }) => resultLeaf(hasher, bundle.digest, results)));
       const header: BlockHeader = {
         seq,
@@ -123,37 +121,44 @@ interface Place {
   readonly budget: SlotBudget;
 }
 
-/** At most three kinds of state writes of its own (session, reply, replies that fall out), whatever the number of operations. */
-function executeBundle(options: ExecutorOptions, place: Place): ExecutedBundle {
+/** State writes of its own (session and its place, reply, replies that fall out or are evicted) whatever the number of operations. */
+function executeBundle(options: ExecutorOptions, sessions: SessionTable, place: Place): ExecutedBundle {
   const { state, parameters } = options;
   const { bundle } = place;
   const none = (code: keyof typeof NOT_EXECUTED): ExecutedBundle => {
     return { bundle, results: bundle.operations.map(() => NOT_EXECUTED[code]), repeated: false };
   };
-  if (bundle.session !== 0) return none("session");
+  const access = findSession(state, bundle, place.seq, parameters.sessionWindow);
+  if (access.type !== "session") return none(access.type);
+  const { session, isNew } = access;
   const writes = new Overlay(state);
-  const session = readSession(state, bundle.client, parameters.sessionWindow);
   const kept = readReply(state, bundle);
-  for (const { ridFirst } of acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))) writes.delete(replyKey(bundle.client, ridFirst));
+  const { low, ackLow } = session;
+  for (const { ridFirst } of acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))) writes.delete(replyKey(bundle, ridFirst));
+  const acknowledged = session.low !== low || session.ackLow !== ackLow;
   const { results, ran } = executeOperations(options, { writes, place, session, kept });
-  if (ran) {
-    const bytes = results.reduce((sum, result) => sum + result.length, 0);
-    const keeps = bytes <= KEPT_RESULT_BYTES_MAX;
-    const record: ReplyRecord = { bundleDigest: bundle.digest, seq: place.seq, leafIndex: place.leafIndex, results: keeps ? results : [] };
-    for (const { ridFirst } of keepReply(session, { ridFirst: bundle.ridFirst, count: results.length, bytes: keeps ? bytes : 0 })) {
-      writes.delete(replyKey(bundle.client, ridFirst));
-    }
-    writes.put(replyKey(bundle.client, bundle.ridFirst), encodeReplyRecord(record));
-  }
-  const before = state.get(sessionKey(bundle.client));
-  const after = encodeSession(session);
-  if (before === undefined || !bytesEqual(before, after)) writes.put(sessionKey(bundle.client), after);
+  if (ran) keep(writes, place, session, results);
+  // A bundle that changes nothing leaves no trace, and does not count as use: repeating it keeps no session alive.
+  if (!ran && !acknowledged) return { bundle, results, repeated: kept !== undefined };
+  const evicted = isNew ? sessions.enter(writes, bundle, session) : undefined;
+  putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
   if (!writes.flush(state)) {
     // Perhaps only the results do not fit: keeping them is a convenience for retransmissions, executing is not.
-    writes.forget(replyKey(bundle.client, bundle.ridFirst));
+    writes.forget(replyKey(bundle, bundle.ridFirst));
     if (!writes.flush(state)) return none("full");
   }
+  sessions.used(bundle, evicted);
   return { bundle, results, repeated: !ran && kept !== undefined };
+}
+
+function keep(writes: Overlay, { bundle, seq, leafIndex }: Place, session: Session, results: readonly Uint8Array[]): void {
+  const bytes = results.reduce((sum, result) => sum + result.length, 0);
+  const keeps = bytes <= KEPT_RESULT_BYTES_MAX;
+  const record: ReplyRecord = { bundleDigest: bundle.digest, seq, leafIndex, results: keeps ? results : [] };
+  for (const { ridFirst } of keepReply(session, { ridFirst: bundle.ridFirst, count: results.length, bytes: keeps ? bytes : 0 })) {
+    writes.delete(replyKey(bundle, ridFirst));
+  }
+  writes.put(replyKey(bundle, bundle.ridFirst), encodeReplyRecord(record));
 }
 
 interface BundleRun {

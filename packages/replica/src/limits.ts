@@ -50,7 +50,9 @@ export const BUNDLE_RESULT_BYTES_MAX: number = 2 << 20;
 export const SLOT_RESULT_BYTES_MAX: number = 16 << 20;
 /** Results of a bundle that the state keeps, for the case that it is ordered again; larger ones are in the block only. Part of the agreed behaviour. */
 export const KEPT_RESULT_BYTES_MAX: number = 32 << 10;
-/** Kept results of one client; the oldest bundles make place. Part of the agreed behaviour. */
+/** Sessions of one client in the state; one more evicts its own that is unused for longest. Part of the agreed behaviour. */
+export const SESSIONS_PER_CLIENT_MAX = 8;
+/** Kept results of one session; the oldest bundles make place. Part of the agreed behaviour. */
 export const SESSION_REPLY_BYTES_MAX: number = 1 << 20;
 /** Message of an application's rejection, in UTF-16 units; longer ones are cut. Part of the agreed behaviour. */
 export const REJECTION_MESSAGE_LENGTH_MAX = 1_024;

@@ -125,7 +125,10 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const pending = new PendingBundles(cluster.parameters, nowMs);
   const connections = new ClientConnections();
   const executor = createExecutor({ state, hasher, logger, app: parts.app, parameters: cluster.parameters, head: heads.durable });
-  const admission = createAdmission({ state, parameters: cluster.parameters, verifier, pending, connections, counters, halted: () => execution.halted });
+  const admission = createAdmission({
+    state, parameters: cluster.parameters, verifier, pending, connections, counters,
+    executedSeq: () => executor.head.header.seq, halted: () => execution.halted,
+  });
   const replies = createReplies({
     self, epoch: cluster.epoch, signer, codec, hasher, blocks, connections, counters, logger, view: () => known.view, stopped: () => loop.stopped,
   });

@@ -7,6 +7,7 @@
  */
 import { NarsesError } from "@narses/core";
 import { SESSION_REPLY_BYTES_MAX } from "./limits.ts";
+import { pushVarint, varints } from "./varint.ts";
 
 /** A bundle whose results are in the state, under its own key. */
 export interface KeptReply {
@@ -25,9 +26,14 @@ export interface Session {
   /** Bit `rid mod (8·length)` for rid in (low, low + window]. Undefined: none is set. */
   executed: Uint8Array | undefined;
   kept: KeptReply[];
+  /** Its place in the table of sessions. */
+  position: number;
+  /** The slot that changed it last, and which bundle of the batch. No two sessions have the same pair: the least is the one unused for longest. */
+  active: { readonly seq: number; readonly place: number };
 }
 
-export const newSession = (window: number): Session => ({ window, low: 0, highest: 0, ackLow: 0, executed: undefined, kept: [] });
+export const newSession = (window: number): Session =>
+  ({ window, low: 0, highest: 0, ackLow: 0, executed: undefined, kept: [], position: 0, active: { seq: 0, place: 0 } });
 
 const ringBytes = (window: number): number => Math.ceil(window / 8);
 
@@ -118,21 +124,13 @@ function dropKept(session: Session, drops: (reply: KeptReply) => boolean): reado
 
 // ── bytes in the state: version, then unsigned LEB128 integers, then the ring ────────────────────────────────────
 
-const VERSION = 1;
-
-function pushVarint(out: number[], value: number): void {
-  let rest = value;
-  while (rest >= 128) {
-    out.push((rest % 128) | 128);
-    rest = Math.floor(rest / 128);
-  }
-  out.push(rest);
-}
+const VERSION = 2;
 
 /** Canonical: equal sessions give equal bytes. */
 export function encodeSession(session: Session): Uint8Array {
   const out: number[] = [VERSION];
-  for (const value of [session.low, session.highest - session.low, session.low - session.ackLow, session.kept.length]) pushVarint(out, value);
+  const { low, highest, ackLow, position, active } = session;
+  for (const value of [low, highest - low, low - ackLow, position, active.seq, active.place, session.kept.length]) pushVarint(out, value);
   let previous = 0;
   for (const { ridFirst, count, bytes } of session.kept) {
     pushVarint(out, ridFirst - previous);
@@ -149,22 +147,13 @@ export function encodeSession(session: Session): Uint8Array {
 
 /** @throws NarsesError DATA_CORRUPT: the bytes come from the own state, which only {@link encodeSession} fills. */
 export function decodeSession(bytes: Uint8Array, window: number): Session {
-  let at = 1;
-  const next = (): number => {
-    let value = 0;
-    for (let factor = 1; ; factor *= 128) {
-      const byte = bytes[at++];
-      if (byte === undefined) throw corrupt();
-      value += (byte & 127) * factor;
-      if (byte < 128) break;
-    }
-    if (!Number.isSafeInteger(value)) throw corrupt();
-    return value;
-  };
   if (bytes[0] !== VERSION) throw corrupt();
+  const { next, at } = varints(bytes, 1, corrupt);
   const low = next();
   const highest = low + next();
   const ackLow = low - next();
+  const position = next();
+  const active = { seq: next(), place: next() };
   const kept: KeptReply[] = [];
   let previous = 0;
   for (let left = next(); left > 0; left--) {
@@ -172,9 +161,9 @@ export function decodeSession(bytes: Uint8Array, window: number): Session {
     kept.push({ ridFirst, count: next(), bytes: next() });
     previous = ridFirst;
   }
-  const ring = bytes.slice(at);
+  const ring = bytes.slice(at());
   if (ring.length !== 0 && ring.length !== ringBytes(window)) throw corrupt();
-  return { window, low, highest, ackLow, executed: ring.length === 0 ? undefined : ring, kept };
+  return { window, low, highest, ackLow, executed: ring.length === 0 ? undefined : ring, kept, position, active };
 }
 
 const corrupt = (): NarsesError =>

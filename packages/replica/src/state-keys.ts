@@ -24,6 +24,17 @@ export function appKey(key: unknown): string {
 /** Two such keys would be one key in UTF-8. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-export const sessionKey = (client: ClientId): string => `s/${client}`;
+/** How many sessions there are, see `session-table.ts`. */
+export const SESSION_TABLE_KEY = "s/table";
+/** Whose session is at this place of the table. */
+export const sessionPlaceKey = (position: number): string => `s/table/${position}`;
+/** Which sessions a client has. */
+export const clientKey = (client: ClientId): string => `s/${client}`;
+export const sessionKey = ({ client, session }: SessionName): string => `s/${client}/${session}`;
+export const replyKey = ({ client, session }: SessionName, ridFirst: number): string => `r/${client}/${session}/${ridFirst}`;
 
-export const replyKey = (client: ClientId, ridFirst: number): string => `r/${client}/${ridFirst}`;
+/** Sessions of different clients may have the same number. A bundle names its session this way too. */
+export interface SessionName {
+  readonly client: ClientId;
+  readonly session: number;
+}

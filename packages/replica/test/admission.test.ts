@@ -1,4 +1,4 @@
-import { replicaId, seqNum, type Bundle, type ClientId, type CommitCertificate, type Input, type StateMachine } from "@narses/core";
+import { replicaId, seqNum, sessionNumber, type Bundle, type ClientId, type CommitCertificate, type Input, type StateMachine } from "@narses/core";
 import { hasher, verifyingKey } from "@narses/crypto";
 import { blockHash } from "@narses/wire";
 import { describe, expect, test } from "vitest";
@@ -45,7 +45,7 @@ function setUp(own: TestCluster = tools): Rig {
   const pending = new PendingBundles(cluster.parameters, () => 0);
   const connections = new ClientConnections();
   const verifier = createVerifier({ codec, hasher, counters, replicaKeys, verifyingKey, clientKeys: undefined, screen: () => undefined });
-  const admission = createAdmission({ state, parameters: cluster.parameters, verifier, pending, connections, counters, halted: () => rig.halted });
+  const admission = createAdmission({ state, parameters: cluster.parameters, verifier, pending, connections, counters, executedSeq: () => executor.head.header.seq, halted: () => rig.halted });
   const resent: unknown[] = [];
   const refused: string[] = [];
   const read = createReader({
@@ -77,12 +77,12 @@ describe("admission", () => {
     expect(counters.signaturesVerified).toBe(1);
   });
 
-  test("another bundle with used ids is refused, one beyond the window too, an unknown session too: all without a verification", () => {
+  test("another bundle with used ids is refused, one beyond the window too, a session of the far future too: all without a verification", () => {
     const { admission, counters, execute } = setUp();
     execute(bundle(1));
     expect(code(admission.request(connection, bundle(1, { value: "other" })))).toBe("ALREADY_EXECUTED");
     expect(code(admission.request(connection, bundle(258)))).toBe("OUT_OF_WINDOW");
-    expect(code(admission.request(connection, tools.bundle([apply(1)], { session: 1 })))).toBe("SESSION_UNKNOWN");
+    expect(code(admission.request(connection, tools.bundle([apply(1)], { session: sessionNumber(seqNum(1_000), 0) })))).toBe("SESSION_UNKNOWN");
     expect(counters).toMatchObject({ signaturesVerified: 0, refused: { ALREADY_EXECUTED: 1, OUT_OF_WINDOW: 1, SESSION_UNKNOWN: 1 } });
   });
 
@@ -126,16 +126,19 @@ describe("admission", () => {
     expect([pending.has(single.digest), pending.has(pair.digest), pending.has(later.digest), pending.size, pending.bytes]).toEqual([false, false, true, 1, later.bytes.length]);
   });
 
-  test("session ids count waiting bundles as used, within what a client believes", () => {
-    const { admission, execute } = setUp();
-    const { client } = bundle(1);
-    expect(admission.ids(client)).toEqual({ low: 0, highest: 0 });
-    execute(bundle(1), bundle(5));
-    expect(admission.ids(client)).toEqual({ low: 1, highest: 5 });
-    admission.request(connection, bundle(9));
-    expect(admission.ids(client)).toEqual({ low: 1, highest: 9 });
-    admission.request(connection, bundle(300, { ackLow: 299 }));
-    expect(admission.ids(client)).toEqual({ low: 1, highest: 257 });
+  test("an evicted session is refused before any verification, and its waiting bundles are done; one of the near future is not refused", () => {
+    const own = testCluster(4, { parameters: { sessionsMax: 1, sessionWindow: 256 } });
+    const { admission, counters, executor, execute } = setUp(own);
+    const mine = own.bundle([apply(1)], { key: clientKey("a") });
+    const waiting = own.bundle([apply(2)], { key: clientKey("a"), ridFirst: 2 });
+    execute(mine);
+    expect([code(admission.request(connection, waiting)), admission.isDone(waiting), admission.isOpen(mine)]).toEqual(["order", false, true]);
+    execute(own.bundle([apply(1)], { key: clientKey("b"), session: sessionNumber(executor.head.header.seq, 0) }));
+    expect([code(admission.request(connection, mine)), admission.isDone(waiting), admission.isOpen(mine)]).toEqual(["EVICTED", true, false]);
+    const ahead = (slots: number): Bundle => own.bundle([apply(1)], { key: clientKey("c"), session: sessionNumber(seqNum(executor.head.header.seq + slots), 0) });
+    expect(code(admission.request(connection, ahead(256)))).toBe("order");
+    expect(code(admission.request(connection, ahead(257)))).toBe("SESSION_UNKNOWN");
+    expect(counters.signaturesVerified).toBe(2);
   });
 
   test("a replica that halted refuses everything", () => {

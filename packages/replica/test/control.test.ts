@@ -40,7 +40,7 @@ function setUp(options: { readonly localQueries?: boolean; readonly machine?: St
   const connections = new ClientConnections();
   const control = createControl({
     codec: tools.codec, state, blocks, executor, connections, app: machine, localQueries: options.localQueries ?? true, counters: newCounters(), logger,
-    admission: { ids: () => ({ low: 3, highest: 9 }) }, halted: () => undefined,
+    admission: { isOpen: ({ session }) => session === 7 }, halted: () => undefined,
     status: () => ({ replica: 0, halted: null }), why: () => ({ headline: "Replica 0 is waiting for nothing" }),
   });
   const raw = async (method: string, params: Uint8Array): Promise<{ ok: boolean; value: unknown }> => {
@@ -63,8 +63,10 @@ describe("control calls", () => {
     expect(await call("why")).toEqual({ ok: true, value: { headline: "Replica 0 is waiting for nothing" } });
     expect(await call("head")).toMatchObject({ ok: true, value: { seq: 1, timestampMs: 1_000 } });
     const client = "ab".repeat(32);
-    expect(await call("session", { client })).toEqual({ ok: true, value: { low: 3, highest: 9 } });
-    expect(connections.of(client as never)).toHaveLength(1);
+    expect(await call("session", { client })).toEqual({ ok: true, value: { seq: 1 } });
+    expect(await call("session", { client, session: 7 })).toEqual({ ok: true, value: { seq: 1, open: true } });
+    expect(await call("session", { client, session: 8 })).toEqual({ ok: true, value: { seq: 1, open: false } });
+    expect(connections.of(client as never)).toHaveLength(3);
     const { value } = await call("block", { seq: 1 });
     expect(tools.codec.decodeBlock(value as Uint8Array).batch?.bundles).toHaveLength(1);
     expect(await call("app-query", { question: "last" })).toEqual({ ok: true, value: { value: ["hello", 1], seq: 1, consistency: "local" } });

@@ -73,7 +73,7 @@ export async function openConnection(flags: ClientFlags, opening: Opening = {}):
       callMs: Math.min(timeoutMs, CALL_MS_MAX),
       ...opening.timeouts,
     },
-    ...(opening.anonymous === true ? { ridStart: 1 } : {}),
+    ...(opening.anonymous === true ? { session: 0 } : {}),
     ...(opening.replicasNeeded === undefined ? {} : { replicasNeeded: opening.replicasNeeded }),
     ...(opening.signal === undefined ? {} : { signal: opening.signal }),
   };

@@ -68,6 +68,7 @@ const EXIT_OF_CODE: Readonly<Record<NarsesError["code"], Exit>> = {
   UNAVAILABLE: EXIT.unreachable,
   OVERLOADED: EXIT.unreachable,
   CALL_FAILED: EXIT.unreachable,
+  IN_DOUBT: EXIT.unreachable,
   REQUEST_TOO_LARGE: EXIT.refused,
   APP_REJECTED: EXIT.refused,
   NOT_EXECUTED: EXIT.refused,

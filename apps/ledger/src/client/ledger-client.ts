@@ -52,6 +52,7 @@ type OperationByType = {
 
 /** Every operation is safe to submit again (a key, or its nature, makes it so), so a spent request id is no obstacle. */
 const ATTEMPTS_MAX = 4;
+const REPEATABLE: ReadonlySet<string> = new Set(["NOT_EXECUTED", "IN_DOUBT"]);
 
 /** Fields left out are absent on the wire, not null. */
 const compact = <T extends object>(value: T): T =>
@@ -65,13 +66,13 @@ export interface AssetSum {
   readonly accounts: number;
 }
 
-/** Every operation of the ledger is idempotent and a question changes nothing, so what was not executed is submitted again. */
+/** Every operation of the ledger is idempotent and a question changes nothing, so what was not executed, or perhaps not, is submitted again. */
 async function repeatable(submit: () => Promise<Submitted>): Promise<Submitted> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await submit();
     } catch (error) {
-      if (!(error instanceof NarsesError && error.code === "NOT_EXECUTED") || attempt === ATTEMPTS_MAX) throw error;
+      if (!(error instanceof NarsesError && REPEATABLE.has(error.code)) || attempt === ATTEMPTS_MAX) throw error;
     }
   }
 }

@@ -94,7 +94,7 @@ export class FakeCluster {
   /** The replicas' view, as their replies say. */
   view = 0;
   /** Answers to the control call `session`. */
-  sessions: (replica: ReplicaId) => unknown = () => ({ low: 0, highest: 0 });
+  sessions: (replica: ReplicaId, session: unknown) => unknown = () => ({ seq: 0 });
   /** Answers to all other control calls; undefined: none. */
   calls: (replica: ReplicaId, method: string, params: unknown) => { ok: boolean; value: unknown } | undefined = () => undefined;
   /** What executing an operation gives; may throw `{ code, message }`. */
@@ -264,7 +264,7 @@ export class FakeCluster {
     if (this.silent.has(to)) return;
     if (message.type === "call") {
       const params = decodePayload(message.params);
-      const answer = message.method === "session" ? { ok: true, value: this.sessions(to) } : this.calls(to, message.method, params.ok ? params.value : undefined);
+      const answer = message.method === "session" ? { ok: true, value: this.sessions(to, ((params.ok ? params.value : {}) as { session?: unknown }).session) } : this.calls(to, message.method, params.ok ? params.value : undefined);
       if (answer?.value === undefined) return;
       this.transport.receive(to, this.codec.encodeToClient({ type: "call-result", id: message.id, ok: answer.ok, value: encodePayload(answer.value) }));
       return;
