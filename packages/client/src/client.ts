@@ -40,7 +40,8 @@ export interface Client {
    * Has `operation` (any msgpack value) ordered and executed, exactly once.
    * @throws NarsesError APP_REJECTED or NOT_EXECUTED when it was ordered in vain (certified: `data` has code, message, receipt,
    * seq, block), NOT_EXECUTED when W replicas refuse to order it (`data` has code, refusals), IN_DOUBT when the cluster evicted
-   * the session before the answer came, REQUEST_TOO_LARGE, OVERLOADED, TIMEOUT, CLOSED; `signal.reason` when aborted; TypeError or RangeError for a value that msgpack cannot carry.
+   * the session before the answer came, REQUEST_TOO_LARGE, OVERLOADED, TIMEOUT, CLOSED; `signal.reason` when aborted; TypeError
+   * or RangeError for a value that msgpack cannot carry.
    */
   submit(operation: unknown, options?: SubmitOptions): Promise<Submitted>;
   /** An ordered, hence linearizable, read: as `submit`, but the state machine's `query` answers. */

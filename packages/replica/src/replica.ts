@@ -11,7 +11,7 @@ import type { Codec } from "@narses/wire";
 import { createAdmission } from "./admission.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { createControl } from "./control.ts";
-import { newCounters } from "./counters.ts";
+import { newCounters, type Counters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
 import { createExecution, type Execution } from "./execution.ts";
 import { createExecutor } from "./executor.ts";
@@ -34,7 +34,7 @@ import { startTicker, type Clock } from "./ticker.ts";
 import { createLoop } from "./turn.ts";
 import { createDonor, type Donor } from "./transfer/donor.ts";
 import { createTransfer, type Transfer, type TransferOptions } from "./transfer/transfer.ts";
-import { createVerifier } from "./verify.ts";
+import { createVerifier, type Verifier } from "./verify.ts";
 
 export type EngineFactory = (config: EngineConfig, tools: EngineTools, recovered?: Recovered) => OrderingEngine;
 
@@ -115,11 +115,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const known: { view: View; settledSeq: SeqNum } = { view: engine.status().view, settledSeq: engine.status().stableSeq };
   const limiter = createLogLimiter(nowMs);
   const inbox = createInbox(counters);
-  const verifier = createVerifier({
-    codec, hasher, counters, replicaKeys: parts.replicaKeys, verifyingKey: parts.verifyingKey,
-    clientKeys: cluster.clients === "listed" ? new Set(cluster.clientKeys) : undefined,
-    screen: (message) => engine.screen(message),
-  });
+  const verifier = verifierOf(parts, engine, counters);
   const signer = createSigner({ codec, key: parts.signingKey, verifier, counters });
   const outbox = createOutbox({ config, signer, codec, transport, counters, logger });
   const pending = new PendingBundles(cluster.parameters, nowMs);
@@ -171,6 +167,11 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     onFatal: (error) => end(asError(error)),
   });
   return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, inbox, connections, ended, end });
+}
+
+function verifierOf({ codec, hasher, replicaKeys, verifyingKey, cluster }: ReplicaParts, engine: OrderingEngine, counters: Counters): Verifier {
+  const clientKeys = cluster.clients === "listed" ? new Set(cluster.clientKeys) : undefined;
+  return createVerifier({ codec, hasher, counters, replicaKeys, verifyingKey, clientKeys, screen: (message) => engine.screen(message) });
 }
 
 type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" | "settledSeq" | "send" | "input" | "fatal" | "stopped"> & {
