@@ -61,13 +61,18 @@ class ObjectReader {
     return value;
   }
 
+  /** A number or a truth value, as the example is. */
+  like(name: string, example: number | boolean): number | boolean {
+    return typeof example === "number" ? this.number(name) : this.oneOf(name, [true, false]);
+  }
+
   integer(name: string, max: number, fallback?: number): number {
     const value = this.number(name, fallback);
     if (!Number.isSafeInteger(value) || value < 0 || value > max) throw this.#wrong(name, `must be an integer from 0 to ${max}`);
     return value;
   }
 
-  oneOf<T extends string | number>(name: string, allowed: readonly T[], fallback?: T): T {
+  oneOf<T extends string | number | boolean>(name: string, allowed: readonly T[], fallback?: T): T {
     const value = this.#valueOf(name, fallback);
     const found = allowed.find((candidate) => candidate === value);
     if (found === undefined) throw this.#wrong(name, `must be ${allowed.map((candidate) => JSON.stringify(candidate)).join(" or ")}`);
@@ -122,7 +127,7 @@ function textItem(source: string, item: unknown, at: string): string {
 function readParameters(source: string, value: unknown, defaults: Parameters): Parameters {
   const names = Object.keys(DEFAULT_PARAMETERS) as (keyof Parameters)[];
   const fields = new ObjectReader(source, "parameters", value === undefined ? {} : value).only(names);
-  return { ...defaults, ...Object.fromEntries(names.filter((name) => fields.has(name)).map((name) => [name, fields.number(name)])) };
+  return { ...defaults, ...Object.fromEntries(names.filter((name) => fields.has(name)).map((name) => [name, fields.like(name, DEFAULT_PARAMETERS[name])])) };
 }
 
 function parseJson(text: string, source: string): unknown {

@@ -84,6 +84,11 @@ export interface Parameters {
   readonly timestampPrecisionMs: number;
   /** MSGDELAY: a proposal takes no longer to arrive; doubles with each failed view. */
   readonly timestampDelayMs: number;
+  /**
+   * One switch for what must be switched together: unordered reads that Q replicas agree on, clients that believe a write when
+   * Q replicas answer it (W otherwise), and decision forwarding, without which that larger quorum could starve.
+   */
+  readonly fastReads: boolean;
 }
 
 export const TICK_MS = 10;
@@ -111,6 +116,7 @@ export const DEFAULT_PARAMETERS: Parameters = {
   rotationCheckpoints: 0,
   timestampPrecisionMs: 2_000,
   timestampDelayMs: 15_000,
+  fastReads: false,
 };
 
 /** Votes in one frame, at most: bounds the size of a certificate's frame. */
@@ -186,6 +192,7 @@ export function checkParameters(p: Parameters): void {
   range("parameters.rotationCheckpoints", p.rotationCheckpoints, 0, 1 << 20);
   range("parameters.timestampPrecisionMs", p.timestampPrecisionMs, 1, 86_400_000);
   range("parameters.timestampDelayMs", p.timestampDelayMs, 0, 86_400_000);
+  if (typeof p.fastReads !== "boolean") throw invalid("parameters.fastReads", `must be true or false, got ${String(p.fastReads)}`);
 }
 
 function checkKeys(field: string, keys: readonly { readonly at: string; readonly key: string }[]): void {

@@ -26,7 +26,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     config, tools, self: config.self, tick: 0, wallMs: 0, clock: freshClock(),
     ...freshSynchroniser(toView(0), true), newView: undefined, settledSeq: seqNum(0), viewChanges: new Map(), newViewPending: undefined,
     leaving: undefined, unsignedNewView: undefined,
-    stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(), vouched: new Map(),
+    stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(), vouched: new Map(), forwarding: new Map(),
     recoveredSeq: executed, handed: executed, executed, nextSeq: seqNum(executed + 1),
     waiting: new Map(), queue: { bundles: new Map(), operations: 0, bytes: 0 }, arrivals: 0, watch: freshWatch({ tick: 0, stable: seqNum(0), settled: seqNum(0), lenience: 0 }),
     peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false,

@@ -131,6 +131,9 @@ export interface Replica extends Synchroniser {
   /** Primary: the next slot to assign. */
   nextSeq: SeqNum;
 
+  /** Decided slots that peers may still lack, see forward.ts: next wave of peers to serve, and since when. */
+  readonly forwarding: Map<SeqNum, { readonly sinceTick: number; wave: number }>;
+
   // ── requests ──
   /** By digest, in order of arrival. At most parameters.pendingBundlesMax. */
   readonly waiting: Map<Digest, Waiting>;

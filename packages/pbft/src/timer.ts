@@ -1,6 +1,7 @@
 /** Time: counters in ticks. What each tick may lead to, in order. */
 import type { View } from "@narses/core";
 import { view as toView } from "@narses/core";
+import { forwardTick } from "./forward.ts";
 import { heartbeat, proposeReady } from "./request.ts";
 import { isPrimary, type Replica, weak } from "./state.ts";
 import { pullDecisions, statusTick } from "./status.ts";
@@ -31,6 +32,7 @@ export function onTick(r: Replica, wallMs: number): void {
     onNewViewTimeout(r);
   }
   transferTick(r);
+  forwardTick(r);
   statusTick(r);
 }
 

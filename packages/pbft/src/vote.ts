@@ -2,6 +2,7 @@
 import type { CommitCertificate, Digest, PreparedCertificate, ReplicaId, Signed, View, Votes } from "@narses/core";
 import { assert, primaryOf } from "@narses/core";
 import { executeReady } from "./execute.ts";
+import { rememberToForward } from "./forward.ts";
 import { addVote, hasPayload, matchingVotes, slotAt } from "./slots.ts";
 import { emit, lowWatermark, n, reject, type Replica, type Slot, storeLimit, strong } from "./state.ts";
 import { considerClock } from "./time.ts";
@@ -55,6 +56,7 @@ function checkCommitted(r: Replica, slot: Slot): void {
     if (decided === undefined) return;
     const commits = matchingVotes(slot.commits, decided.view, decided.digest).slice(0, strong(r));
     decide(r, slot, { ...decided, seq: slot.seq, commits });
+    rememberToForward(r, slot.seq);
   }
   executeReady(r);
 }

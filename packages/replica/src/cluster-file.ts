@@ -12,7 +12,7 @@ export const CLUSTER_FILE_BYTES_MAX: number = 16 << 20;
 
 const parameterNames = Object.keys(DEFAULT_PARAMETERS) as (keyof Parameters)[];
 const parameters = z.strictObject(
-  Object.fromEntries(parameterNames.map((name) => [name, z.number().optional()])) as Record<keyof Parameters, z.ZodOptional<z.ZodNumber>>,
+  Object.fromEntries(parameterNames.map((name) => [name, (typeof DEFAULT_PARAMETERS[name] === "boolean" ? z.boolean() : z.number()).optional()])),
 );
 
 const schema = z.strictObject({

@@ -1,4 +1,4 @@
-/** A client: keeps a few bundles outstanding, sends to the primary it believes in, then to all, until W answers match. */
+/** A client: keeps a few bundles outstanding, sends to the primary it believes in, then to all, until enough answers match. */
 import type { Bundle, Operation, ReplicaId } from "@narses/core";
 import { requestId } from "@narses/core";
 import { SESSION_WINDOW, type Answer } from "./app.ts";
@@ -17,8 +17,8 @@ export interface ClientOptions {
   readonly index: number;
   readonly key: ClientKey;
   readonly n: number;
-  /** W: matching answers that are proof. */
-  readonly weak: number;
+  /** Matching answers that it believes: W are proof, and fast reads need Q. */
+  readonly needed: number;
   readonly operationsMax: number;
   /** Two different bundles under the same request ids, to different replicas, now and then. */
   readonly equivocates: boolean;
@@ -89,7 +89,7 @@ export class SimClient {
     let senders = entry.answers.get(key);
     if (senders === undefined) entry.answers.set(key, (senders = new Set()));
     senders.add(from);
-    if (senders.size < this.options.weak) return;
+    if (senders.size < this.options.needed) return;
     this.outstanding.delete(answer.bundle);
     this.accepted++;
     this.believedView = view <= Number.MAX_SAFE_INTEGER ? view : 0;

@@ -106,6 +106,7 @@ function drawParameters(random: Random): Parameters {
     proposalDelayTicksMax, overtakenBundlesMax, heartbeatTicks, rotationCheckpoints, timestampDelayMs,
     // As wide as the clocks drawn below may differ: within it no correct proposal is refused.
     timestampPrecisionMs: CLOCK_SKEW_MS_MAX,
+    fastReads: random.chance(0.25),
   };
 }
 
@@ -128,7 +129,7 @@ export function describePlan(plan: RunPlan): readonly string[] {
   return [
     `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine`,
     `${plan.clients} clients (and ${plan.equivocatingClients} Byzantine), a bundle every ${plan.thinkMeanMs} ms each, chaos for ${plan.chaosMs} ms`,
-    `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, votes ${plan.mergeVotes ? "merged" : "one per frame"}, status every ${p.statusIntervalTicks} ticks`,
+    `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, votes ${plan.mergeVotes ? "merged" : "one per frame"}, status every ${p.statusIntervalTicks} ticks${p.fastReads ? ", fast reads" : ""}`,
     `request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, backoff up to 2^${p.backoffExponentMax}`,
     `means: sync ${plan.syncMeanUs} µs, execution ${plan.executionMeanUs} µs, checkpoint ${plan.checkpointMeanUs} µs; clock skew up to ${plan.clockSkewMaxMs} ms`,
     `progress is due within ${livenessBudgetMs(plan)} ms of healing`,

@@ -101,8 +101,8 @@ export class World {
 
   addClient(equivocates: boolean): SimClient {
     const index = this.clients.length;
-    const { n, weak } = this.plan.quorums;
-    const options = { index, key: this.keyring.client(index), n, weak, operationsMax: this.plan.operationsMax, equivocates };
+    const { n, weak, strong } = this.plan.quorums;
+    const options = { index, key: this.keyring.client(index), n, needed: this.plan.parameters.fastReads ? strong : weak, operationsMax: this.plan.operationsMax, equivocates };
     const client = new SimClient(options, this, this.random.split(`client ${index}`));
     this.clients.push(client);
     return client;
