@@ -129,9 +129,10 @@ export function describePlan(plan: RunPlan): readonly string[] {
   return [
     `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine`,
     `${plan.clients} clients (and ${plan.equivocatingClients} Byzantine), a bundle every ${plan.thinkMeanMs} ms each, chaos for ${plan.chaosMs} ms`,
-    `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, votes ${plan.mergeVotes ? "merged" : "one per frame"}, status every ${p.statusIntervalTicks} ticks${p.fastReads ? ", fast reads" : ""}`,
+    `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, votes ${plan.mergeVotes ? "merged" : "one per frame"}, status every ${p.statusIntervalTicks} ticks`,
     `request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, backoff up to 2^${p.backoffExponentMax}`,
     `means: sync ${plan.syncMeanUs} µs, execution ${plan.executionMeanUs} µs, checkpoint ${plan.checkpointMeanUs} µs; clock skew up to ${plan.clockSkewMaxMs} ms`,
+    ...(p.fastReads ? ["fast reads: clients want Q answers, decisions are forwarded"] : []),
     `progress is due within ${livenessBudgetMs(plan)} ms of healing`,
   ];
 }
