@@ -2,13 +2,13 @@
  * Who may ask for an order: cheap checks first, the signature last. Local and lenient: whatever is decided here, execution
  * decides again by the agreed state. Keeps out what is executed already, so that nobody can have it ordered twice.
  */
-import type { Bundle, ClientConnection, Parameters, Rejection, StateStore, Verified } from "@narses/core";
+import type { Bundle, ClientConnection, Parameters, Rejection, ReplicaId, StateStore, Verified } from "@narses/core";
 import { rejection, sessionAnchor } from "@narses/core";
 import type { ClientConnections } from "./client-connections.ts";
 import { count, type Counters } from "./counters.ts";
 import type { Halt } from "./execution.ts";
 import { readReply } from "./executor.ts";
-import type { PendingBundles } from "./pending.ts";
+import type { BundleSource, PendingBundles } from "./pending.ts";
 import type { ReplyRecord } from "./reply-record.ts";
 import { allExecuted } from "./session.ts";
 import { findSession, type SessionAccess } from "./session-table.ts";
@@ -41,9 +41,9 @@ export interface AdmissionControl {
   /** A bundle from a client's connection. */
   request(connection: ClientConnection, bundle: Bundle): Admission;
   /** Whether a bundle relayed by a peer is worth its verification; undefined when it is. */
-  relayed(bundle: Bundle): Rejection | undefined;
+  relayed(from: ReplicaId, bundle: Bundle): Rejection | undefined;
   /** A relayed bundle was verified and goes to the engine. */
-  admit(bundle: Bundle): void;
+  admit(bundle: Bundle, source: BundleSource): void;
   /** Whether every request id of the bundle is done, or its session is. */
   isDone(bundle: Bundle): boolean;
   /** Whether a bundle of this session could be executed, as far as this replica knows. */
@@ -69,8 +69,8 @@ class Gate implements AdmissionControl {
     return admission;
   }
 
-  relayed(bundle: Bundle): Rejection | undefined {
-    const judged = this.#judge(bundle);
+  relayed(from: ReplicaId, bundle: Bundle): Rejection | undefined {
+    const judged = this.#judge(bundle, from);
     if (judged === undefined) return undefined;
     if (judged.type === "refused") {
       return rejection(judged.code === "OVERLOADED" ? "QUEUE_FULL" : "DUPLICATE", `relayed bundle ${bundle.digest}: ${judged.detail}`);
@@ -78,9 +78,9 @@ class Gate implements AdmissionControl {
     return rejection("DUPLICATE", `relayed bundle ${bundle.digest} ${judged.type === "waiting" ? "waits already" : "is executed already"}`);
   }
 
-  admit(bundle: Bundle): void {
+  admit(bundle: Bundle, source: BundleSource): void {
     this.#options.counters.bundlesAdmitted++;
-    this.#options.pending.add(bundle);
+    this.#options.pending.add(bundle, source);
   }
 
   isDone(bundle: Bundle): boolean {
@@ -101,7 +101,7 @@ class Gate implements AdmissionControl {
 
   #request(connection: ClientConnection, bundle: Bundle): Admission {
     const { connections, verifier } = this.#options;
-    const judged = this.#judge(bundle);
+    const judged = this.#judge(bundle, connection);
     if (judged !== undefined) {
       // The same bytes were verified when they were admitted or executed.
       if (judged.type !== "refused") connections.attach(connection, bundle.client, true);
@@ -113,12 +113,12 @@ class Gate implements AdmissionControl {
       return refused(verified.rejection.code, verified.rejection.detail);
     }
     connections.attach(connection, bundle.client, true);
-    this.admit(bundle);
+    this.admit(bundle, connection);
     return { type: "order", bundle: verified.bundle };
   }
 
   /** What can be said without the signature; undefined when that is what is left to check. */
-  #judge(bundle: Bundle): Admission | undefined {
+  #judge(bundle: Bundle, source: BundleSource): Admission | undefined {
     const { state, pending } = this.#options;
     const halted = this.#options.halted();
     if (halted !== undefined) return refused(halted.code, halted.reason);
@@ -149,7 +149,7 @@ class Gate implements AdmissionControl {
         }
       }
     }
-    const full = pending.full(bundle);
+    const full = pending.full(bundle, source);
     return full === undefined ? undefined : refused("OVERLOADED", full);
   }
 }

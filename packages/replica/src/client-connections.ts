@@ -12,8 +12,13 @@ interface State {
 }
 
 export class ClientConnections {
+  readonly #onOffence: (connection: ClientConnection) => void;
   readonly #byClient = new Map<ClientId, Map<ClientConnection, { proven: boolean }>>();
   readonly #byConnection = new Map<ClientConnection, State>();
+
+  constructor(onOffence: (connection: ClientConnection) => void = () => undefined) {
+    this.#onOffence = onOffence;
+  }
 
   get size(): number {
     return this.#byConnection.size;
@@ -53,6 +58,7 @@ export class ClientConnections {
   /** It sent what no correct client sends. */
   offence(connection: ClientConnection): void {
     this.#state(connection).offences++;
+    this.#onOffence(connection);
   }
 
   /** Too many offences: not worth reading. */

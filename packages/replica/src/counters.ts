@@ -22,6 +22,10 @@ export interface Counters {
   sendsDropped: number;
   /** Frames dropped unread because the queue of their source was full. */
   inboxDropped: number;
+  /** Times a source was put in the penalty box. */
+  penalties: number;
+  /** Answers to peers left out because the peer had its share of bytes. */
+  answersDropped: number;
   turns: number;
   /** Waits for the disk of the vote log: at most one a turn, and one a truncation. */
   fsyncs: number;
@@ -46,7 +50,7 @@ export interface Counters {
 export function newCounters(): Counters {
   return {
     sent: { ...noMessages }, received: { ...noMessages }, rejected: {}, refused: {},
-    bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, turns: 0, fsyncs: 0, records: 0,
+    bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, penalties: 0, answersDropped: 0, turns: 0, fsyncs: 0, records: 0,
     signaturesMade: 0, signaturesVerified: 0, signaturesCached: 0, slotsExecuted: 0, operationsExecuted: 0,
     bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0, transfers: 0,
   };

@@ -7,13 +7,18 @@ export const CATCH_UP_TICKS_MAX = 3;
 export const PEER_QUEUE_FRAMES_MAX = 4_096;
 /** Bytes of the same. One frame always fits an empty queue. */
 export const PEER_QUEUE_BYTES_MAX: number = 64 << 20;
-/** Frames of all clients together waiting to be read; the next one is dropped (clients retransmit). */
+/** Frames of all clients together waiting to be read; the connection that holds most loses one, or the new one is dropped (clients retransmit). */
 export const CLIENT_QUEUE_FRAMES_MAX = 4_096;
+/** Bytes of the same. */
 export const CLIENT_QUEUE_BYTES_MAX: number = 64 << 20;
 /** Frames read from one source in one turn: no peer, and not all clients together, can hold up another for longer. */
 export const TURN_FRAMES_PER_SOURCE_MAX = 64;
-/** Bytes read from one source in one turn, after its first frame: bounds the signatures a turn of large frames can cost. */
+/** Bytes read from one source in one turn, after its first frame. */
 export const TURN_BYTES_PER_SOURCE_MAX: number = 2 << 20;
+/** Signatures verified for one source in one turn; what the last frame needs beyond it is taken off the following turns. */
+export const TURN_SIGNATURES_PER_SOURCE_MAX = 512;
+/** A source that sent what no correct sender sends (a bad signature, a malformed frame) is read one signature a tick for this long. */
+export const PENALTY_TICKS = 1_000;
 /** Operations executed in one turn, beyond its first slot; the rest waits for the next turn. */
 export const TURN_OPERATIONS_MAX = 2_000;
 
@@ -24,6 +29,8 @@ export const VERIFIED_BUNDLES_MAX = 16_384;
 
 /** Bundles of one client that wait to be executed; the next is refused with OVERLOADED. */
 export const PENDING_BUNDLES_PER_CLIENT_MAX = 64;
+/** Bytes of the same; likewise. */
+export const PENDING_BYTES_PER_CLIENT_MAX: number = 16 << 20;
 /** Bytes of all bundles that wait; beyond it bundles are refused with OVERLOADED. */
 export const PENDING_BYTES_MAX: number = 256 << 20;
 /** Connections that get the replies of one client; the oldest unproven one makes place for the next. */
@@ -31,7 +38,7 @@ export const CONNECTIONS_PER_CLIENT_MAX = 8;
 /** Clients served over one connection (a gateway); beyond it the oldest is forgotten. */
 export const CLIENTS_PER_CONNECTION_MAX = 1_024;
 /** Frames of a client connection that no correct client sends; after them the connection is not read any more. */
-export const CLIENT_OFFENCES_MAX = 16;
+export const CLIENT_OFFENCES_MAX = 4;
 
 /** Control calls of one connection without an answer; the next is refused with OVERLOADED. */
 export const CALLS_PER_CONNECTION_MAX = 64;
@@ -61,6 +68,11 @@ export const REJECTION_CODE_LENGTH_MAX = 64;
 
 /** Bytes of blocks put and not known to be durable; execution waits for the disk beyond it. */
 export const BLOCKS_UNSYNCED_BYTES_MAX: number = 64 << 20;
+
+/** Bytes of stored messages, batches and certificates sent to one peer that asks for them, per tick on average (50 MB/s); more is left out, and asked for again. */
+export const ANSWER_BYTES_PER_TICK: number = 512 << 10;
+/** The same at once. One message always goes. */
+export const ANSWER_BURST_BYTES: number = 32 << 20;
 
 /** Decided slots sent to one peer in one go, in bytes; its next STATUS asks for more. */
 export const DECISION_BYTES_MAX: number = 4 << 20;

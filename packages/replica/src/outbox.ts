@@ -9,6 +9,7 @@ import {
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import { count, type Counters } from "./counters.ts";
+import { ANSWER_BURST_BYTES, ANSWER_BYTES_PER_TICK } from "./limits.ts";
 
 /** The effects that say something. */
 export type Utterance = Extract<Effect, { type: "pre-prepare" | "vote" | "checkpoint" | "view-change" | "new-view" | "send" }>;
@@ -30,9 +31,14 @@ export function isUtterance(effect: Effect): effect is Utterance {
 export interface Outbox {
   /** Says everything, in order; votes are merged. Returns the own messages for the engine. */
   say(utterances: readonly Utterance[]): readonly Input[];
-  /** Sends one message that needs no signature; false when the transport does not take it. */
+  /** Sends one message that needs no signature; false when the transport does not take it, or the receiver had its share. */
   send(to: ReplicaId, message: PeerMessage | StateMessage): boolean;
+  tick(): void;
 }
+
+/** Sent to one peer because it asked, or claimed to lack it: bulky, and a peer may ask for ever. */
+const ANSWERS: ReadonlySet<(PeerMessage | StateMessage)["type"]> =
+  new Set(["pre-prepare", "votes", "checkpoint", "view-change", "new-view", "batch", "decision", "stable"]);
 
 export interface OutboxOptions {
   readonly config: Pick<EngineConfig, "self" | "epoch" | "quorums">;
@@ -69,13 +75,16 @@ export function createOutbox(options: OutboxOptions): Outbox {
       for (const effect of sends) speaker.say(effect);
       return own;
     },
-    send: (to, message) => speaker.send([to], message),
+    send: (to, message) => speaker.answer(to, message),
+    tick: () => speaker.tick(),
   };
 }
 
 class Speaker {
   readonly #options: OutboxOptions;
   readonly #others: readonly ReplicaId[];
+  /** Bytes each peer may still get as answers now; less than none after a large one. Missing: all. */
+  readonly #answerBytes = new Map<ReplicaId, number>();
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -93,7 +102,8 @@ class Speaker {
   say(effect: Exclude<Utterance, { type: "vote" }>): readonly Input[] {
     switch (effect.type) {
       case "send":
-        this.send(effect.to === "all" ? this.#others : [effect.to], effect.message);
+        if (effect.to === "all") this.send(this.#others, effect.message);
+        else this.answer(effect.to, effect.message);
         return [];
       case "pre-prepare": {
         const { view, seq, digest, batch } = effect;
@@ -119,6 +129,27 @@ class Speaker {
           const signed = this.#sign({ type: "new-view", ...this.#author(), view, viewChanges, prePrepares });
           return { own: signed, message: { type: "new-view", signed } };
         });
+    }
+  }
+
+  /** To one peer, within its share of answers: what it lacks now it asks for again. */
+  answer(to: ReplicaId, message: PeerMessage | StateMessage): boolean {
+    if (!ANSWERS.has(message.type)) return this.send([to], message);
+    const left = this.#answerBytes.get(to) ?? ANSWER_BURST_BYTES;
+    if (left <= 0) {
+      this.#options.counters.answersDropped++;
+      return false;
+    }
+    const before = this.#options.counters.bytesSent;
+    const taken = this.send([to], message);
+    this.#answerBytes.set(to, left - (this.#options.counters.bytesSent - before));
+    return taken;
+  }
+
+  tick(): void {
+    for (const [to, left] of this.#answerBytes) {
+      if (left + ANSWER_BYTES_PER_TICK >= ANSWER_BURST_BYTES) this.#answerBytes.delete(to);
+      else this.#answerBytes.set(to, left + ANSWER_BYTES_PER_TICK);
     }
   }
 

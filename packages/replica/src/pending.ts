@@ -2,8 +2,18 @@
  * Bundles given to the engine and not executed yet. The engine holds them too (its timers run on them) and forgets them
  * when told to: every bundle that leaves this table was executed, or is reported as obsolete.
  */
-import type { Bundle, ClientId, Digest, Parameters } from "@narses/core";
-import { PENDING_BUNDLES_PER_CLIENT_MAX, PENDING_BYTES_MAX } from "./limits.ts";
+import type { Bundle, ClientConnection, ClientId, Digest, Parameters, ReplicaId } from "@narses/core";
+import { PENDING_BUNDLES_PER_CLIENT_MAX, PENDING_BYTES_MAX, PENDING_BYTES_PER_CLIENT_MAX } from "./limits.ts";
+
+/** Who brought a bundle: a client's connection, or the replica that relayed it. */
+export type BundleSource = ClientConnection | ReplicaId;
+
+interface Held {
+  bundles: number;
+  bytes: number;
+}
+
+const NOTHING: Readonly<Held> = { bundles: 0, bytes: 0 };
 
 export class PendingBundles {
   readonly #bundlesMax: number;
@@ -12,6 +22,8 @@ export class PendingBundles {
   readonly #byClient = new Map<ClientId, Map<Digest, Bundle>>();
   /** When each came, in order of arrival. */
   readonly #sinceMs = new Map<Digest, number>();
+  readonly #bySource = new Map<BundleSource, Held>();
+  readonly #sources = new Map<Digest, BundleSource>();
   #bytes = 0;
 
   constructor(parameters: Pick<Parameters, "pendingBundlesMax">, nowMs: () => number) {
@@ -55,16 +67,26 @@ export class PendingBundles {
     return this.#byClient.get(client)?.values() ?? [];
   }
 
-  /** Why there is no room for one more of this size, if there is none. */
-  full(bundle: Bundle): string | undefined {
+  /**
+   * Why there is no room for one more of this size from this source, if there is none. A source may hold as much as it leaves
+   * free: k that flood the table hold 1/(k+1) of it each, and the rest is there for everybody else, however many keys they use.
+   */
+  full(bundle: Bundle, source: BundleSource): string | undefined {
+    const size = bundle.bytes.length;
     const own = this.#byClient.get(bundle.client)?.size ?? 0;
     if (own >= PENDING_BUNDLES_PER_CLIENT_MAX) return `${own} bundles of this client wait already, at most ${PENDING_BUNDLES_PER_CLIENT_MAX}`;
+    let ownBytes = 0;
+    for (const { bytes } of this.of(bundle.client)) ownBytes += bytes.length;
+    if (own > 0 && ownBytes + size > PENDING_BYTES_PER_CLIENT_MAX) return `bundles of ${ownBytes} bytes of this client wait already, at most ${PENDING_BYTES_PER_CLIENT_MAX}`;
     if (this.size >= this.#bundlesMax) return `${this.size} bundles wait already, at most ${this.#bundlesMax}`;
-    if (this.#bytes + bundle.bytes.length > PENDING_BYTES_MAX) return `bundles of ${this.#bytes} bytes wait already, at most ${PENDING_BYTES_MAX}`;
+    if (this.#bytes + size > PENDING_BYTES_MAX) return `bundles of ${this.#bytes} bytes wait already, at most ${PENDING_BYTES_MAX}`;
+    const held = this.#bySource.get(source) ?? NOTHING;
+    if (held.bundles >= this.#bundlesMax - this.size) return `${held.bundles} bundles that came this way wait already, as many as there is room left`;
+    if (held.bytes + size > PENDING_BYTES_MAX - this.#bytes) return `bundles of ${held.bytes} bytes that came this way wait already, as much as there is room left`;
     return undefined;
   }
 
-  add(bundle: Bundle): void {
+  add(bundle: Bundle, source: BundleSource): void {
     if (this.has(bundle.digest)) return;
     this.#byDigest.set(bundle.digest, bundle);
     this.#sinceMs.set(bundle.digest, this.#nowMs());
@@ -72,6 +94,11 @@ export class PendingBundles {
     if (own === undefined) this.#byClient.set(bundle.client, (own = new Map()));
     own.set(bundle.digest, bundle);
     this.#bytes += bundle.bytes.length;
+    let held = this.#bySource.get(source);
+    if (held === undefined) this.#bySource.set(source, (held = { bundles: 0, bytes: 0 }));
+    held.bundles++;
+    held.bytes += bundle.bytes.length;
+    this.#sources.set(bundle.digest, source);
   }
 
   delete(digest: Digest): void {
@@ -83,6 +110,17 @@ export class PendingBundles {
     own?.delete(digest);
     if (own?.size === 0) this.#byClient.delete(bundle.client);
     this.#bytes -= bundle.bytes.length;
+    this.#release(digest, bundle.bytes.length);
+  }
+
+  #release(digest: Digest, bytes: number): void {
+    const source = this.#sources.get(digest);
+    const held = source === undefined ? undefined : this.#bySource.get(source);
+    this.#sources.delete(digest);
+    if (source === undefined || held === undefined) return;
+    held.bundles--;
+    held.bytes -= bytes;
+    if (held.bundles === 0) this.#bySource.delete(source);
   }
 
   /**

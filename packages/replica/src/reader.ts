@@ -28,6 +28,8 @@ export interface ReaderOptions {
   readonly connections: ClientConnections;
   readonly counters: Counters;
   readonly incidents: Incidents;
+  /** The peer sent what no correct one sends. */
+  readonly penalise: (from: ReplicaId) => void;
   readonly logger: Logger;
   readonly limiter: LogLimiter;
 }
@@ -73,11 +75,11 @@ function readPeer(options: ReaderOptions, from: ReplicaId, frame: Uint8Array): r
     options.state.message(from, message);
     return [];
   }
-  const unwanted = message.type === "forward" ? admission.relayed(message.bundle) : undefined;
+  const unwanted = message.type === "forward" ? admission.relayed(from, message.bundle) : undefined;
   if (unwanted !== undefined) return rejectPeer(options, { from, what: message.type, problem: unwanted, guilty: [] });
   const judgement = verifier.message(from, message);
   if (!judgement.ok) return rejectPeer(options, { from, what: message.type, problem: judgement.rejection, guilty: judgement.guilty });
-  if (message.type === "forward") admission.admit(message.bundle);
+  if (message.type === "forward") admission.admit(message.bundle, from);
   return [{ type: "message", from, message: judgement.message }];
 }
 
@@ -88,7 +90,8 @@ interface PeerRejection {
   readonly guilty: readonly ReplicaId[];
 }
 
-function rejectPeer({ counters, incidents, limiter, logger }: ReaderOptions, { from, what, problem, guilty }: PeerRejection): readonly Input[] {
+function rejectPeer({ counters, incidents, limiter, logger, penalise }: ReaderOptions, { from, what, problem, guilty }: PeerRejection): readonly Input[] {
+  if (guilty.includes(from)) penalise(from);
   count(counters.rejected, problem.code);
   incidents.rejected(from, what, problem);
   for (const replica of guilty) {

@@ -22,7 +22,7 @@ import { createLogLimiter, describeError } from "./log.ts";
 import { newMeasures } from "./operations/distribution.ts";
 import { Incidents, rememberProblems } from "./operations/incidents.ts";
 import { createObserver, type Observer, type ObserverInputs } from "./operations/observer.ts";
-import { createOutbox } from "./outbox.ts";
+import { createOutbox, type Outbox } from "./outbox.ts";
 import { PendingBundles } from "./pending.ts";
 import type { Probe } from "./probe.ts";
 import { createReader } from "./reader.ts";
@@ -119,7 +119,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const signer = createSigner({ codec, key: parts.signingKey, verifier, counters });
   const outbox = createOutbox({ config, signer, codec, transport, counters, logger });
   const pending = new PendingBundles(cluster.parameters, nowMs);
-  const connections = new ClientConnections();
+  const connections = new ClientConnections((connection) => inbox.penalise(connection));
   const executor = createExecutor({ state, hasher, logger, app: parts.app, parameters: cluster.parameters, head: heads.durable });
   const admission = createAdmission({
     state, parameters: cluster.parameters, verifier, pending, connections, counters,
@@ -159,6 +159,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     journal: createJournal({ log, codec, counters, measures, recovered: records }),
     read: createReader({
       codec, verifier, admission, replies, control, connections, counters, incidents, logger, limiter,
+      penalise: (from) => inbox.penalise(from),
       state: { message: (from, message) => (message.type === "fetch-state" ? donor.request(from, message) : transfer.message(from, message)) },
     }),
     schedule: (turn) => scheduler.soon(turn), probe: parts.probe,
@@ -166,7 +167,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     onStable: (seq) => void (known.settledSeq = seq),
     onFatal: (error) => end(asError(error)),
   });
-  return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, inbox, connections, ended, end });
+  return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, outbox, inbox, connections, ended, end });
 }
 
 function verifierOf({ codec, hasher, replicaKeys, verifyingKey, cluster }: ReplicaParts, engine: OrderingEngine, counters: Counters): Verifier {
@@ -198,6 +199,7 @@ interface Assembled {
   readonly transfer: Transfer;
   readonly donor: Donor;
   readonly loop: ReturnType<typeof createLoop>;
+  readonly outbox: Outbox;
   readonly inbox: ReturnType<typeof createInbox>;
   readonly connections: ClientConnections;
   readonly ended: Promise<Error | undefined>;
@@ -213,6 +215,7 @@ function lifecycle(assembled: Assembled): Shell {
   const onTicks = (ticks: number): void => {
     for (let i = 0; i < ticks; i++) {
       loop.input({ type: "tick", wallMs: clock.wallMs() });
+      assembled.outbox.tick();
       transfer.tick();
       donor.tick();
     }

@@ -230,6 +230,7 @@ class BundleVerifier {
     try {
       key = verifyingKey(bundle.publicKey);
     } catch {
+      counters.signaturesVerified++; // it cost as much
       return rejection("REQUEST_INVALID", `the public key of client ${bundle.client} is not acceptable`);
     }
     const { message, signature } = codec.signedParts(bundle.bytes);

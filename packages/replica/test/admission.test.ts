@@ -8,7 +8,7 @@ import { newCounters, type Counters } from "../src/counters.ts";
 import type { Halt } from "../src/execution.ts";
 import { createExecutor, type ExecutedSlot, type Executor } from "../src/executor.ts";
 import { genesisHeader } from "../src/genesis.ts";
-import { CLIENT_OFFENCES_MAX, CLIENTS_PER_CONNECTION_MAX, CONNECTIONS_PER_CLIENT_MAX, PENDING_BUNDLES_PER_CLIENT_MAX } from "../src/limits.ts";
+import { CLIENT_OFFENCES_MAX, CLIENTS_PER_CONNECTION_MAX, CONNECTIONS_PER_CLIENT_MAX, PENDING_BUNDLES_PER_CLIENT_MAX, PENDING_BYTES_PER_CLIENT_MAX } from "../src/limits.ts";
 import { createLogLimiter } from "../src/log.ts";
 import { Incidents } from "../src/operations/incidents.ts";
 import { PendingBundles } from "../src/pending.ts";
@@ -49,7 +49,7 @@ function setUp(own: TestCluster = tools): Rig {
   const resent: unknown[] = [];
   const refused: string[] = [];
   const read = createReader({
-    codec, verifier, admission, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), control: { call: () => undefined },
+    codec, verifier, admission, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), penalise: () => undefined, control: { call: () => undefined },
     state: { message: () => undefined },
     replies: { resend: (connection, bundle, record) => void resent.push([connection, bundle.digest, record.seq]), refuse: (_connection, _digest, code) => void refused.push(code) },
   });
@@ -91,14 +91,29 @@ describe("admission", () => {
     expect(code(admission.request(connection, bundle(258, { ackLow: 100 })))).toBe("order");
   });
 
-  test("quotas: per client, then in all", () => {
+  test("quotas: per client, then per connection as much as it leaves free, then in all", () => {
     const { admission, pending } = setUp();
-    for (let i = 1; i <= PENDING_BUNDLES_PER_CLIENT_MAX; i++) expect(code(admission.request(connection, bundle(i, { name: "greedy" })))).toBe("order");
+    for (let i = 1; i <= PENDING_BUNDLES_PER_CLIENT_MAX; i++) {
+      expect(code(admission.request(new FakeConnection(), bundle(i, { name: "greedy" })))).toBe("order");
+    }
     expect(code(admission.request(connection, bundle(99, { name: "greedy" })))).toBe("OVERLOADED");
-    expect(code(admission.request(connection, bundle(1, { name: "modest" })))).toBe("order");
-    for (let i = 0; pending.size < 100; i++) admission.request(connection, bundle(1, { name: `client ${i}` }));
-    expect(code(admission.request(connection, bundle(1, { name: "late" })))).toBe("OVERLOADED");
-    expect(admission.relayed(bundle(2, { name: "late" }))).toMatchObject({ code: "QUEUE_FULL" });
+    const free = 100 - pending.size;
+    let taken = 0;
+    while (code(admission.request(connection, bundle(1, { name: `client ${taken}` }))) === "order") taken++;
+    expect(taken).toBe(free / 2);
+    expect(code(admission.request(new FakeConnection("modest"), bundle(1, { name: "modest" })))).toBe("order");
+    for (let i = 0; pending.size < 100; i++) admission.request(new FakeConnection(), bundle(1, { name: `other ${i}` }));
+    expect(code(admission.request(new FakeConnection(), bundle(1, { name: "late" })))).toBe("OVERLOADED");
+    expect(admission.relayed(replicaId(2), bundle(2, { name: "late" }))).toMatchObject({ code: "QUEUE_FULL" });
+  });
+
+  test("bytes of one client that wait are bounded, one bundle always fits", () => {
+    const pending = new PendingBundles({ pendingBundlesMax: 100 }, () => 0);
+    const sized = (ridFirst: number, bytes: number): Bundle => ({ ...bundle(ridFirst), bytes: { length: bytes } as Uint8Array });
+    expect(pending.full(sized(1, PENDING_BYTES_PER_CLIENT_MAX + 1), connection)).toBeUndefined();
+    pending.add(sized(1, PENDING_BYTES_PER_CLIENT_MAX - 10), connection);
+    expect(pending.full(sized(2, 10), connection)).toBeUndefined();
+    expect(pending.full(sized(2, 11), connection)).toContain("of this client wait already");
   });
 
   test("a forged bundle is refused and costs its connection an offence; after too many the connection is not read any more", () => {
@@ -209,7 +224,7 @@ describe("reader", () => {
     const read = createReader({
       codec: { decodePeer: () => { throw new RangeError("bug"); }, decodeClient: () => { throw new RangeError("bug"); } },
       verifier: { message: () => { throw new TypeError("unreachable"); }, bundle: () => { throw new TypeError("unreachable"); }, knows: () => false, remember: () => undefined },
-      admission: rig.admission, connections: rig.connections, counters: rig.counters, incidents: new Incidents(() => 0), logger: rig.logger, limiter: createLogLimiter(() => 0),
+      admission: rig.admission, connections: rig.connections, counters: rig.counters, incidents: new Incidents(() => 0), logger: rig.logger, limiter: createLogLimiter(() => 0), penalise: () => undefined,
       control: { call: () => undefined }, state: { message: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined },
     });
     expect(read({ type: "peer", from: replicaId(1), frame: Uint8Array.of(1) })).toMatchObject([{ type: "misbehaviour", replica: 1 }]);

@@ -8,7 +8,7 @@ import { dueTicks, startTicker } from "../src/ticker.ts";
 import { FakeConnection } from "./support/fakes.ts";
 
 const frame = (bytes = 1): Uint8Array => new Uint8Array(bytes);
-const sources = (items: readonly Item[]): (ReplicaId | "client" | "fact")[] => items.map((item) => (item.type === "peer" ? item.from : item.type === "client" ? "client" : "fact"));
+const sources = (items: Iterable<Item>): (ReplicaId | "client" | "fact")[] => [...items].map((item) => (item.type === "peer" ? item.from : item.type === "client" ? "client" : "fact"));
 const flood = (inbox: Inbox, from: number, frames: number): void => {
   for (let i = 0; i < frames; i++) inbox.peer(replicaId(from), frame());
 };
@@ -42,7 +42,7 @@ describe("inbox", () => {
   test("a turn of large frames is bounded by bytes, but never empty", () => {
     const inbox = createInbox(newCounters());
     for (let i = 0; i < 3; i++) inbox.peer(replicaId(1), frame(TURN_BYTES_PER_SOURCE_MAX));
-    expect(inbox.take()).toHaveLength(1);
+    expect([...inbox.take()]).toHaveLength(1);
   });
 
   test("what exceeds the queue of a source is dropped and counted; other sources are not touched", () => {
@@ -57,7 +57,7 @@ describe("inbox", () => {
     bytes.peer(replicaId(1), frame(PEER_QUEUE_BYTES_MAX + 1));
     bytes.peer(replicaId(1), frame());
     expect(counters.inboxDropped).toBe(7);
-    expect(bytes.take()).toHaveLength(1);
+    expect([...bytes.take()]).toHaveLength(1);
   });
 
   test("what a closed connection sent is forgotten", () => {
@@ -65,7 +65,7 @@ describe("inbox", () => {
     const [gone, stays] = [new FakeConnection("gone"), new FakeConnection("stays")];
     for (const connection of [gone, stays, gone]) inbox.client(connection, frame());
     inbox.forget(gone);
-    expect(inbox.take()).toEqual([{ type: "client", connection: stays, frame: frame() }]);
+    expect([...inbox.take()]).toEqual([{ type: "client", connection: stays, frame: frame() }]);
     expect(inbox.empty).toBe(true);
   });
 });
