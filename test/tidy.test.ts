@@ -54,6 +54,21 @@ function imports(path: string): readonly string[] {
   return found;
 }
 
+/** What loading the file loads: not types, not what is imported later. */
+function staticImports(path: string): readonly string[] {
+  return parse(path).statements.flatMap((node) => {
+    if (ts.isImportDeclaration(node)) return node.importClause?.isTypeOnly === true || !ts.isStringLiteral(node.moduleSpecifier) ? [] : [node.moduleSpecifier.text];
+    if (!ts.isExportDeclaration(node) || node.isTypeOnly || node.moduleSpecifier === undefined || !ts.isStringLiteral(node.moduleSpecifier)) return [];
+    return [node.moduleSpecifier.text];
+  });
+}
+
+/** The source that `@narses/…` stands for. */
+function entryOf(target: string): string {
+  const [other, second] = target.slice("@narses/".length).split("/") as [string, string | undefined];
+  return join(root, "packages", other, "src", `${second ?? "index"}.ts`);
+}
+
 function functions(path: string): readonly { readonly at: string; readonly lines: number }[] {
   const file = parse(path);
   const found: { at: string; lines: number }[] = [];
@@ -84,6 +99,23 @@ describe("tidy", () => {
       return isEntry && (allowed.includes(entry) || allowed.includes(other as string)) ? [] : [`${name(path)} → ${target}`];
     })));
     expect(wrong).toEqual([]);
+  });
+
+  test("a simulation loads no LevelDB, libp2p, pino or prom-client", () => {
+    const seen = new Set<string>();
+    const foreign = new Set<string>();
+    const visit = (path: string): void => {
+      if (seen.has(path)) return;
+      seen.add(path);
+      for (const target of staticImports(path)) {
+        if (target.startsWith(".")) visit(join(path, "..", target));
+        else if (target.startsWith("@narses/")) visit(entryOf(target));
+        else if (!target.startsWith("node:") && !target.startsWith("#")) foreign.add(target);
+      }
+    };
+    visit(join(root, "packages/simulator/src/index.ts"));
+    expect(seen.size).toBeGreaterThan(100);
+    expect([...foreign].filter((target) => /^(classic-level|libp2p|@libp2p|@chainsafe|pino|prom-client)/.test(target))).toEqual([]);
   });
 
   test("an import of ours is a declared dependency", () => {

@@ -100,7 +100,7 @@ interface Shell extends RunningCore {
 }
 
 function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord[]): Shell {
-  const incidents = given.incidents ?? new Incidents(given.clock.monotonicMs);
+  const incidents = given.incidents ?? new Incidents(() => given.clock.monotonicMs());
   const parts = given.incidents === undefined ? { ...given, logger: rememberProblems(given.logger, incidents) } : given;
   const { self, cluster, codec, hasher, state, blocks, transport, clock, logger, log } = parts;
   const nowMs = (): number => clock.monotonicMs();

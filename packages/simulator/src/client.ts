@@ -8,6 +8,7 @@ import type { SignedAnswer } from "./shell.ts";
 
 export interface ClientWorld {
   readonly toolkit: Toolkit;
+  payload(client: number, variant: number, i: number): Uint8Array;
   sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void;
   onSubmitted(client: SimClient, bundle: Bundle): void;
   onAccepted(client: SimClient, bundle: Bundle, answer: Answer): void;
@@ -101,7 +102,7 @@ export class SimClient {
   }
 
   private make(rid: number, count: number, variant: number): Bundle {
-    const operations = Array.from({ length: count }, (_, i): Operation => ({ kind: "apply", payload: Uint8Array.of(this.options.index & 255, variant, i & 255) }));
-    return this.options.key.makeBundle({ ridFirst: requestId(rid), ackLow: this.ackLow, operations });
+    const operations = Array.from({ length: count }, (_, i): Operation => ({ kind: "apply", payload: this.world.payload(this.options.index, variant, i) }));
+    return this.options.key.makeBundle({ ridFirst: requestId(rid), ackLow: Math.min(this.ackLow, rid - 1), operations });
   }
 }

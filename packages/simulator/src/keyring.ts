@@ -83,7 +83,7 @@ export function createKeyring(cluster: string, replicas: number): Keyring {
   };
 
   return {
-    toolkit: { tools: { makeBatch }, verifyBundle, verifySigned, verifyPeer: createVerifier(verifySigned, verifyBundle, replicas) },
+    toolkit: { tools: { makeBatch }, verifyBundle, verifySigned, verifyPeer: createVerifier({ verifySigned, verifyBundle, batchIntact, replicas }) },
     signer: (id) => ({
       sign: (body) => {
         assert(body.sender === id, `the key of replica ${id} cannot sign for replica ${body.sender}`);
@@ -113,12 +113,13 @@ export function makeBatch(epoch: Epoch, timestampMs: number, bundles: readonly B
 
 const batchIntact = (batch: Batch): boolean => batch.digest === batchDigest(batch.epoch, batch.timestampMs, batch.bundles);
 
+export interface VerifierParts extends Pick<Toolkit, "verifySigned" | "verifyBundle"> {
+  readonly batchIntact: (batch: Batch) => boolean;
+  readonly replicas: number;
+}
+
 /** The checks of production's verifier, on values instead of bytes. */
-function createVerifier(
-  verifySigned: (signed: Signed<SignedBody>) => boolean,
-  verifyBundle: (bundle: Bundle) => boolean,
-  replicas: number,
-): Toolkit["verifyPeer"] {
+export function createVerifier({ verifySigned, verifyBundle, batchIntact, replicas }: VerifierParts): Toolkit["verifyPeer"] {
   const bad = (detail: string): Rejection => rejection("SIGNATURE_INVALID", detail);
   const refsGenuine = (refs: readonly VoteRef[]): boolean => refs.every((ref) => ref.frame.body.type === "votes" && verifySigned(ref.frame));
   const stableGenuine = (s: StableCheckpoint): boolean => s.proof.every((cp) => cp.body.type === "checkpoint" && verifySigned(cp));

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { POLICY_NAMES } from "./adversaries/index.ts";
 import { LEGEND } from "./format.ts";
 import { describePlan, FAULT_KINDS, type FaultKind, type SimOptions } from "./options.ts";
-import { simulate, type SimResult } from "./simulate.ts";
+import { simulate, simulateEngine, type SimResult } from "./simulate.ts";
 
 const USAGE = `usage: pnpm sim [seed] [options]
   --seeds N       run N seeds: seed, seed+1, …                 (default 1)
@@ -16,6 +16,7 @@ const USAGE = `usage: pnpm sim [seed] [options]
   --byzantine B   Byzantine replicas; more than f is a negative control (default f with Byzantine faults)
   --policies A,B  what they do: ${POLICY_NAMES.slice(0, 4).join(", ")}, …, twins
   --chaos MS      virtual time under faults                    (default: drawn)
+  --depth DEPTH   replica (as it ships) | engine (fast: engines in small shells) (default replica)
   --trace LINES   print the last LINES lines of each run       (default 0; 60 on failure)`;
 
 const EXIT: Readonly<Record<SimResult["outcome"], number>> = { ok: 0, crash: 1, safety: 2, liveness: 3 };
@@ -27,6 +28,7 @@ interface Arguments {
   readonly seeds: number;
   readonly lines: number;
   readonly options: Omit<SimOptions, "seed">;
+  readonly run: (options: SimOptions) => SimResult | Promise<SimResult>;
   /** As given, to be repeated. */
   readonly flags: string;
 }
@@ -43,7 +45,7 @@ function parse(argv: readonly string[]): Arguments {
     args: [...argv], allowPositionals: true,
     options: {
       seeds: { type: "string" }, faults: { type: "string" }, n: { type: "string" }, byzantine: { type: "string" },
-      policies: { type: "string" }, chaos: { type: "string" }, trace: { type: "string" },
+      policies: { type: "string" }, chaos: { type: "string" }, trace: { type: "string" }, depth: { type: "string" },
     },
   });
   const faults = values.faults;
@@ -51,6 +53,8 @@ function parse(argv: readonly string[]): Arguments {
   const policies = values.policies?.split(",");
   const known: readonly string[] = ["twins", ...POLICY_NAMES];
   for (const name of policies ?? []) if (!known.includes(name)) throw new RangeError(`no policy ${name}; there are ${known.join(", ")}`);
+  const depth = values.depth ?? "replica";
+  if (depth !== "replica" && depth !== "engine") throw new RangeError(`--depth must be replica or engine, got ${depth}`);
   const n = integer("--n", values.n, 1);
   const byzantine = integer("--byzantine", values.byzantine, 0);
   const chaosMs = integer("--chaos", values.chaos, 1);
@@ -59,6 +63,7 @@ function parse(argv: readonly string[]): Arguments {
     first: integer("seed", positionals[0], 0) ?? 1,
     seeds: integer("--seeds", values.seeds, 1) ?? 1,
     lines: integer("--trace", values.trace, 0) ?? 0,
+    run: depth === "engine" ? simulateEngine : simulate,
     options: {
       ...(faults !== undefined && { faults: faults as FaultKind }), ...(n !== undefined && { n }), ...(byzantine !== undefined && { byzantine }),
       ...(policies !== undefined && { policies: policies as NonNullable<SimOptions["policies"]> }), ...(chaosMs !== undefined && { chaosMs }),
@@ -81,7 +86,7 @@ function printResult(result: SimResult, lines: number): void {
   if (outcome !== "ok") print(`${outcome} (${result.oracle}): ${result.detail}${result.stack === undefined ? "" : `\n${result.stack}`}`);
 }
 
-function main(): number {
+async function main(): Promise<number> {
   let args: Arguments;
   try {
     args = parse(process.argv.slice(2));
@@ -95,7 +100,7 @@ function main(): number {
   let failures = 0;
   const started = process.hrtime.bigint();
   for (let seed = args.first; seed < args.first + args.seeds; seed++) {
-    const result = simulate({ seed, ...args.options, traceLines: Math.max(args.lines, LINES_ON_FAILURE) });
+    const result = await args.run({ seed, ...args.options, traceLines: Math.max(args.lines, LINES_ON_FAILURE) });
     events += result.events;
     const failed = result.outcome !== "ok";
     if (args.seeds === 1 || failed) {
@@ -112,4 +117,4 @@ function main(): number {
   return EXIT[worst];
 }
 
-process.exitCode = main();
+process.exitCode = await main();

@@ -1,254 +1,61 @@
 /**
- * One node: a shell, its disk, its clock, and the life it leads (up, paused, down). Two nodes with one replica id are
- * twins. Everything a node does happens in events of the scheduler.
+ * One node of a simulated cluster, whatever runs in it: a whole replica (`replica-node`) or an engine in a small shell
+ * (`engine-node`). Two nodes with one replica id are twins. Everything a node does happens in events of the scheduler.
  */
-import type { ClientId, Effect, EngineConfig, Input, PeerMessage, ReplicaId, Signed, SignedBody, Signer, StableCheckpoint } from "@narses/core";
-import { InvariantViolation, TICK_MS } from "@narses/core";
+import type { Digest, EngineConfig, EngineStatus, LogRecord, ReplicaId, SeqNum, Signer } from "@narses/core";
 import type { Policy } from "./adversaries/policy.ts";
-import type { SimBlock, State } from "./app.ts";
-import { type CrashKind, Disk } from "./disk.ts";
-import type { Toolkit } from "./keyring.ts";
-import type { Random } from "./random.ts";
-import type { Scheduler } from "./scheduler.ts";
-import { Shell, type SignedAnswer } from "./shell.ts";
-import { Violation } from "./violation.ts";
+import type { CrashKind } from "./disk.ts";
 
-/** What a node needs of the world. */
-export interface NodeWorld {
-  readonly scheduler: Scheduler;
-  readonly toolkit: Toolkit;
-  route(from: SimNode, to: ReplicaId, message: PeerMessage): void;
-  routeAnswer(from: SimNode, client: ClientId, answer: SignedAnswer): void;
-  note(node: SimNode, text: string): void;
-  onInput(node: SimNode, input: Input): void;
-  onEffect(node: SimNode, effect: Effect): void;
-  onSigned(node: SimNode, signed: Signed<SignedBody>): void;
-  onExecuted(node: SimNode, block: SimBlock, state: State): void;
-  /** The state after a certified checkpoint: some correct replica has been there. */
-  stateAt(checkpoint: StableCheckpoint): State | undefined;
-  onStart(node: SimNode): void;
-  onTurn(node: SimNode): void;
-}
+/** Wall time at the start of every run, Unix milliseconds. */
+export const EPOCH_MS = 1_700_000_000_000;
 
-export interface NodeOptions {
+export interface NodeIdentity {
+  /** Place among the nodes, and network endpoint. */
   readonly index: number;
   readonly id: ReplicaId;
   readonly name: string;
   readonly byzantine: boolean;
   readonly config: EngineConfig;
   readonly signer: Signer;
-  readonly mergeVotes: boolean;
-  /** Wall clock minus true time. */
-  readonly clockOffsetMs: number;
-  /** Mean time of a sync, of executing a slot, and of making a checkpoint durable. */
-  readonly syncMeanUs: number;
-  readonly executionMeanUs: number;
-  readonly checkpointMeanUs: number;
 }
 
-/** Fetching a state takes as long as making so many checkpoints durable, in the mean. */
-const FETCH_CHECKPOINTS = 4;
+/** How much a vote log holds. */
+export interface WatchedLog {
+  readonly records: { readonly length: number };
+}
 
-/** Wall time at the start of every run, Unix milliseconds. */
-export const EPOCH_MS = 1_700_000_000_000;
+/** What a replica's disk gave back when it was started, as far as oracles care. */
+export interface WatchedDisk extends WatchedLog {
+  readonly records: readonly LogRecord[];
+  /** The durable state. */
+  readonly snapshot: { readonly seq: SeqNum };
+}
 
-export class SimNode {
-  readonly options: NodeOptions;
-  readonly disk: Disk = new Disk();
-  readonly policies: Policy[] = [];
-  /** Undefined while down. */
-  shell: Shell | undefined;
-  paused = false;
+/** What a node has executed. */
+export interface Head {
+  readonly seq: SeqNum;
+  /** Hash of that block. */
+  readonly head: Digest;
+}
+
+export interface SimNode {
+  readonly options: NodeIdentity;
+  readonly id: ReplicaId;
+  readonly name: string;
+  readonly byzantine: boolean;
+  readonly policies: Policy[];
+  readonly up: boolean;
+  readonly paused: boolean;
   /** Die in the middle of the next turn that does something. */
   armed: CrashKind | undefined;
-  /** Counts lives: events of an earlier one are void. */
-  private life = 0;
-  private turnScheduled = false;
-  private executing = false;
-  private readonly world: NodeWorld;
-  private readonly random: Random;
-
-  constructor(options: NodeOptions, world: NodeWorld, random: Random) {
-    this.options = options;
-    this.world = world;
-    this.random = random;
-  }
-
-  get id(): ReplicaId {
-    return this.options.id;
-  }
-
-  get name(): string {
-    return this.options.name;
-  }
-
-  get byzantine(): boolean {
-    return this.options.byzantine;
-  }
-
-  get up(): boolean {
-    return this.shell !== undefined;
-  }
-
-  private get wallMs(): number {
-    return EPOCH_MS + Math.floor(this.world.scheduler.now / 1000) + this.options.clockOffsetMs;
-  }
-
-  /** Starts, or restarts from what the disk holds. */
-  start(): void {
-    if (this.shell !== undefined) return;
-    const { world } = this;
-    this.guard(() => {
-      this.shell = new Shell({
-        config: this.options.config, toolkit: world.toolkit, signer: this.options.signer, disk: this.disk, mergeVotes: this.options.mergeVotes,
-        host: {
-          send: (to, message) => world.route(this, to, message),
-          answer: (client, answer) => world.routeAnswer(this, client, answer),
-          freeze: (state) => this.freeze(state),
-          fetch: (target) => this.fetch(target),
-          onInput: (input) => world.onInput(this, input),
-          onEffect: (effect) => world.onEffect(this, effect),
-          onSigned: (signed) => world.onSigned(this, signed),
-          onExecuted: (block, state) => world.onExecuted(this, block, state),
-        },
-      }, this.wallMs);
-    });
-    if (this.shell === undefined) return;
-    world.onStart(this);
-    this.wake();
-    this.scheduleTick();
-  }
-
-  deliver(input: Input): void {
-    this.shell?.deliver(input);
-    this.wake();
-  }
-
-  wake(): void {
-    if (this.turnScheduled || this.paused || this.shell?.hasInput !== true) return;
-    this.turnScheduled = true;
-    this.later(this.random.int(1, 30), () => this.turn());
-  }
-
-  pause(): void {
-    this.paused = true;
-  }
-
-  resume(): void {
-    this.paused = false;
-    this.wake();
-  }
-
-  /** Dies now; in the middle of the staged turn if there is one. */
-  crash(kind: CrashKind): void {
-    const { shell } = this;
-    if (shell === undefined) return;
-    this.guard(() => {
-      shell.crash(kind, this.random);
-    });
-    this.down();
-  }
-
-  private down(): void {
-    this.life++;
-    this.shell = undefined;
-    this.turnScheduled = false;
-    this.executing = false;
-    this.paused = false;
-    this.armed = undefined;
-  }
-
-  /** Runs in this life only. */
-  private later(delayUs: number, run: () => void): void {
-    const { life } = this;
-    this.world.scheduler.after(delayUs, () => {
-      if (this.life === life) run();
-    });
-  }
-
-  /** An exception in a correct replica ends the run; in a Byzantine one it only ends that replica. */
-  private guard(run: () => void): void {
-    try {
-      run();
-    } catch (error) {
-      if (error instanceof Violation) throw error;
-      const reason = error instanceof Error ? error.message : String(error);
-      if (this.byzantine) {
-        this.world.note(this, `# stops: ${reason}`);
-        return this.down();
-      }
-      const what = error instanceof InvariantViolation ? "broken invariant" : "exception";
-      throw new Violation("crash", "engine", `${this.name}: ${what}: ${reason}`, { cause: error });
-    }
-  }
-
-  private turn(): void {
-    const { shell } = this;
-    if (shell === undefined) return;
-    if (this.paused) {
-      this.turnScheduled = false;
-      return;
-    }
-    this.guard(() => {
-      shell.step();
-    });
-    if (this.shell === undefined) return;
-    if (this.armed !== undefined && shell.busy) {
-      this.world.note(this, `# dies within a turn (${this.armed})`);
-      return this.crash(this.armed);
-    }
-    this.later(shell.needsSync ? this.random.exponential(this.options.syncMeanUs) : 0, () => this.finish());
-  }
-
-  private finish(): void {
-    this.guard(() => {
-      this.shell?.commit();
-    });
-    if (this.shell === undefined) return;
-    this.turnScheduled = false;
-    this.world.onTurn(this);
-    this.wake();
-    this.executeSoon();
-  }
-
-  private executeSoon(): void {
-    if (this.executing || this.shell?.hasDecided !== true) return;
-    this.executing = true;
-    this.later(this.random.exponential(this.options.executionMeanUs), () => {
-      this.executing = false;
-      this.guard(() => {
-        this.shell?.executeNext();
-      });
-      this.wake();
-      this.executeSoon();
-    });
-  }
-
-  private scheduleTick(): void {
-    this.later(TICK_MS * 1000 + this.random.int(-50, 50), () => {
-      this.scheduleTick();
-      if (this.paused) return;
-      for (const policy of this.policies) {
-        for (const { to, message } of policy.tick?.() ?? []) this.world.route(this, to, message);
-        policy.ticked?.();
-      }
-      this.deliver({ type: "tick", wallMs: this.wallMs });
-    });
-  }
-
-  private freeze(state: State): void {
-    this.later(this.random.exponential(this.options.checkpointMeanUs), () => {
-      this.shell?.checkpointDurable(state);
-      this.wake();
-    });
-  }
-
-  /** State transfer as the engine sees it: some time later the certified state is here. How it travels is not simulated. */
-  private fetch(target: StableCheckpoint): void {
-    this.later(this.random.exponential(FETCH_CHECKPOINTS * this.options.checkpointMeanUs), () => {
-      const state = this.world.stateAt(target);
-      if (state !== undefined) this.shell?.installed(state, target);
-      this.wake();
-    });
-  }
+  /** Undefined while down. */
+  readonly head: Head | undefined;
+  /** Undefined while down. */
+  status(): EngineStatus | undefined;
+  /** Starts, or restarts from what its disk holds. */
+  start(): void;
+  /** Dies now. */
+  crash(kind: CrashKind): void;
+  pause(): void;
+  resume(): void;
 }

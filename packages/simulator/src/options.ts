@@ -21,6 +21,8 @@ export interface SimOptions {
   readonly chaosMs?: number;
   readonly clients?: number;
   readonly mergeVotes?: boolean;
+  /** Real Ed25519 signatures; by default in one run of a hundred, drawn. Whole replicas only. */
+  readonly realCrypto?: boolean;
   readonly parameters?: Partial<Parameters>;
   /** Lines of trace to keep, the last ones. */
   readonly traceLines?: number;
@@ -39,6 +41,7 @@ export interface RunPlan {
   readonly clients: number;
   readonly equivocatingClients: number;
   readonly mergeVotes: boolean;
+  readonly realCrypto: boolean;
   readonly parameters: Parameters;
   readonly traceLines: number;
   readonly liveness: boolean;
@@ -72,6 +75,7 @@ export function planRun(options: SimOptions): RunPlan {
     clients: options.clients ?? random.int(1, 3),
     equivocatingClients: hostile && random.chance(0.3) ? 1 : 0,
     mergeVotes: options.mergeVotes ?? random.chance(0.7),
+    realCrypto: options.realCrypto ?? random.split("cryptography").chance(0.01),
     parameters: { ...drawParameters(random.split("parameters")), ...options.parameters },
     traceLines: options.traceLines ?? 0,
     liveness: options.liveness ?? byzantine <= f,

@@ -16,6 +16,7 @@ export class Scheduler {
   now = 0;
   /** Events run so far. */
   events = 0;
+  private stirred = false;
   private readonly heap: Event[] = [];
   private readonly ties: Random;
   private order = 0;
@@ -27,6 +28,18 @@ export class Scheduler {
   /** Runs `run` after `delayUs` (rounded, at least 0). Events of the same microsecond run in seeded random order. */
   after(delayUs: number, run: () => void): void {
     this.push({ at: this.now + Math.max(0, Math.round(delayUs)), tie: this.ties.word(), order: this.order++, run });
+  }
+
+  /** This event may have settled promises. */
+  stir(): void {
+    this.stirred = true;
+  }
+
+  /** Whether `stir` was called since the last call. */
+  takeStirred(): boolean {
+    const { stirred } = this;
+    this.stirred = false;
+    return stirred;
   }
 
   /** Runs the next event; false when there is none at or before `untilUs`. */

@@ -1,23 +1,26 @@
-/** A cluster in one thread: nodes, links, clients, oracles and the trace, on one virtual clock. */
-import type { Bundle, ClientId, Effect, EngineConfig, Input, PeerMessage, ReplicaId, Signed, SignedBody, StableCheckpoint } from "@narses/core";
-import { epoch, mintVerified, replicaId } from "@narses/core";
-import type { Outgoing, Powers } from "./adversaries/policy.ts";
-import { type Answer, GENESIS, type SimBlock, type State } from "./app.ts";
+/**
+ * A cluster in one thread: nodes, links, clients, oracles and the trace, on one virtual clock. What the nodes are made of, and
+ * how messages travel between them, is said by who extends it.
+ */
+import type { Bundle, Effect, EngineConfig, Input, ReplicaId, Signed, SignedBody } from "@narses/core";
+import { replicaId } from "@narses/core";
+import type { Powers } from "./adversaries/policy.ts";
+import type { Answer, SimBlock, State } from "./app.ts";
 import { SimClient } from "./client.ts";
 import { formatEffect, formatInput } from "./format.ts";
-import { createKeyring, type Keyring, type Toolkit } from "./keyring.ts";
+import type { Keyring, Toolkit } from "./keyring.ts";
 import { Network } from "./network.ts";
-import { SimNode } from "./node.ts";
+import type { SimNode, WatchedDisk, WatchedLog } from "./node.ts";
 import type { RunPlan } from "./options.ts";
 import { createOracles } from "./oracles/index.ts";
 import type { Oracle } from "./oracles/oracle.ts";
 import { Random } from "./random.ts";
 import { Scheduler } from "./scheduler.ts";
-import type { SignedAnswer } from "./shell.ts";
 import { Trace } from "./trace.ts";
+import type { Violation } from "./violation.ts";
 
 /** Network endpoints of clients start here; nodes use their index. */
-const CLIENT_ENDPOINT = 1_000;
+export const CLIENT_ENDPOINT = 1_000;
 /** Time a transport takes to notice a connection lost or made. */
 const NOTICE_MAX_US = 20_000;
 /** The status of a replica is looked at after every so manyth turn: it is the costliest thing to ask. */
@@ -34,13 +37,11 @@ export interface Counters {
   stableCheckpoints: number;
 }
 
-export class World {
+export abstract class World {
   readonly plan: RunPlan;
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly network: Network;
-  readonly keyring: Keyring;
-  readonly toolkit: Toolkit;
   readonly trace: Trace;
   readonly nodes: SimNode[] = [];
   readonly clients: SimClient[] = [];
@@ -50,43 +51,44 @@ export class World {
   /** Twins: which of them a node talks to; unset is all. */
   private readonly hidden = new Set<string>();
   private readonly told = new Map<SimNode, Map<ReplicaId, boolean>>();
-  private readonly oracles: readonly Oracle[];
+  protected readonly oracles: readonly Oracle[];
   private readonly noticeRandom: Random;
-  /** States of correct replicas at checkpoints, by root. */
-  private readonly states = new Map<string, State>();
   private turns = 0;
+  /** What an oracle, or an exception, said while nobody could be told. Ends the run before the next event. */
+  failure: Violation | undefined;
+  abstract readonly keyring: Keyring;
 
-  constructor(plan: RunPlan) {
+  constructor(plan: RunPlan, toolkit: Toolkit) {
     this.plan = plan;
     this.random = new Random(`seed ${plan.seed}`);
     this.scheduler = new Scheduler(this.random.split("ties"));
     this.network = new Network(this.scheduler, this.random.split("network"));
-    this.keyring = createKeyring(`seed ${plan.seed}`, plan.quorums.n);
-    this.toolkit = this.keyring.toolkit;
     this.trace = new Trace(plan.traceLines);
     this.noticeRandom = this.random.split("notice");
     const { n, f } = plan.quorums;
     const allCorrect = plan.byzantine === 0 && plan.equivocatingClients === 0;
-    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit: this.toolkit, allCorrect, now: () => this.scheduler.now });
+    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, now: () => this.scheduler.now });
+  }
+
+  abstract configOf(id: ReplicaId): EngineConfig;
+  protected abstract makeNode(index: number, id: ReplicaId, name: string, byzantine: boolean): SimNode;
+  /** From a client to whatever goes by the replica's id. */
+  abstract sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void;
+  /** Its transport reports that it lost or gained the connection to a peer. */
+  protected abstract reportConnection(node: SimNode, peer: ReplicaId, connected: boolean): void;
+  /** What operation `i` of a client's bundle carries; `variant` tells two bundles under one request id apart. */
+  abstract payload(client: number, variant: number, i: number): Uint8Array;
+
+  get toolkit(): Toolkit {
+    return this.keyring.toolkit;
   }
 
   get correct(): readonly SimNode[] {
     return this.nodes.filter((node) => !node.byzantine);
   }
 
-  configOf(id: ReplicaId): EngineConfig {
-    return { self: id, epoch: epoch(0), quorums: this.plan.quorums, parameters: this.plan.parameters, genesisRoot: GENESIS.hash };
-  }
-
   addNode(id: ReplicaId, suffix: string, byzantine: boolean): SimNode {
-    const index = this.nodes.length;
-    const name = `r${id}${suffix}${byzantine ? "!" : ""}`;
-    const random = this.random.split(`node ${name}`);
-    const { clockSkewMaxMs, syncMeanUs, executionMeanUs, checkpointMeanUs, mergeVotes } = this.plan;
-    const node = new SimNode({
-      index, id, name, byzantine, mergeVotes, syncMeanUs, executionMeanUs, checkpointMeanUs, config: this.configOf(id), signer: this.keyring.signer(id),
-      clockOffsetMs: random.int(-clockSkewMaxMs, clockSkewMaxMs) / 2,
-    }, this, random);
+    const node = this.makeNode(this.nodes.length, id, `r${id}${suffix}${byzantine ? "!" : ""}`, byzantine);
     this.nodes.push(node);
     return node;
   }
@@ -94,8 +96,11 @@ export class World {
   powersOf(node: SimNode, conspiracy: Powers["conspiracy"], label: string): Powers {
     return {
       self: node.id, config: node.options.config, random: this.random.split(`policy ${label}`), signer: node.options.signer, toolkit: this.toolkit,
-      status: () => node.shell?.status(), bundles: this.bundles, conspiracy,
-      observe: () => this.correct.flatMap(({ id, shell }) => (shell === undefined ? [] : [{ id, status: shell.status() }])),
+      status: () => node.status(), bundles: this.bundles, conspiracy,
+      observe: () => this.correct.flatMap((other) => {
+        const status = other.status();
+        return status === undefined ? [] : [{ id: other.id, status }];
+      }),
     };
   }
 
@@ -110,49 +115,6 @@ export class World {
 
   note(who: SimNode | undefined, text: string): void {
     this.trace.line(this.scheduler.now, who?.name ?? "-", text);
-  }
-
-  // ── messages ──
-
-  /** From a node, through its policies if it is Byzantine, to every node that goes by the id. */
-  route(from: SimNode, to: ReplicaId, message: PeerMessage): void {
-    let out: readonly Outgoing[] = [{ to, message }];
-    for (const policy of from.policies) out = out.flatMap((one) => policy.outgoing?.(one) ?? [one]);
-    for (const one of out) {
-      for (const target of this.nodes) {
-        if (target.id === one.to && target.id !== from.id && this.sees(from, target)) this.transmit(from, target, one.message);
-      }
-    }
-  }
-
-  private transmit(from: SimNode, to: SimNode, message: PeerMessage): void {
-    this.counters.messages++;
-    this.network.send(from.options.index, to.options.index, () => {
-      if (!to.up) return;
-      const problem = this.toolkit.verifyPeer(message);
-      if (problem !== undefined) return to.deliver({ type: "misbehaviour", replica: from.id, rejection: problem });
-      for (const policy of to.policies) if (policy.incoming?.(from.id, message) === false) return;
-      to.deliver({ type: "message", from: from.id, message: mintVerified(message) });
-    });
-  }
-
-  routeAnswer(from: SimNode, client: ClientId, answer: SignedAnswer): void {
-    const target = this.clients.find((c) => c.options.key.id === client);
-    if (target === undefined) return;
-    // A Byzantine replica lies to clients too.
-    const told: SignedAnswer = from.byzantine && from.policies.length > 0 ? { ...answer, answer: { ...answer.answer, result: "a lie" } } : answer;
-    this.network.send(from.options.index, CLIENT_ENDPOINT + target.options.index, () => target.onAnswer(from.id, told));
-  }
-
-  sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void {
-    for (const node of this.nodes) {
-      if (node.id !== to) continue;
-      this.network.send(CLIENT_ENDPOINT + client.options.index, node.options.index, () => {
-        if (!node.up) return;
-        node.shell?.request(bundle);
-        node.wake();
-      });
-    }
   }
 
   onSubmitted(client: SimClient, bundle: Bundle): void {
@@ -170,7 +132,7 @@ export class World {
 
   // ── connections ──
 
-  private sees(a: SimNode, b: SimNode): boolean {
+  protected sees(a: SimNode, b: SimNode): boolean {
     return !this.hidden.has(`${a.options.index} ${b.options.index}`);
   }
 
@@ -203,7 +165,7 @@ export class World {
     const now = this.connected(node, id);
     if (held.get(id) === now) return;
     held.set(id, now);
-    node.deliver({ type: "peer", replica: id, connected: now });
+    this.reportConnection(node, id, now);
   }
 
   // ── watching ──
@@ -231,34 +193,28 @@ export class World {
     if (!node.byzantine) for (const oracle of this.oracles) oracle.onSigned?.(node, signed);
   }
 
-  onExecuted(node: SimNode, block: SimBlock, state: State): void {
+  onExecuted(node: SimNode, block: SimBlock, state?: State): void {
     this.counters.executedSlots++;
-    if (node.byzantine) return;
-    if (block.header.seq % this.plan.parameters.checkpointInterval === 0) this.states.set(block.hash, state);
-    for (const oracle of this.oracles) oracle.onExecuted?.(node, block, state);
+    if (!node.byzantine) for (const oracle of this.oracles) oracle.onExecuted?.(node, block, state);
   }
 
-  stateAt({ root }: StableCheckpoint): State | undefined {
-    return this.states.get(root);
-  }
-
-  onStart(node: SimNode): void {
-    this.note(node, `# up: executed n${node.disk.snapshot.seq}, ${node.disk.records.length} records in its log`);
+  protected started(node: SimNode, disk: WatchedDisk): void {
+    this.note(node, `# up: executed n${disk.snapshot.seq}, ${disk.records.length} records in its log`);
     this.told.set(node, new Map());
-    if (!node.byzantine) for (const oracle of this.oracles) oracle.onStart?.(node, node.disk);
+    if (!node.byzantine) for (const oracle of this.oracles) oracle.onStart?.(node, disk);
     this.refreshConnections();
+  }
+
+  protected turned(node: SimNode, disk: WatchedLog): void {
+    if (node.byzantine) return;
+    for (const oracle of this.oracles) oracle.onTurnEnd?.(node);
+    if (this.turns++ % STATUS_SAMPLING !== 0) return;
+    const status = node.status();
+    if (status !== undefined) for (const oracle of this.oracles) oracle.onTurn?.(node, status, disk);
   }
 
   /** Judges what can only be judged of the whole. */
   atEnd(): void {
     for (const oracle of this.oracles) oracle.atEnd?.();
-  }
-
-  onTurn(node: SimNode): void {
-    if (node.byzantine) return;
-    for (const oracle of this.oracles) oracle.onTurnEnd?.(node);
-    if (this.turns++ % STATUS_SAMPLING !== 0) return;
-    const status = node.shell?.status();
-    if (status !== undefined) for (const oracle of this.oracles) oracle.onTurn?.(node, status, node.disk);
   }
 }

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { FAULT_KINDS, planRun, simulate } from "../src/index.ts";
+import { FAULT_KINDS, planRun, simulateEngine } from "../src/index.ts";
 
 describe("determinism", () => {
   test.each(FAULT_KINDS)("the same seed twice gives the same trace (%s)", (faults) => {
     for (const seed of [1, 2]) {
       const options = { seed, faults, chaosMs: 800, traceLines: 50_000 };
-      const [first, second] = [simulate(options), simulate(options)];
+      const [first, second] = [simulateEngine(options), simulateEngine(options)];
       expect(first.trace).toEqual(second.trace);
       expect(first.traceHash).toBe(second.traceHash);
       expect(first.events).toBe(second.events);
@@ -13,11 +13,11 @@ describe("determinism", () => {
   });
 
   test("keeping lines or not does not change the hash", () => {
-    expect(simulate({ seed: 5, faults: "all", chaosMs: 800 }).traceHash).toBe(simulate({ seed: 5, faults: "all", chaosMs: 800, traceLines: 10 }).traceHash);
+    expect(simulateEngine({ seed: 5, faults: "all", chaosMs: 800 }).traceHash).toBe(simulateEngine({ seed: 5, faults: "all", chaosMs: 800, traceLines: 10 }).traceHash);
   });
 
   test("different seeds give different traces", () => {
-    const hashes = new Set(Array.from({ length: 8 }, (_, seed) => simulate({ seed, n: 4, faults: "network", chaosMs: 300 }).traceHash));
+    const hashes = new Set(Array.from({ length: 8 }, (_, seed) => simulateEngine({ seed, n: 4, faults: "network", chaosMs: 300 }).traceHash));
     expect(hashes.size).toBe(8);
   });
 

@@ -1,6 +1,6 @@
 /** Seeds across fault kinds and sizes. Failures print everything needed to repeat them. */
 import { describe, expect, test } from "vitest";
-import { describePlan, type FaultKind, simulate, type SimResult } from "../src/index.ts";
+import { describePlan, type FaultKind, simulateEngine, type SimResult } from "../src/index.ts";
 
 const failure = (result: SimResult): string | undefined => (result.outcome === "ok" ? undefined
   : [...describePlan(result.plan), ...result.cast, `${result.outcome} (${result.oracle}): ${result.detail}`, `repeat: pnpm sim ${result.plan.seed} --n ${result.plan.quorums.n} --faults ${result.plan.faults} --chaos ${result.plan.chaosMs}`].join("\n"));
@@ -20,7 +20,7 @@ interface Sum {
 function runSeeds(faults: FaultKind, n: number | undefined, first: number, count: number): Readonly<Sum> {
   const sum: Sum = { failures: [], viewsLeft: 0, crashes: 0, executed: 0, stable: 0 };
   for (let seed = first; seed < first + count; seed++) {
-    const result = simulate({ seed, faults, chaosMs: CHAOS_MS, ...(n !== undefined && { n }) });
+    const result = simulateEngine({ seed, faults, chaosMs: CHAOS_MS, ...(n !== undefined && { n }) });
     const problem = failure(result);
     if (problem !== undefined) sum.failures.push(problem);
     sum.viewsLeft += result.counters.viewsLeft;
@@ -54,13 +54,13 @@ describe("seeds", () => {
   });
 
   test("twins of one key, f of them, change nothing", () => {
-    for (let seed = 1; seed <= 20; seed++) expect(failure(simulate({ seed, n: 4, faults: "byzantine", policies: ["twins"], chaosMs: CHAOS_MS }))).toBeUndefined();
+    for (let seed = 1; seed <= 20; seed++) expect(failure(simulateEngine({ seed, n: 4, faults: "byzantine", policies: ["twins"], chaosMs: CHAOS_MS }))).toBeUndefined();
   });
 });
 
 describe("negative control: with more than f liars the oracles must be able to fire", () => {
   const broken = (policy: "equivocate" | "twins"): readonly SimResult[] => Array.from({ length: 30 }, (_, seed) =>
-    simulate({ seed, n: 4, byzantine: 2, faults: "byzantine", policies: [policy] })).filter((r) => r.outcome === "safety" || r.outcome === "crash");
+    simulateEngine({ seed, n: 4, byzantine: 2, faults: "byzantine", policies: [policy] })).filter((r) => r.outcome === "safety" || r.outcome === "crash");
 
   test("f + 1 equivocating replicas break agreement", () => {
     const results = broken("equivocate");

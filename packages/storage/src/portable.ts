@@ -2,7 +2,8 @@
  * What of this package runs without LevelDB: the vote log and the superblock over any `FileSystem`, the state over any
  * `StateBackend`, and the stores in memory. For simulators, and for code that must not load a native module.
  */
-export { errnoOf, type File, type FileSystem } from "./files/file-system.ts";
+export type { File, FileSystem } from "./files/file-system.ts";
+export { MemoryFileSystem, type DiskOperation } from "./files/memory-file-system.ts";
 export { openVoteLog, SEGMENT_BYTES_MIN, type SegmentedVoteLog, type VoteLogOptions } from "./votes/vote-log.ts";
 export { openStateOver, type AuthenticatedState, type StateOptions } from "./state/state-store.ts";
 export type { StateCheckpoint } from "./state/checkpoint.ts";

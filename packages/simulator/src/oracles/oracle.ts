@@ -1,7 +1,7 @@
 /** What an oracle may watch. Only correct replicas are shown to it; it keeps its own books and throws a Violation. */
 import type { Bundle, Effect, EngineStatus, ReplicaId, Signed, SignedBody, StableCheckpoint } from "@narses/core";
 import type { Answer, SimBlock, State } from "../app.ts";
-import type { Disk } from "../disk.ts";
+import type { WatchedDisk, WatchedLog } from "../node.ts";
 import { Violation } from "../violation.ts";
 
 export interface Watched {
@@ -14,15 +14,15 @@ export interface Oracle {
   /** Before the effect happens, in the order of the effect list. */
   onEffect?(replica: Watched, effect: Effect): void;
   onSigned?(replica: Watched, signed: Signed<SignedBody>): void;
-  onExecuted?(replica: Watched, block: SimBlock, state: State): void;
+  onExecuted?(replica: Watched, block: SimBlock, state?: State): void;
   /** A replica comes up, with what its disk still holds. */
-  onStart?(replica: Watched, disk: Disk): void;
+  onStart?(replica: Watched, disk: WatchedDisk): void;
   /** A replica took over the state as of a certified checkpoint, and executes on from there. */
   onTransferred?(replica: Watched, stable: StableCheckpoint): void;
   /** After every turn. */
   onTurnEnd?(replica: Watched): void;
   /** After some turns: status is costly to ask for. */
-  onTurn?(replica: Watched, status: EngineStatus, disk: Disk): void;
+  onTurn?(replica: Watched, status: EngineStatus, disk: WatchedLog): void;
   onSubmitted?(bundle: Bundle): void;
   onAccepted?(bundle: Bundle, answer: Answer): void;
   /** Once, when the run is over and nothing else has fired. */

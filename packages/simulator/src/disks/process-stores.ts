@@ -1,0 +1,117 @@
+/**
+ * State and blocks as one process writes them: through the real state store over pages in memory, with the time a database takes. A
+ * write under way when the process dies is there as a whole or not at all, as LevelDB's synced batches are.
+ */
+import type { Block, BlockGap, BlockStore, SeqNum } from "@narses/core";
+import type { BackendSnapshot, MemoryBackend, MemoryBlockStore, StateBackend, StateWrite } from "@narses/storage/portable";
+import type { Codec } from "@narses/wire";
+import type { Random } from "../random.ts";
+
+/** Time a database takes. */
+export interface Latency {
+  /** Runs later, in the process; never once it is dead. */
+  later(us: number, done: () => void): void;
+  readUs(): number;
+  writeUs(): number;
+  readonly alive: () => boolean;
+}
+
+export class ProcessBackend implements StateBackend {
+  readonly name = "state";
+  private readonly inner: MemoryBackend;
+  private readonly latency: Latency;
+  private readonly underWay: StateWrite[] = [];
+
+  constructor(inner: MemoryBackend, latency: Latency) {
+    this.inner = inner;
+    this.latency = latency;
+  }
+
+  record: StateBackend["record"] = (kind) => this.inner.record(kind);
+  leaves: StateBackend["leaves"] = () => this.inner.leaves();
+  page: StateBackend["page"] = (bucket) => this.inner.page(bucket);
+  staged: StateBackend["staged"] = () => this.inner.staged();
+  keys: StateBackend["keys"] = (prefix, limit) => this.inner.keys(prefix, limit);
+
+  write(write: StateWrite): Promise<void> {
+    this.underWay.push(write);
+    return new Promise((resolve) => {
+      this.latency.later(this.latency.writeUs(), () => {
+        this.underWay.shift();
+        resolve(this.inner.write(write));
+      });
+    });
+  }
+
+  snapshot(): BackendSnapshot {
+    const snapshot = this.inner.snapshot();
+    const { latency } = this;
+    return {
+      page: (bucket) => new Promise((resolve) => {
+        latency.later(latency.readUs(), () => resolve(snapshot.page(bucket)));
+      }),
+      close: () => snapshot.close(),
+    };
+  }
+
+  /** The process is dead: what was under way got through, in order, up to some point. */
+  abandon(random: Random): void {
+    for (const write of this.underWay.splice(0)) {
+      if (random.chance(0.5)) return;
+      void this.inner.write(write);
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+export class ProcessBlocks implements BlockStore {
+  private readonly inner: MemoryBlockStore;
+  private readonly codec: Pick<Codec, "encodeBlock" | "decodeBlock">;
+  private readonly latency: Latency;
+
+  constructor(inner: MemoryBlockStore, codec: Pick<Codec, "encodeBlock" | "decodeBlock">, latency: Latency) {
+    this.inner = inner;
+    this.codec = codec;
+    this.latency = latency;
+  }
+
+  get head(): SeqNum | undefined {
+    return this.inner.head;
+  }
+
+  get gaps(): readonly BlockGap[] {
+    return this.inner.gaps;
+  }
+
+  put(block: Block): void {
+    if (this.latency.alive()) this.inner.put(block);
+  }
+
+  get(seq: SeqNum): Promise<Block | undefined> {
+    return this.delayed(this.latency.readUs(), async () => {
+      const block = await this.inner.get(seq);
+      return block === undefined ? undefined : this.codec.decodeBlock(this.codec.encodeBlock(block));
+    });
+  }
+
+  skip(kept: SeqNum, head: SeqNum): Promise<void> {
+    return this.delayed(this.latency.writeUs(), () => this.inner.skip(kept, head));
+  }
+
+  sync(): Promise<void> {
+    return this.delayed(this.latency.writeUs(), () => this.inner.sync());
+  }
+
+  close(): Promise<void> {
+    return this.sync();
+  }
+
+  private delayed<T>(us: number, work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.latency.later(us, () => void work().then(resolve, reject));
+    });
+  }
+}

@@ -1,0 +1,106 @@
+/** A cluster of engines in small shells: messages are values, disks are lists. Several times faster than whole replicas, and synchronous. */
+import type { Bundle, ClientId, EngineConfig, PeerMessage, ReplicaId, StableCheckpoint } from "@narses/core";
+import { epoch, mintVerified } from "@narses/core";
+import type { Outgoing } from "./adversaries/policy.ts";
+import { GENESIS, type SimBlock, type State } from "./app.ts";
+import type { SimClient } from "./client.ts";
+import { EngineNode } from "./engine-node.ts";
+import { createKeyring, type Keyring } from "./keyring.ts";
+import type { SimNode } from "./node.ts";
+import type { RunPlan } from "./options.ts";
+import type { SignedAnswer } from "./shell.ts";
+import { CLIENT_ENDPOINT, World } from "./world.ts";
+
+export class EngineWorld extends World {
+  readonly keyring: Keyring;
+  /** States of correct replicas at checkpoints, by root. */
+  private readonly states = new Map<string, State>();
+  private readonly byNode = new Map<SimNode, EngineNode>();
+
+  constructor(plan: RunPlan) {
+    const keyring = createKeyring(`seed ${plan.seed}`, plan.quorums.n);
+    super(plan, keyring.toolkit);
+    this.keyring = keyring;
+  }
+
+  configOf(id: ReplicaId): EngineConfig {
+    return { self: id, epoch: epoch(0), quorums: this.plan.quorums, parameters: this.plan.parameters, genesisRoot: GENESIS.hash };
+  }
+
+  protected makeNode(index: number, id: ReplicaId, name: string, byzantine: boolean): SimNode {
+    const random = this.random.split(`node ${name}`);
+    const { clockSkewMaxMs, syncMeanUs, executionMeanUs, checkpointMeanUs, mergeVotes } = this.plan;
+    const node = new EngineNode({
+      index, id, name, byzantine, mergeVotes, syncMeanUs, executionMeanUs, checkpointMeanUs, config: this.configOf(id), signer: this.keyring.signer(id),
+      clockOffsetMs: random.int(-clockSkewMaxMs, clockSkewMaxMs) / 2,
+    }, this, random);
+    this.byNode.set(node, node);
+    return node;
+  }
+
+  payload(client: number, variant: number, i: number): Uint8Array {
+    return Uint8Array.of(client & 255, variant, i & 255);
+  }
+
+  /** From a node, through its policies if it is Byzantine, to every node that goes by the id. */
+  route(from: EngineNode, to: ReplicaId, message: PeerMessage): void {
+    let out: readonly Outgoing[] = [{ to, message }];
+    for (const policy of from.policies) out = out.flatMap((one) => policy.outgoing?.(one) ?? [one]);
+    for (const one of out) {
+      for (const target of this.byNode.values()) {
+        if (target.id === one.to && target.id !== from.id && this.sees(from, target)) this.transmit(from, target, one.message);
+      }
+    }
+  }
+
+  private transmit(from: EngineNode, to: EngineNode, message: PeerMessage): void {
+    this.counters.messages++;
+    this.network.send(from.options.index, to.options.index, () => {
+      if (!to.up) return;
+      const problem = this.toolkit.verifyPeer(message);
+      if (problem !== undefined) return to.deliver({ type: "misbehaviour", replica: from.id, rejection: problem });
+      for (const policy of to.policies) if (policy.incoming?.(from.id, message) === false) return;
+      to.deliver({ type: "message", from: from.id, message: mintVerified(message) });
+    });
+  }
+
+  routeAnswer(from: EngineNode, client: ClientId, answer: SignedAnswer): void {
+    const target = this.clients.find((c) => c.options.key.id === client);
+    if (target === undefined) return;
+    // A Byzantine replica lies to clients too.
+    const told: SignedAnswer = from.byzantine && from.policies.length > 0 ? { ...answer, answer: { ...answer.answer, result: "a lie" } } : answer;
+    this.network.send(from.options.index, CLIENT_ENDPOINT + target.options.index, () => target.onAnswer(from.id, told));
+  }
+
+  sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void {
+    for (const node of this.byNode.values()) {
+      if (node.id !== to) continue;
+      this.network.send(CLIENT_ENDPOINT + client.options.index, node.options.index, () => {
+        if (!node.up) return;
+        node.shell?.request(bundle);
+        node.wake();
+      });
+    }
+  }
+
+  protected reportConnection(node: SimNode, replica: ReplicaId, connected: boolean): void {
+    this.byNode.get(node)?.deliver({ type: "peer", replica, connected });
+  }
+
+  override onExecuted(node: SimNode, block: SimBlock, state?: State): void {
+    if (!node.byzantine && state !== undefined && block.header.seq % this.plan.parameters.checkpointInterval === 0) this.states.set(block.hash, state);
+    super.onExecuted(node, block, state);
+  }
+
+  stateAt({ root }: StableCheckpoint): State | undefined {
+    return this.states.get(root);
+  }
+
+  onStart(node: EngineNode): void {
+    this.started(node, node.disk);
+  }
+
+  onTurn(node: EngineNode): void {
+    this.turned(node, node.disk);
+  }
+}

@@ -1,0 +1,381 @@
+/**
+ * A node with a whole replica in it: the shell, the engine, the vote log, the state and the codec that ship, on a simulated machine. A
+ * process is made by `start`; what survives it is in `disk`.
+ */
+import {
+  NarsesError, TICK_MS,
+  type Block, type ClientConnection, type Effect, type EngineConfig, type EngineStatus, type Input, type LogRecord, type OrderingEngine, type PeerMessage, type ReplicaId,
+  type Signed, type SignedBody, type TransportHandlers,
+} from "@narses/core";
+import { hasher } from "@narses/crypto";
+import { createEngine } from "@narses/pbft";
+import { runReplica, type EngineFactory, type ReplicaParts, type RunningCore } from "@narses/replica/core";
+import { openStateOver, openVoteLog, SEGMENT_BYTES_MIN, type DiskOperation } from "@narses/storage/portable";
+import type { Policy } from "./adversaries/policy.ts";
+import { MachineClock } from "./clocks/machine-clock.ts";
+import { processTimers } from "./clocks/process-timers.ts";
+import type { CrashKind } from "./disk.ts";
+import { LogWatch } from "./disks/log-watch.ts";
+import { ProcessFiles } from "./disks/process-files.ts";
+import { ProcessBackend, ProcessBlocks, type Latency } from "./disks/process-stores.ts";
+import { ReplicaDisk } from "./disks/replica-disk.ts";
+import type { Head, NodeIdentity, SimNode, WatchedDisk, WatchedLog } from "./node.ts";
+import { Process } from "./process.ts";
+import type { Random } from "./random.ts";
+import type { Scheduler } from "./scheduler.ts";
+import { Violation } from "./violation.ts";
+
+/** What a node needs of the world. */
+export interface ReplicaNodeWorld {
+  readonly scheduler: Scheduler;
+  readonly parts: Omit<ReplicaParts, "self" | "signingKey" | "engine" | "log" | "state" | "blocks" | "transport" | "clock" | "scheduler" | "probe" | "mustExist" | "onOpened">;
+  /** What really leaves in place of a frame: a Byzantine replica's policies may change it. */
+  outgoing(from: ReplicaNode, to: ReplicaId, frame: Uint8Array): readonly OutgoingFrame[];
+  transmit(from: ReplicaNode, to: ReplicaId, frame: Uint8Array): void;
+  /** Undefined for what bytes cannot say. */
+  encode(message: PeerMessage): Uint8Array | undefined;
+  note(node: SimNode, text: string): void;
+  onInput(node: SimNode, input: Input): void;
+  onEffect(node: SimNode, effect: Effect): void;
+  onSigned(node: SimNode, signed: Signed<SignedBody>): void;
+  onBlock(node: ReplicaNode, block: Block, hash: Head["head"]): void;
+  /** The stores are open and the engine is made; nothing was said yet. */
+  onStart(node: ReplicaNode, disk: WatchedDisk): void;
+  /** It takes frames. */
+  onListening(node: ReplicaNode): void;
+  onTurn(node: ReplicaNode, disk: WatchedLog): void;
+  /** The process ended by itself. */
+  onExit(node: ReplicaNode): void;
+  fail(violation: Violation): void;
+}
+
+export interface OutgoingFrame {
+  readonly to: ReplicaId;
+  readonly frame: Uint8Array;
+}
+
+export interface ReplicaNodeOptions extends NodeIdentity {
+  readonly signingKey: ReplicaParts["signingKey"];
+  readonly clockOffsetMs: number;
+  /** Mean time of a sync of the log, of executing a slot, and of a write of the state. */
+  readonly syncMeanUs: number;
+  readonly executionMeanUs: number;
+  readonly checkpointMeanUs: number;
+  /** log2 of the number of pages of the state. */
+  readonly bucketBits: number;
+}
+
+interface Life {
+  readonly process: Process;
+  readonly backend: ProcessBackend;
+  handlers: TransportHandlers | undefined;
+  engine: OrderingEngine | undefined;
+  core: RunningCore | undefined;
+  /** Live records of the log. */
+  log: LogWatch | undefined;
+  head: Head | undefined;
+  /** Frames of the running turn: they leave together when it ends. */
+  outgoing: (() => void)[];
+  readonly connected: Set<ReplicaId>;
+  /** Operations on the disk and frames to say until it dies, once `armed`. */
+  fuse: number;
+}
+
+/** Time an operation on a file takes when it need not wait for the disk. */
+const FILE_OPERATION_US = 2;
+const FUSE_MAX = 12;
+
+export class ReplicaNode implements SimNode {
+  readonly options: ReplicaNodeOptions;
+  readonly disk: ReplicaDisk = new ReplicaDisk();
+  readonly clock: MachineClock;
+  readonly policies: Policy[] = [];
+  private readonly world: ReplicaNodeWorld;
+  private readonly random: Random;
+  private life: Life | undefined;
+  private armedKind: CrashKind | undefined;
+
+  constructor(options: ReplicaNodeOptions, world: ReplicaNodeWorld, random: Random) {
+    this.options = options;
+    this.world = world;
+    this.random = random;
+    this.clock = new MachineClock(world.scheduler, options.clockOffsetMs);
+  }
+
+  get id(): ReplicaId {
+    return this.options.id;
+  }
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  get byzantine(): boolean {
+    return this.options.byzantine;
+  }
+
+  get up(): boolean {
+    return this.life !== undefined;
+  }
+
+  get paused(): boolean {
+    return this.life?.process.paused ?? false;
+  }
+
+  get head(): Head | undefined {
+    return this.life?.head;
+  }
+
+  get armed(): CrashKind | undefined {
+    return this.armedKind;
+  }
+
+  set armed(kind: CrashKind | undefined) {
+    this.armedKind = kind;
+    if (this.life !== undefined) this.life.fuse = this.random.int(1, FUSE_MAX);
+  }
+
+  status(): EngineStatus | undefined {
+    return this.life?.engine?.status();
+  }
+
+  // ── life ──
+
+  start(): void {
+    if (this.life !== undefined) return;
+    const { scheduler } = this.world;
+    const process = new Process({ scheduler, onError: (error) => this.exit(life, error) });
+    const backend = new ProcessBackend(this.disk.state, this.latency(process));
+    const life: Life = {
+      process, backend, handlers: undefined, engine: undefined, core: undefined, log: undefined, head: undefined, outgoing: [], connected: new Set(), fuse: 0,
+    };
+    this.life = life;
+    process.run(() => {
+      this.boot(life).catch((error: unknown) => this.exit(life, error));
+    });
+  }
+
+  pause(): void {
+    this.life?.process.pause();
+  }
+
+  resume(): void {
+    this.life?.process.resume();
+  }
+
+  crash(kind: CrashKind): void {
+    const { life } = this;
+    if (life === undefined) return;
+    this.down(life);
+    this.disk.crash(kind, this.random);
+  }
+
+  private down(life: Life): void {
+    life.process.kill();
+    life.backend.abandon(this.random);
+    this.life = undefined;
+    this.armedKind = undefined;
+  }
+
+  /** The process ended by itself. A correct replica may do that only when its disk failed. */
+  private exit(life: Life, error: unknown): void {
+    if (!life.process.alive || this.life !== life) return;
+    this.down(life);
+    this.disk.crash("kill", this.random);
+    const reason = error instanceof Error ? error.message : String(error);
+    this.world.note(this, `# stops: ${reason}`);
+    const excused = error instanceof NarsesError && error.code === "DISK_FAILED";
+    if (!this.byzantine && !excused) {
+      this.world.fail(error instanceof Violation ? error : new Violation("crash", "replica", `${this.name}: ${reason}`, { cause: error }));
+    }
+    this.world.onExit(this);
+  }
+
+  private async boot(life: Life): Promise<void> {
+    const { options, disk, world } = this;
+    const { parts } = world;
+    const latency = this.latency(life.process);
+    const files = new ProcessFiles(disk.files, (operation, _path, bytes) => this.gate(life, operation, bytes));
+    const log = await openVoteLog({ directory: "/votes", segmentBytes: SEGMENT_BYTES_MIN, files, mustExist: disk.initialized, salt: () => this.random.word() });
+    const records = log.recovered.map((bytes) => parts.codec.decodeRecord(bytes));
+    life.log = new LogWatch(log, records);
+    const state = await openStateOver({ hasher, bucketBits: options.bucketBits }, life.backend);
+    const blocks = new ProcessBlocks(disk.blocks, parts.codec, latency);
+    if (!life.process.alive) return;
+    const core = await runReplica({
+      ...parts, self: options.id, signingKey: options.signingKey, state, blocks, log: life.log, clock: this.clock, mustExist: disk.initialized,
+      codec: { ...parts.codec, seal: (body, unsigned, signature) => this.sealed(life, parts.codec.seal(body, unsigned, signature)) },
+      engine: this.engineFactory(life, records), scheduler: processTimers(life.process, this.random),
+      transport: {
+        start: (handlers) => {
+          life.handlers = handlers;
+          return Promise.resolve();
+        },
+        send: (to, frame) => this.send(life, to, frame),
+        stop: () => Promise.resolve(),
+      },
+      probe: {
+        effects: (effects) => this.observe(life, () => {
+          for (const effect of effects) world.onEffect(this, effect);
+          if (life.log !== undefined) world.onTurn(this, life.log);
+        }),
+        executed: (block, hash) => this.observe(life, () => {
+          life.head = { seq: block.header.seq, head: hash };
+          life.process.spend(this.random.exponential(options.executionMeanUs));
+          world.onBlock(this, block, hash);
+        }),
+      },
+      onOpened: () => {
+        if (life.process.alive) disk.initialized = true;
+      },
+    });
+    if (!life.process.alive) return;
+    life.core = core;
+    void core.ended.then((error) => this.exit(life, error ?? new Error("it was told to stop")));
+    world.onListening(this);
+    this.everyTick(life);
+  }
+
+  // ── ports ──
+
+  private latency(process: Process): Latency {
+    const { checkpointMeanUs, syncMeanUs } = this.options;
+    return {
+      later: (us, done) => process.after(us, done),
+      readUs: () => this.random.exponential(syncMeanUs),
+      writeUs: () => this.random.exponential(checkpointMeanUs),
+      alive: () => process.alive,
+    };
+  }
+
+  /** Sees everything that goes into the engine. */
+  private engineFactory(life: Life, records: readonly LogRecord[]): EngineFactory {
+    return (config: EngineConfig, tools, recovered) => {
+      const engine = createEngine(config, tools, recovered);
+      const seq = recovered?.executedSeq ?? engine.status().executedSeq;
+      life.head = { seq, head: config.genesisRoot };
+      life.engine = engine;
+      this.observe(life, () => this.world.onStart(this, { records, snapshot: { seq } }));
+      return {
+        name: engine.name,
+        screen: (message) => engine.screen(message),
+        status: () => engine.status(),
+        step: (input) => {
+          if (input.type === "message" && this.policies.some((policy) => policy.incoming?.(input.from, input.message) === false)) return [];
+          this.observe(life, () => {
+            if (input.type === "checkpointed" && input.seq === life.head?.seq) life.head = { seq: input.seq, head: input.root };
+            if (input.type === "transferred") life.head = { seq: input.stable.seq, head: input.stable.root };
+            this.world.onInput(this, input);
+          });
+          return engine.step(input);
+        },
+      };
+    };
+  }
+
+  private sealed<B extends SignedBody>(life: Life, signed: Signed<B>): Signed<B> {
+    this.observe(life, () => this.world.onSigned(this, signed));
+    return signed;
+  }
+
+  /** Oracles speak through exceptions, which the replica would take for its own. */
+  private observe(life: Life, watch: () => void): void {
+    if (!life.process.alive) return;
+    try {
+      watch();
+    } catch (error) {
+      this.world.fail(error instanceof Violation ? error : new Violation("crash", "simulator", error instanceof Error ? error.message : String(error), { cause: error }));
+    }
+  }
+
+  /** Before each operation on a file: takes its time, or is the last one. */
+  private gate(life: Life, operation: DiskOperation, bytes: number): void {
+    this.burn(life);
+    if (!life.process.alive) throw new NarsesError("DISK_FAILED", "the process is dead", { operation });
+    life.process.spend(operation === "sync" || operation === "sync-directory" ? this.random.exponential(this.options.syncMeanUs) : FILE_OPERATION_US + bytes / 1_000);
+  }
+
+  /** An armed crash: the process dies at one of its next operations, between any two. */
+  private burn(life: Life): void {
+    const kind = this.armedKind;
+    if (kind === undefined || this.life !== life || --life.fuse > 0) return;
+    this.world.note(this, `# dies within a turn (${kind})`);
+    // Of what it has handed to its sockets some has left the machine.
+    const left = life.outgoing.splice(0, this.random.int(0, life.outgoing.length));
+    life.outgoing = [];
+    this.crash(kind);
+    for (const send of left) send();
+    this.world.onExit(this);
+  }
+
+  private send(life: Life, to: ReplicaId, frame: Uint8Array): boolean {
+    this.burn(life);
+    if (!life.process.alive || !life.connected.has(to)) return false;
+    for (const one of this.world.outgoing(this, to, frame)) this.leaves(life, () => this.world.transmit(this, one.to, one.frame));
+    return true;
+  }
+
+  /** What is sent in a turn leaves when the turn is over. */
+  private leaves(life: Life, send: () => void): void {
+    life.outgoing.push(send);
+    if (life.outgoing.length > 1) return;
+    life.process.atEnd((spentUs) => {
+      const frames = life.outgoing;
+      life.outgoing = [];
+      if (frames.length === 0) return;
+      this.world.scheduler.after(spentUs, () => {
+        for (const one of frames) one();
+      });
+    });
+  }
+
+  // ── what the world brings ──
+
+  /** A frame of a peer has arrived. */
+  receive(from: ReplicaId, frame: Uint8Array): void {
+    const { life } = this;
+    if (life?.handlers === undefined) return;
+    life.process.run(() => life.handlers?.onPeerFrame(from, frame));
+  }
+
+  connection(peer: ReplicaId, connected: boolean): void {
+    const { life } = this;
+    if (life?.handlers === undefined) return;
+    life.process.run(() => {
+      if (connected) life.connected.add(peer);
+      else life.connected.delete(peer);
+      life.handlers?.onPeer(peer, connected);
+    });
+  }
+
+  /** A client's connection; frames to it leave through `deliver`. */
+  openClient(label: string, deliver: (frame: Uint8Array) => void): { receive(frame: Uint8Array): void } {
+    const { life } = this;
+    const connection: ClientConnection = {
+      label,
+      send: (frame) => {
+        if (life === undefined || !life.process.alive) return false;
+        this.burn(life);
+        if (!life.process.alive) return false;
+        this.leaves(life, () => deliver(frame));
+        return true;
+      },
+    };
+    return { receive: (frame) => life?.process.run(() => life.handlers?.onClientFrame(connection, frame)) };
+  }
+
+  /** Byzantine replicas say things unprovoked. */
+  private everyTick(life: Life): void {
+    if (this.policies.length === 0) return;
+    life.process.after(TICK_MS * 1000 + this.random.int(-50, 50), () => {
+      this.everyTick(life);
+      for (const policy of this.policies) {
+        for (const { to, message } of policy.tick?.() ?? []) {
+          const frame = this.world.encode(message);
+          if (frame !== undefined) this.send(life, to, frame);
+        }
+        policy.ticked?.();
+      }
+    });
+  }
+}
