@@ -8,7 +8,6 @@ import {
   type Operation,
   type Rejection,
   type ReplicaId,
-  type Reply,
 } from "@narses/core";
 import { hasher } from "@narses/crypto";
 import { clientIdOf } from "@narses/wire";
@@ -233,7 +232,10 @@ export class ConnectedClient implements Client {
     const message = decoded.value;
     switch (message.type) {
       case "reply":
-        this.#onReply(from, message.reply);
+        this.#believing(from, (session) => session.onReply(from, message.reply));
+        return;
+      case "executed":
+        this.#believing(from, (session) => session.onExecuted(from, message.bundleDigest, message.seq, message.leafIndex));
         return;
       case "refused":
         this.#session?.onRefused(from, message.bundleDigest, message.code, message.detail);
@@ -248,10 +250,11 @@ export class ConnectedClient implements Client {
     }
   }
 
-  #onReply(from: ReplicaId, reply: Reply): void {
+  /** Hands the session a word of `from` that may complete an answer. */
+  #believing(from: ReplicaId, tell: (session: Session) => Rejection | undefined | void): void {
     if (this.#session === undefined) return;
     try {
-      const reason = this.#session.onReply(from, reply);
+      const reason = tell(this.#session);
       if (reason !== undefined) this.#reject(from, reason);
     } catch (error) {
       if (!(error instanceof InvariantViolation)) throw error;

@@ -1,10 +1,10 @@
 /**
- * Bundles in flight: sent to the believed primary, sent again to all until W replicas give the same answer.
+ * Bundles in flight: sent to the believed primary, sent again to all until enough replicas give the same answer.
  *
  * A bundle once sent is retransmitted, byte for byte the same, until its fate is known or the client is closed, even when
  * every caller has given up: its request ids must be used up, or the session window of the replicas would have a hole.
  */
-import { rejection, verdict, type Bundle, type Digest, type Receipt, type Rejection, type ReplicaId, type Reply } from "@narses/core";
+import { rejection, verdict, type Bundle, type Digest, type Receipt, type Rejection, type ReplicaId, type Reply, type SeqNum } from "@narses/core";
 import { retransmitDelayMs, seededRandom } from "./backoff.ts";
 import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
 import { setBounded } from "./bounded.ts";
@@ -113,9 +113,18 @@ export class Dispatcher {
     reportView(this.#viewHint, from, reply.view);
     if (!supersedes(checked.value, tally.votes.get(from))) return undefined;
     tally.votes.set(from, checked.value);
-    const quorum = findQuorum(tally, checked.value.claim, this.#membership, this.#verified, this.#onForged);
-    if (quorum !== undefined) this.#accept(flight, quorum);
+    this.#count(flight, checked.value.claim);
     return undefined;
+  }
+
+  /** A replica whose state was transferred executed it there, and has no block to show. */
+  onExecuted(from: ReplicaId, bundleDigest: Digest, seq: SeqNum, leafIndex: number): void {
+    const flight = this.#inFlight.get(bundleDigest);
+    if (flight === undefined) return;
+    flight.tally.executed.set(from, { seq, leafIndex });
+    for (const claim of new Set([...flight.tally.votes.values()].map((vote) => vote.claim))) {
+      if (this.#inFlight.has(bundleDigest)) this.#count(flight, claim);
+    }
   }
 
   onRefused(from: ReplicaId, bundleDigest: Digest, code: string, detail: string): void {
@@ -148,6 +157,11 @@ export class Dispatcher {
       for (const { pending } of flight.submissions) pending.reject(reason);
     }
     this.#inFlight.clear();
+  }
+
+  #count(flight: InFlight, claim: string): void {
+    const quorum = findQuorum(flight.tally, claim, this.#membership, this.#verified, this.#onForged);
+    if (quorum !== undefined) this.#accept(flight, quorum);
   }
 
   #broadcast(flight: InFlight): void {

@@ -75,18 +75,18 @@ export function refusedForGood(flight: InFlight, code: string): NarsesError {
 
 export interface Waiting {
   readonly timeoutMs: number;
-  /** W. */
-  readonly weak: number;
+  /** Matching answers. */
+  readonly needed: number;
   readonly connected: readonly ReplicaId[];
 }
 
 /** Why one operation of the bundle has no answer in time: who replied, who refused, who is there. */
-export function answerMissing(flight: InFlight, submission: Submission, { timeoutMs, weak, connected }: Waiting): NarsesError {
+export function answerMissing(flight: InFlight, submission: Submission, { timeoutMs, needed, connected }: Waiting): NarsesError {
   const rid = flight.bundle.ridFirst + flight.submissions.indexOf(submission);
   const refusals = refusalsOf(flight);
   const replied = [...flight.tally.votes.keys()].sort((a, b) => a - b);
   const text =
-    `request ${rid} has no ${weak} matching replies after ${timeoutMs} ms and ${flight.attempt} retransmissions; replies from replicas: ` +
+    `request ${rid} has no ${needed} matching replies after ${timeoutMs} ms and ${flight.attempt} retransmissions; replies from replicas: ` +
     `${listed(replied)}; connected replicas: ${listed(connected)}${describeRefusals(refusals)}. It may still execute: look before submitting it again.`;
   return new NarsesError("TIMEOUT", text, { timeoutMs, sent: true, rid, replied, refusals, connected });
 }

@@ -7,6 +7,8 @@ export interface Membership {
   readonly cluster: ClusterConfig;
   readonly clusterId: Digest;
   readonly quorums: Quorums;
+  /** Matching answers that make a result believed: W are proof of it; with fast reads Q, so that every later quorum knows of it. */
+  readonly replyQuorum: number;
   /** Ascending. */
   readonly replicas: readonly ReplicaId[];
   readonly codec: Codec;
@@ -22,6 +24,7 @@ export function createMembership(cluster: ClusterConfig): Membership {
     cluster,
     clusterId: id,
     quorums,
+    replyQuorum: cluster.parameters.fastReads ? quorums.strong : quorums.weak,
     replicas: cluster.replicas.map((replica) => replicaId(replica.id)),
     codec: createCodec({ hasher, clusterId: id, epoch: cluster.epoch, replicas: quorums.n, parameters: cluster.parameters }),
     keyOf: (replica) => {

@@ -2,7 +2,7 @@
  * Operations wait, become signed bundles with consecutive request ids of the current session, and are handed to the dispatcher. When the
  * cluster has evicted the session, another one takes its place for what was not sent; what was sent and not answered is in doubt.
  */
-import { NarsesError, type Bundle, type Digest, type Operation, type Rejection, type ReplicaId, type Reply } from "@narses/core";
+import { NarsesError, type Bundle, type Digest, type Operation, type Rejection, type ReplicaId, type Reply, type SeqNum } from "@narses/core";
 import { BUNDLE_OVERHEAD_BYTES, operationBytes } from "./bundle-size.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { answerMissing } from "./flight.ts";
@@ -119,6 +119,11 @@ export class Session {
   /** @returns why the reply was not believed, if so. @throws InvariantViolation when certified answers contradict each other. */
   onReply(from: ReplicaId, reply: Reply): Rejection | undefined {
     return this.#dispatcher.onReply(from, reply);
+  }
+
+  /** @throws InvariantViolation as onReply. */
+  onExecuted(from: ReplicaId, bundleDigest: Digest, seq: SeqNum, leafIndex: number): void {
+    this.#dispatcher.onExecuted(from, bundleDigest, seq, leafIndex);
   }
 
   onRefused(from: ReplicaId, bundleDigest: Digest, code: string, detail: string): void {
@@ -254,7 +259,7 @@ export class Session {
   #timeoutError(submission: Submission, timeoutMs: number): NarsesError {
     const { connected } = this.#links;
     const flight = this.#dispatcher.flights.find((candidate) => candidate.submissions.includes(submission));
-    if (flight !== undefined) return answerMissing(flight, submission, { timeoutMs, weak: this.#membership.quorums.weak, connected });
+    if (flight !== undefined) return answerMissing(flight, submission, { timeoutMs, needed: this.#membership.replyQuorum, connected });
     const text = `not sent within ${timeoutMs} ms: ${this.#dispatcher.size} bundles are in flight and unanswered; connected replicas: ${listed(connected)}`;
     return new NarsesError("TIMEOUT", text, { timeoutMs, sent: false, connected });
   }

@@ -1,8 +1,8 @@
 /**
- * The replies to one bundle. Signatures are the expensive part, so they are checked last: only when W replicas claim the
- * same, and once per replica and block.
+ * The replies to one bundle. Signatures are the expensive part, so they are checked last: only when enough replicas claim the
+ * same, W of them, and once per replica and block. (The others are known by their connection, which is all a vote needs.)
  */
-import { rejection, type Digest, type Outcome, type Rejection, type ReplicaId, type Signed } from "@narses/core";
+import { rejection, type Digest, type Outcome, type Rejection, type ReplicaId, type SeqNum, type Signed } from "@narses/core";
 import { setBounded } from "./bounded.ts";
 import { isSignedBy, type Membership } from "./membership.ts";
 import type { CheckedReply } from "./reply.ts";
@@ -18,6 +18,8 @@ const outcomeKey = (replica: ReplicaId, block: Digest): string => `${replica} ${
 export interface Tally {
   /** The most telling checked reply of each replica, see {@link supersedes}. */
   readonly votes: Map<ReplicaId, CheckedReply>;
+  /** Where replicas executed it whose state was transferred since: they have no block to show. The last word of each. */
+  readonly executed: Map<ReplicaId, { readonly seq: SeqNum; readonly leafIndex: number }>;
   /** Replicas that sent to this bundle what no correct replica sends; not heard again about it. */
   readonly excluded: Set<ReplicaId>;
 }
@@ -37,9 +39,12 @@ export function supersedes(newer: CheckedReply, held: CheckedReply | undefined):
   return difference < 0 || (difference === 0 && newer.reply.header.seq < held.reply.header.seq);
 }
 
-export const createTally = (): Tally => ({ votes: new Map(), excluded: new Set() });
+export const createTally = (): Tally => ({ votes: new Map(), executed: new Map(), excluded: new Set() });
 
-/** W replicas that claim the same, with good signatures: the results are those of a correct replica. */
+/**
+ * Enough replicas claim the same (Q with fast reads, W otherwise), W of them with good signatures: the results are those of a
+ * correct replica.
+ */
 export interface Quorum {
   readonly accepted: CheckedReply;
   /** Exactly W, ascending by sender. */
@@ -47,7 +52,7 @@ export interface Quorum {
 }
 
 /**
- * Looks for W votes with `claim`. Votes whose signature is bad are removed, their senders excluded and told to `onForged`.
+ * Looks for enough votes with `claim`. Votes whose signature is bad are removed, their senders excluded and told to `onForged`.
  */
 export function findQuorum(
   tally: Tally,
@@ -58,7 +63,7 @@ export function findQuorum(
 ): Quorum | undefined {
   const { weak } = membership.quorums;
   const alike = [...tally.votes].filter(([, vote]) => vote.claim === claim).sort(([a], [b]) => a - b);
-  if (alike.length < weak) return undefined;
+  if (alike.length < weak || alike.length + confirmations(tally, claim) < membership.replyQuorum) return undefined;
   const outcomes: Signed<Outcome>[] = [];
   for (const [from, vote] of alike) {
     const signed = verifyOutcome(from, vote.reply.outcome, membership, verified);
@@ -66,12 +71,18 @@ export function findQuorum(
       tally.votes.delete(from);
       tally.excluded.add(from);
       onForged(from, rejection("SIGNATURE_INVALID", `outcome of block ${vote.reply.header.seq} is not signed by replica ${from}`));
-      continue;
+      return findQuorum(tally, claim, membership, verified, onForged);
     }
     outcomes.push(signed);
     if (outcomes.length === weak) return { accepted: vote, outcomes };
   }
   return undefined;
+}
+
+/** Replicas that say they executed the bundle where this claim says, and give no reply of their own. */
+function confirmations({ votes, executed, excluded }: Tally, claim: string): number {
+  const place = [...votes.values()].find((vote) => vote.claim === claim)?.reply;
+  return [...executed].filter(([id, { seq, leafIndex }]) => !votes.has(id) && !excluded.has(id) && seq === place?.header.seq && leafIndex === place.leafIndex).length;
 }
 
 /** The outcome if its signature is good; the one verified first for this replica and block, so that receipts carry checked bytes. */

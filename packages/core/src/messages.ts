@@ -284,4 +284,9 @@ export type ReplicaToClientMessage =
   | { readonly type: "reply"; readonly reply: Reply }
   /** The replica will not order this bundle; a hint, not a certified answer. */
   | { readonly type: "refused"; readonly bundleDigest: Digest; readonly code: string; readonly detail: string }
+  /**
+   * The bundle was executed in block `seq`, at this place, and the state here includes it; the block itself is not held, since
+   * the state was transferred. No proof of a result, but one of the Q that a client with fast reads waits for.
+   */
+  | { readonly type: "executed"; readonly bundleDigest: Digest; readonly seq: SeqNum; readonly leafIndex: number }
   | { readonly type: "call-result"; readonly id: number; readonly ok: boolean; readonly value: Uint8Array };

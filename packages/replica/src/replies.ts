@@ -67,7 +67,8 @@ export function createReplies(options: RepliesOptions): Replies {
     const bundles = block?.batch?.bundles ?? [];
     const results = block?.results[record.leafIndex];
     if (block === undefined || bundles[record.leafIndex]?.digest !== bundle.digest || results === undefined) {
-      logger.warn({ seq: record.seq, client: bundle.client }, "the block of a kept reply cannot be read back; the client is not answered");
+      // The state was transferred: it includes the bundle, the block is not held.
+      connection.send(codec.encodeToClient({ type: "executed", bundleDigest: bundle.digest, seq: record.seq, leafIndex: record.leafIndex }));
       return;
     }
     const tree = merkleTree(bundles.map((other, i) => resultLeaf(options.hasher, other.digest, block.results[i] ?? [])));

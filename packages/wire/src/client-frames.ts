@@ -4,6 +4,7 @@
  *   CALL         header, id u64, method length u8, method (printable ASCII), params to the end
  *   REPLY        header, client 32, bundle digest 32, view u64, block header, OUTCOME envelope, leaf proof, results
  *   REFUSED      header, bundle digest 32, code length u8, code (printable ASCII), detail (UTF-8) to the end
+ *   EXECUTED     header, bundle digest 32, seq u64, leaf index u32
  *   CALL_RESULT  header, id u64, ok u8, value to the end
  */
 import { FRAME_BYTES_MAX, NarsesError, type ClientId, type ClientMessage, type ReplicaToClientMessage, type Reply } from "@narses/core";
@@ -129,6 +130,12 @@ export function encodeToClient(c: Context, m: ReplicaToClientMessage): Uint8Arra
       writeName(w, "refusal code", m.code, REFUSAL_CODE_BYTES_MAX);
       w.raw(cutDetail(m.detail));
       break;
+    case "executed":
+      writeHeader(w, TAG.EXECUTED, c.epoch);
+      w.digest(m.bundleDigest);
+      w.u64(m.seq);
+      w.u32(m.leafIndex);
+      break;
     case "call-result":
       writeHeader(w, TAG.CALL_RESULT, c.epoch);
       w.u64(m.id);
@@ -147,6 +154,10 @@ function readRefused(r: Reader): ReplicaToClientMessage {
   return { type: "refused", bundleDigest, code, detail };
 }
 
+function readExecuted(r: Reader): ReplicaToClientMessage {
+  return { type: "executed", bundleDigest: r.digest("executed bundle digest"), seq: r.seq64("executed seq", 1), leafIndex: r.u32("executed leaf index") };
+}
+
 function readCallResult(r: Reader): ReplicaToClientMessage {
   const id = r.u64("call-result id");
   const ok = r.flag("call-result ok");
@@ -156,6 +167,7 @@ function readCallResult(r: Reader): ReplicaToClientMessage {
 const REPLICA_FRAMES: ReadonlyMap<number, { readonly what: string; readonly read: (r: Reader, c: Context) => ReplicaToClientMessage }> = new Map([
   [TAG.REPLY as number, { what: "reply", read: (r: Reader, c: Context): ReplicaToClientMessage => ({ type: "reply", reply: readReply(r, c) }) }],
   [TAG.REFUSED, { what: "refused", read: readRefused }],
+  [TAG.EXECUTED, { what: "executed", read: readExecuted }],
   [TAG.CALL_RESULT, { what: "call-result", read: readCallResult }],
 ]);
 

@@ -41,6 +41,7 @@ export const TAG = {
   REPLY: 64,
   REFUSED: 65,
   CALL_RESULT: 66,
+  EXECUTED: 67,
   // vote log
   RECORD_PRE_PREPARED: 80,
   RECORD_PREPARED: 81,

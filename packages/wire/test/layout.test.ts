@@ -37,6 +37,7 @@ const GOLDEN: readonly (readonly [name: string, length: number, hash: string])[]
   ["reply", 421, "6606e69a6065d9a426f17298fba4ac5ecc6b1f9299e0db53674f0ffe94d8a672"],
   ["refused", 54, "cd672848d9ec6e6955447a00a7a8a575784ce62b2ccb8dde9e026916e96a99f6"],
   ["call-result", 16, "531165fc00a4f70d0c4596c507de97e2da7c50e6c480a7bcda053fc969b2ad07"],
+  ["executed", 50, "3026da253ee263fcdb442258354e2fc185da7bed3871ee42398c58c45bb330a5"],
   ["receipt", 607, "a2428b6e89ec5c3e269adbbfdede8171e2f5e8e332c84a7605d960ac750e5f2f"],
   ["record pre-prepared", 484, "a18dbfee3b83e144d7732f894c25c03611313e09c004a80f3c7e8b94756a4e87"],
   ["record prepared", 435, "241d88a372549ad0b5b659dd9380ad548937c4659547c065142f025592f31d47"],

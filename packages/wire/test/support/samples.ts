@@ -138,6 +138,11 @@ export const frames: readonly Sample[] = [
     freeFrom: 49,
   },
   { name: "call-result", bytes: codec.encodeToClient({ type: "call-result", id: 4, ok: true, value: Uint8Array.of(1) }), decode: codec.decodeToClient, freeFrom: 15 },
+  {
+    name: "executed",
+    bytes: codec.encodeToClient({ type: "executed", bundleDigest: batch.digest, seq: seqNum(7), leafIndex: 2 }),
+    decode: codec.decodeToClient,
+  },
   { name: "receipt", bytes: codec.encodeReceipt(receipt), decode: codec.decodeReceipt },
 ];
 

@@ -223,6 +223,7 @@ const arbText = fc.string({ unit: "grapheme", maxLength: 60 });
 export const arbToClient: { readonly [T in ReplicaToClientMessage["type"]]: Arb<Extract<ReplicaToClientMessage, { type: T }>> } = {
   reply: arbReply.map((reply) => ({ type: "reply", reply })),
   refused: record({ type: fc.constant("refused" as const), bundleDigest: arbDigest, code: arbName, detail: arbText }),
+  executed: record({ type: fc.constant("executed" as const), bundleDigest: arbDigest, seq: arbSeq, leafIndex: fc.nat() }),
   "call-result": record({ type: fc.constant("call-result" as const), id: u53(0), ok: fc.boolean(), value: fc.uint8Array({ maxLength: 60 }) }),
 };
 
