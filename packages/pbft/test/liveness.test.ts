@@ -3,13 +3,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { replicaId, view } from "@narses/core";
 import { viewChangeOf } from "./helpers.ts";
-import { Net, type NetOptions } from "./net.ts";
+import { Net, type Delay } from "./net.ts";
 
 const lcg = (seed: number): (() => number) => () => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) / 2 ** 31;
 const parameters = { checkpointInterval: 4, logWindow: 16, pipelineDepth: 4, requestTimeoutTicks: 20, viewChangeTimeoutTicks: 15, backoffExponentMax: 4, proposalDelayTicksMax: 10 };
 
 /** Loss, long delays and links that are down, until `gst`; one or two ticks from then on. */
-const badUntil = (gst: number, random: () => number): NetOptions["delay"] => {
+const badUntil = (gst: number, random: () => number): Delay => {
   const cut = new Map<string, number>();
   return ({ from, to, tick }) => {
     if (tick >= gst) return 1 + Math.floor(random() * 2);

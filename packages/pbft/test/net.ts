@@ -3,20 +3,22 @@
  * each message takes (or that it is lost), who is down, and what a faulty replica does to what it sends.
  */
 import {
-  type Effect, type Input, mintVerified, type OwnMessage, type Parameters, type PeerMessage, type ReplicaId, replicaId, type SeqNum, seqNum, type Signed, type SignedBody,
-  type View, type Votes,
+  type Effect, type Input, mintVerified, type OwnMessage, type Parameters, type PeerMessage, type ReplicaId, replicaId, type SeqNum, type Signed, type SignedBody,
+  type View,
 } from "@narses/core";
 import { createEngine } from "../src/index.ts";
 import { bundle, configOf, EPOCH, rootOf, tools, WALL_MS } from "./helpers.ts";
+
+/** Ticks a message takes; undefined: lost. */
+export type Delay = (at: { readonly from: number; readonly to: number; readonly tick: number; readonly message: PeerMessage }) => number | undefined;
 
 export interface NetOptions {
   readonly n?: number;
   readonly f?: number;
   readonly parameters?: Partial<Parameters>;
-  /** Ticks from `from` to `to`; undefined: lost. */
-  delay?: (at: { readonly from: number; readonly to: number; readonly tick: number; readonly message: PeerMessage }) => number | undefined;
+  readonly delay?: Delay;
   /** Milliseconds by which a replica's wall clock is off. */
-  clock?: (id: number) => number;
+  readonly clock?: (id: number) => number;
 }
 
 const TICK_MS = 10;
@@ -28,7 +30,7 @@ export class Net {
   readonly effects: { readonly id: number; readonly tick: number; readonly effect: Effect }[] = [];
   /** Slots executed, by replica: the digests in order. */
   readonly executed: readonly Extract<Effect, { type: "execute" }>[][];
-  delay: NonNullable<NetOptions["delay"]>;
+  delay: Delay;
   private readonly options: NetOptions;
   private readonly arrivals = new Map<number, { readonly to: number; readonly input: Input }[]>();
 
@@ -154,7 +156,3 @@ export class Net {
     }
   }
 }
-
-/** Votes of one replica, for tests that look at the wire. */
-export const votesOf = (message: PeerMessage): readonly Votes["votes"][number][] => (message.type === "votes" ? message.signed.body.votes : []);
-export const slot = (n: number): SeqNum => seqNum(n);

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { type Bundle, mintVerified, seqNum, verdict } from "@narses/core";
 import { acts, batchOf, bench, type Bench, bundle, commit, configOf, decideSlot, digestOf, EPOCH, frameOf, leaving, makeBatch, newViewOf, prePrepare, viewChangeOf, vote, WALL_MS } from "./helpers.ts";
-import { Net, type NetOptions } from "./net.ts";
+import { Net, type Delay } from "./net.ts";
 
 const suspected = (b: Bench): boolean => !b.status().active;
 
@@ -19,7 +19,7 @@ describe("just under the timeout: a primary that lets everything wait", () => {
     }
     return done;
   };
-  const lateFrom = (primaries: readonly number[]): NetOptions["delay"] => ({ from, message }) => (primaries.includes(from) && message.type === "pre-prepare" ? LATE : 1);
+  const lateFrom = (primaries: readonly number[]): Delay => ({ from, message }) => (primaries.includes(from) && message.type === "pre-prepare" ? LATE : 1);
 
   test("is replaced within 8 proposals, 8·T at most, and nobody is blamed", () => {
     const net = new Net({ parameters, delay: lateFrom([0]) });
@@ -234,7 +234,7 @@ describe("rotation", () => {
   });
 
   test("a primary slow enough to be allowed lasts one rotation and no longer", () => {
-    const late: NetOptions["delay"] = ({ from, message }) => (from === 0 && message.type === "pre-prepare" ? 6 : 1);
+    const late: Delay = ({ from, message }) => (from === 0 && message.type === "pre-prepare" ? 6 : 1);
     const net = new Net({ parameters: { rotationCheckpoints: 1, checkpointInterval: 4, logWindow: 8, proposalDelayTicksMax: 8 }, delay: late });
     for (let i = 0; i < 5; i++) {
       net.request(`r${i}`);
