@@ -1,7 +1,7 @@
 /** Watching the primary: each rule of suspicion.ts, what it must not take for a fault, and how long each fault lasts at most. */
 import { describe, expect, test } from "vitest";
-import { type Bundle, mintVerified, seqNum, verdict } from "@narses/core";
-import { acts, batchOf, bench, type Bench, bundle, commit, configOf, decideSlot, digestOf, EPOCH, frameOf, leaving, makeBatch, newViewOf, prePrepare, viewChangeOf, vote, WALL_MS } from "./helpers.ts";
+import { type Bundle, type Digest, mintVerified, seqNum, verdict } from "@narses/core";
+import { acts, batchOf, bench, type Bench, bundle, commit, configOf, decideSlot, EPOCH, frameOf, leaving, makeBatch, newViewOf, prePrepare, viewChangeOf, vote, WALL_MS } from "./helpers.ts";
 import { Net, type Delay } from "./net.ts";
 
 const suspected = (b: Bench): boolean => !b.status().active;
@@ -165,7 +165,7 @@ describe("carry-over", () => {
     });
     expect(b.status()).toMatchObject({ view: 1, active: true, executedSeq: 6 });
   });
-  const prePrepareSigned = (n: number, digest: ReturnType<typeof digestOf>): Extract<ReturnType<typeof prePrepare>, { type: "pre-prepare" }>["signed"] => {
+  const prePrepareSigned = (n: number, digest: Digest): Extract<ReturnType<typeof prePrepare>, { type: "pre-prepare" }>["signed"] => {
     const message = prePrepare(0, n, { ...batchOf("any"), digest });
     if (message.type !== "pre-prepare") throw new RangeError("unreachable");
     return message.signed;

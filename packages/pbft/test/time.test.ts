@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Effect } from "@narses/core";
 import { acts, batchOf, bench, type Bench, bundle, codes, commit, configOf, decideSlot, EPOCH, leaving, makeBatch, newViewOf, prepare, prePrepare, preparedOf, viewChangeOf, WALL_MS } from "./helpers.ts";
+import { Net } from "./net.ts";
 
 const PRECISION = 500;
 const DELAY = 3_000;
@@ -112,5 +113,30 @@ describe("a replica whose clock is wrong", () => {
     b.from(0, prePrepare(0, 1, lie));
     expect(warnings(b.from(3, prepare(3, 0, 1, lie.digest)))).toEqual([]);
     expect(b.status().waitingFor.join("; ")).not.toContain("clock");
+  });
+});
+
+describe("a cluster in which one clock is a minute off", () => {
+  const served = (wrong: number): Net => {
+    const net = new Net({ parameters: { requestTimeoutTicks: 20, checkpointInterval: 8, logWindow: 32 }, clock: (id) => (id === wrong ? -60_000 : 0) });
+    for (let i = 0; i < 6; i++) {
+      net.request(`r${i}`);
+      expect(net.run(100, () => net.ids.every((id) => net.has(id, `r${i}`)))).toBeLessThan(100);
+    }
+    return net;
+  };
+  const warned = (net: Net): ReadonlySet<number> => new Set(net.effects.flatMap(({ id, effect }) => (effect.type === "clock-off" ? [id] : [])));
+
+  test("a backup's: nobody is held up, and that backup alone warns", () => {
+    const net = served(3);
+    expect(net.view(0)).toBe(0);
+    expect(warned(net)).toEqual(new Set([3]));
+    expect(net.status(3).waitingFor.join("; ")).toContain("60.0 s behind the others");
+  });
+
+  test("the primary's: one view change, and then it finds out as a backup", () => {
+    const net = served(0);
+    expect(net.view(1)).toBe(1);
+    expect(warned(net)).toEqual(new Set([0]));
   });
 });
