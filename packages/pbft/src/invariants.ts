@@ -12,6 +12,7 @@ export function checkInvariants(r: Replica): void {
   // The log may give back more than the window: what was executed before the crash and is executed again.
   assert(r.slots.size <= 2 * window + (Math.max(coveredSeq(r), r.recoveredSeq) - r.stable.seq), `${r.slots.size} slots are held above ${r.stable.seq}, executed ${r.executed}`);
   assert(r.waiting.size <= r.config.parameters.pendingBundlesMax, `${r.waiting.size} bundles wait`);
+  assert(r.queue.bundles.size <= r.waiting.size, `${r.queue.bundles.size} bundles are to be proposed, ${r.waiting.size} wait`);
   assert(r.viewChanges.size <= r.config.quorums.n, "one view-change per sender");
   assert(r.active || r.view > 0, "view 0 needs no new-view");
 }

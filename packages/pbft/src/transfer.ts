@@ -7,6 +7,7 @@ import type { Digest, StableCheckpoint } from "@narses/core";
 import { assert, seqNum } from "@narses/core";
 import { moveTo } from "./checkpoint.ts";
 import { executeReady } from "./execute.ts";
+import { forget } from "./request.ts";
 import { emit, type Replica, storeLimit } from "./state.ts";
 
 /** Behind a certified checkpoint by more than a window: the others' logs no longer reach back, and replaying costs more than fetching. */
@@ -52,7 +53,7 @@ export function onTransferred(r: Replica, stable: StableCheckpoint, obsolete: re
   r.handed = stable.seq;
   r.nextSeq = seqNum(Math.max(r.nextSeq, stable.seq + 1));
   r.pulledSeq = stable.seq;
-  for (const digest of obsolete) r.waiting.delete(digest);
+  for (const digest of obsolete) forget(r, digest);
   // What it could not execute was not the primary's debt, nor was it overtaken.
   r.behindTick = r.tick;
   r.watch.overtaken = { order: 0, count: 0 };
