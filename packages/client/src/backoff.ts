@@ -19,6 +19,30 @@ export interface Backoff {
   readonly maxMs: number;
 }
 
+/**
+ * How long answers take lately: mean and deviation as TCP keeps them (RFC 6298). Measured from the first sending, so that answers to
+ * bundles sent again count too, as what they are: slow. A cluster that is late is not made later by hearing everything again.
+ */
+export class Patience {
+  #mean: number | undefined;
+  #deviation = 0;
+
+  answered(ms: number): void {
+    if (this.#mean === undefined) {
+      this.#mean = ms;
+      this.#deviation = ms / 2;
+      return;
+    }
+    this.#deviation += (Math.abs(ms - this.#mean) - this.#deviation) / 4;
+    this.#mean += (ms - this.#mean) / 8;
+  }
+
+  /** Silence longer than this says something; at least `leastMs`. */
+  delayMs(leastMs: number): number {
+    return this.#mean === undefined ? leastMs : Math.max(leastMs, this.#mean + 4 * this.#deviation);
+  }
+}
+
 /** Delay before retransmission `attempt` (0 for the first): from 75 % to 100 % of min(firstMs · 2^attempt, maxMs). */
 export function retransmitDelayMs(attempt: number, backoff: Backoff, random: () => number): number {
   const full = Math.min(backoff.firstMs * 2 ** Math.min(attempt, 30), backoff.maxMs);

@@ -4,7 +4,7 @@ import { CALL_RESULT_BYTES_MAX, PAYLOAD_LIMITS, decodePayload, encodePayload } f
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import { checkTimeoutMs } from "./options.ts";
-import { createPending, type Pending } from "./pending.ts";
+import { createTimed, type Pending } from "./pending.ts";
 import { clip } from "./text.ts";
 import type { Timers } from "./timers.ts";
 
@@ -72,7 +72,7 @@ export class Calls {
       const problem = links.isConnected(replica) ? "its send queue is full" : "it is not connected";
       throw new NarsesError("NOT_CONNECTED", `cannot call "${method}" of replica ${replica}: ${problem}; call another replica or try again`, { replica, method });
     }
-    const pending = createPending<unknown>({
+    const pending = createTimed<unknown>({
       timers,
       timeoutMs,
       signal: options.signal,

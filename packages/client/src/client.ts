@@ -223,7 +223,7 @@ export class ConnectedClient implements Client {
   }
 
   #onFrame(from: ReplicaId, frame: Uint8Array): void {
-    if (this.#closed !== undefined || !this.#links.isMember(from)) return;
+    if (this.#closed !== undefined || !this.#links.isMember(from) || this.#session?.isLate(from, frame) === true) return;
     const decoded = this.#membership.codec.decodeToClient(frame);
     if (!decoded.ok) {
       this.#reject(from, decoded.rejection);

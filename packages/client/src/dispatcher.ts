@@ -4,8 +4,9 @@
  * A bundle once sent is retransmitted, byte for byte the same, until its fate is known or the client is closed, even when
  * every caller has given up: its request ids must be used up, or the session window of the replicas would have a hole.
  */
-import { rejection, verdict, type Bundle, type Digest, type Receipt, type Rejection, type ReplicaId, type Reply, type SeqNum } from "@narses/core";
-import { retransmitDelayMs, seededRandom } from "./backoff.ts";
+import { rejection, verdict, view, type Bundle, type Digest, type Receipt, type Rejection, type ReplicaId, type Reply, type SeqNum } from "@narses/core";
+import { peekReply } from "@narses/wire";
+import { Patience, retransmitDelayMs, seededRandom } from "./backoff.ts";
 import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
 import { setBounded } from "./bounded.ts";
 import { EVICTED, finalRefusal, refusedForGood, type InFlight } from "./flight.ts";
@@ -44,6 +45,7 @@ export class Dispatcher {
   readonly #verified: VerifiedOutcomes = new Map();
   readonly #blocks = createBlockRegistry();
   readonly #viewHint;
+  readonly #patience = new Patience();
   #retransmissions = 0;
 
   constructor({ membership, links, options, onForged, onLanded }: DispatcherOptions) {
@@ -95,6 +97,14 @@ export class Dispatcher {
     this.#arm(flight);
   }
 
+  /** A reply to a bundle whose fate is known: its view is noted (an honest hint or a liar's, as in any reply), the rest is not read. */
+  isLate(from: ReplicaId, frame: Uint8Array): boolean {
+    const peeked = peekReply(frame);
+    if (peeked === undefined || !this.#landed.has(peeked.bundleDigest) || !Number.isSafeInteger(peeked.view)) return false;
+    reportView(this.#viewHint, from, view(peeked.view));
+    return true;
+  }
+
   /** @returns why the reply was not believed; undefined when it was, or came too late to matter. @throws InvariantViolation */
   onReply(from: ReplicaId, reply: Reply): Rejection | undefined {
     const flight = this.#inFlight.get(reply.bundleDigest);
@@ -105,7 +115,7 @@ export class Dispatcher {
     }
     const { tally, bundle } = flight;
     if (tally.excluded.has(from)) return undefined;
-    const checked = checkReply(from, reply, bundle);
+    const checked = checkReply(from, reply, bundle, tally.votes.values());
     if (!checked.ok) {
       if (verdict(checked.rejection) === "misbehaviour") tally.excluded.add(from);
       return checked.rejection;
@@ -178,7 +188,7 @@ export class Dispatcher {
   #arm(flight: InFlight): void {
     const { timers, timeouts } = this.#options;
     if (flight.timer !== undefined) timers.clear(flight.timer);
-    const delayMs = retransmitDelayMs(flight.attempt, { firstMs: timeouts.retransmitMs, maxMs: timeouts.retransmitMaxMs }, this.#random);
+    const delayMs = retransmitDelayMs(flight.attempt, { firstMs: this.#patience.delayMs(timeouts.retransmitMs), maxMs: timeouts.retransmitMaxMs }, this.#random);
     flight.timer = timers.set(delayMs, () => {
       flight.attempt++;
       this.#retransmit(flight);
@@ -190,6 +200,7 @@ export class Dispatcher {
     const { header, leafIndex, leafCount, path, results } = reply;
     const block = reply.outcome.body.block;
     recordCertifiedBlock(this.#blocks, header, block);
+    this.#patience.answered(this.#options.timers.now() - flight.sentAtMs);
     const evicted = isEvictedResult(results[0]);
     this.#land(flight, evicted);
     flight.submissions.forEach(({ pending }, operation) => {

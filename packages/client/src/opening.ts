@@ -3,7 +3,7 @@ import { NarsesError, type Logger, type ReplicaId } from "@narses/core";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { createPending, type Pending } from "./pending.ts";
+import { createTimed, type Pending } from "./pending.ts";
 import { parseSessionAnswer, type SessionAnswer } from "./session-choice.ts";
 import { clip, listed } from "./text.ts";
 
@@ -40,7 +40,7 @@ export class Opening {
     this.#timeoutMs = timeoutMs;
     this.#connectOnly = connectOnly;
     this.#ask = ask;
-    this.#pending = createPending<readonly SessionAnswer[]>({
+    this.#pending = createTimed<readonly SessionAnswer[]>({
       timers: options.timers,
       timeoutMs,
       signal,

@@ -22,7 +22,7 @@ export interface Timeouts {
   readonly operationMs: number;
   /** A control call's default. Infinity: no limit. */
   readonly callMs: number;
-  /** Silence after which a bundle goes to all replicas; doubles with each further silence. */
+  /** Silence after which a bundle goes to all replicas, or longer when answers take longer lately; doubles with each further silence. */
   readonly retransmitMs: number;
   readonly retransmitMaxMs: number;
 }

@@ -98,22 +98,33 @@ export class Session {
     const timeoutMs = checkTimeoutMs("timeoutMs", options.timeoutMs ?? this.#options.timeouts.operationMs);
     const refusal: unknown = this.#closed ?? (options.signal?.aborted === true ? options.signal.reason : this.#overload(operations));
     if (refusal !== undefined) return operations.map(() => Promise.reject(refusal));
+    const { timers } = this.#options;
     const submissions: Submission[] = [];
     const unit: Unit = { submissions };
+    let timer: unknown;
+    let open = operations.length;
+    const onSettled = (): void => {
+      if (--open === 0 && timer !== undefined) timers.clear(timer);
+    };
     for (const operation of operations) {
-      const pending = createPending<Submitted>({
-        timers: this.#options.timers,
-        timeoutMs,
-        signal: options.signal,
-        timeoutError: () => this.#timeoutError(submission, timeoutMs),
-        onGivenUp: () => this.#outbox.forget(unit, submission),
-      });
+      const pending = createPending<Submitted>({ signal: options.signal, onSettled, onGivenUp: () => this.#outbox.forget(unit, submission) });
       const submission: Submission = { operation, pending };
       submissions.push(submission);
+    }
+    // One timer for all of them: they were submitted together, and wait together.
+    if (timeoutMs !== Number.POSITIVE_INFINITY) {
+      timer = timers.set(timeoutMs, () => {
+        for (const submission of submissions) if (!submission.pending.settled) submission.pending.giveUp(this.#timeoutError(submission, timeoutMs));
+      });
     }
     this.#outbox.add(unit);
     this.#flushSoon();
     return submissions.map((submission) => submission.pending.promise);
+  }
+
+  /** True when the frame is a reply to a bundle whose fate is known: nothing in it is worth decoding. */
+  isLate(from: ReplicaId, frame: Uint8Array): boolean {
+    return this.#dispatcher.isLate(from, frame);
   }
 
   /** @returns why the reply was not believed, if so. @throws InvariantViolation when certified answers contradict each other. */

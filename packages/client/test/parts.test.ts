@@ -1,7 +1,7 @@
 import { InvariantViolation, digest, quorums, replicaId, seqNum, view, type BlockHeader, type Operation } from "@narses/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { retransmitDelayMs, seededRandom } from "../src/backoff.ts";
+import { Patience, retransmitDelayMs, seededRandom } from "../src/backoff.ts";
 import { CERTIFIED_BLOCKS_MAX, createBlockRegistry, recordCertifiedBlock } from "../src/block-registry.ts";
 import { setBounded } from "../src/bounded.ts";
 import { BUNDLE_OVERHEAD_BYTES, operationBytes, splitIntoUnits } from "../src/bundle-size.ts";
@@ -9,7 +9,6 @@ import { Outbox, type Submission, type Submitted } from "../src/outbox.ts";
 import { createPending } from "../src/pending.ts";
 import { SessionIds } from "../src/session-ids.ts";
 import { believedPrimary, believedView, createViewHint, reportView } from "../src/view-hint.ts";
-import { FakeTimers } from "./support/fake-timers.ts";
 import { rejectionOf } from "./support/open.ts";
 
 const operation = (bytes: number): Operation => ({ kind: "apply", payload: new Uint8Array(bytes) });
@@ -24,6 +23,16 @@ describe("retransmission delays", () => {
       expect(delay).toBeLessThanOrEqual(full);
     }
     expect(retransmitDelayMs(1_000_000, backoff, () => 0)).toBe(4_000);
+  });
+
+  it("follow the answers: a slow cluster is given time, a fast one no less than configured", () => {
+    const patience = new Patience();
+    expect(patience.delayMs(500)).toBe(500);
+    for (let i = 0; i < 50; i++) patience.answered(5);
+    expect(patience.delayMs(500)).toBe(500);
+    for (let i = 0; i < 50; i++) patience.answered(1_200);
+    expect(patience.delayMs(500)).toBeGreaterThan(1_200);
+    expect(patience.delayMs(500)).toBeLessThan(2_400);
   });
 
   it("repeat with the seed and differ between seeds", () => {
@@ -161,10 +170,9 @@ describe("splitting operations into bundles", () => {
 });
 
 describe("the outbox", () => {
-  const timers = new FakeTimers();
   const submission = (bytes: number): Submission => ({
     operation: operation(bytes),
-    pending: createPending<Submitted>({ timers, timeoutMs: Number.POSITIVE_INFINITY, signal: undefined, timeoutError: () => new Error(), onGivenUp: () => undefined }),
+    pending: createPending<Submitted>({ signal: undefined, onGivenUp: () => undefined }),
   });
   const limits = (operationsMax: number, bytesMax = 1_000): Parameters<Outbox["take"]>[0] => ({ operationsMax, bytesMax, bytesOf: (one) => one.payload.length });
 

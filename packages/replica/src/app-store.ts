@@ -4,7 +4,7 @@
  */
 import { NarsesError, type AppReader, type AppStore, type StateReader, type StateStore } from "@narses/core";
 import { STATE_VALUE_BYTES_MAX } from "@narses/storage/portable";
-import { decodePayload, encodePayload } from "@narses/wire";
+import { decodeOwnPayload, encodePayload } from "@narses/wire";
 import { appKey } from "./state-keys.ts";
 
 export interface Lease<Store> {
@@ -37,7 +37,7 @@ class Guard {
 function read(state: StateReader, key: string): unknown {
   const bytes = state.get(key);
   if (bytes === undefined) return undefined;
-  const decoded = decodePayload(bytes);
+  const decoded = decodeOwnPayload(bytes);
   if (!decoded.ok) {
     const where = JSON.stringify(key);
     throw new NarsesError("DATA_CORRUPT", `the state holds a value that cannot be decoded under ${where}: ${decoded.rejection.detail}`, { key });

@@ -27,6 +27,9 @@ export const VERIFIED_ENVELOPES_MAX = 65_536;
 /** Verified client bundles remembered beyond those that wait, least recently used first out. */
 export const VERIFIED_BUNDLES_MAX = 16_384;
 
+/** Acceptable client keys remembered, the one added first out. */
+export const CLIENT_KEYS_CACHED_MAX = 4_096;
+
 /** Bundles of one client that wait to be executed; the next is refused with OVERLOADED. */
 export const PENDING_BUNDLES_PER_CLIENT_MAX = 64;
 /** Bytes of the same; likewise. */

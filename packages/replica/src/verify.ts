@@ -8,13 +8,13 @@
  */
 import {
   assertNever, mintVerified, primaryOf, rejection, verdict,
-  type Batch, type Bundle, type CommitCertificate, type Hasher, type NewView, type PeerMessage, type PreparedCertificate, type Rejection, type ReplicaId,
+  type Batch, type Bundle, type ClientId, type CommitCertificate, type Hasher, type NewView, type PeerMessage, type PreparedCertificate, type Rejection, type ReplicaId,
   type Signed, type SignedBody, type StableCheckpoint, type Verified, type VerifyingKey, type ViewChange, type VoteRef,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import { BoundedSet } from "./bounded-set.ts";
 import type { Counters } from "./counters.ts";
-import { VERIFIED_BUNDLES_MAX, VERIFIED_ENVELOPES_MAX } from "./limits.ts";
+import { CLIENT_KEYS_CACHED_MAX, VERIFIED_BUNDLES_MAX, VERIFIED_ENVELOPES_MAX } from "./limits.ts";
 
 export type Judgement =
   | { readonly ok: true; readonly message: Verified<PeerMessage> }
@@ -206,11 +206,12 @@ class EnvelopeVerifier {
 /** Client bundles; a bundle's digest covers its signature, so it names the whole verification. */
 class BundleVerifier {
   readonly #options: VerifierOptions;
-  readonly #verified: BoundedSet;
+  readonly #verified = new BoundedSet(VERIFIED_BUNDLES_MAX);
+  /** Keys that passed every check there is on a key; a client's id is the hash of its key. */
+  readonly #keys = new Map<ClientId, VerifyingKey>();
 
   constructor(options: VerifierOptions) {
     this.#options = options;
-    this.#verified = new BoundedSet(VERIFIED_BUNDLES_MAX);
   }
 
   knows(bundle: Bundle): boolean {
@@ -218,11 +219,22 @@ class BundleVerifier {
   }
 
   check(bundle: Bundle): Problem {
-    const { clientKeys, codec, counters, verifyingKey } = this.#options;
+    const { codec, counters } = this.#options;
     if (this.knows(bundle)) {
       counters.signaturesCached++;
       return undefined;
     }
+    const key = this.#keys.get(bundle.client) ?? this.#acceptKey(bundle);
+    if ("code" in key) return key;
+    const { message, signature } = codec.signedParts(bundle.bytes);
+    counters.signaturesVerified++;
+    if (!key.verify(message, signature)) return rejection("SIGNATURE_INVALID", `bundle ${bundle.digest} is not signed by client ${bundle.client}`);
+    this.#verified.add(bundle.digest);
+    return undefined;
+  }
+
+  #acceptKey(bundle: Bundle): VerifyingKey | Rejection {
+    const { clientKeys, verifyingKey } = this.#options;
     if (clientKeys !== undefined && !clientKeys.has(Buffer.from(bundle.publicKey).toString("hex"))) {
       return rejection("REQUEST_INVALID", `client ${bundle.client} is not among the cluster's client keys`);
     }
@@ -233,10 +245,13 @@ class BundleVerifier {
       counters.signaturesVerified++; // it cost as much
       return rejection("REQUEST_INVALID", `the public key of client ${bundle.client} is not acceptable`);
     }
-    const { message, signature } = codec.signedParts(bundle.bytes);
-    counters.signaturesVerified++;
-    if (!key.verify(message, signature)) return rejection("SIGNATURE_INVALID", `bundle ${bundle.digest} is not signed by client ${bundle.client}`);
-    this.#verified.add(bundle.digest);
-    return undefined;
+    this.#keys.set(bundle.client, key);
+    if (this.#keys.size > CLIENT_KEYS_CACHED_MAX) {
+      for (const oldest of this.#keys.keys()) {
+        this.#keys.delete(oldest);
+        break;
+      }
+    }
+    return key;
   }
 }

@@ -8,9 +8,10 @@
  * bytes (`batchBytesMax`) and of their operations (`batchOperationsMax`).
  */
 import { InvariantViolation, type Batch, type Bundle, type Digest, type Epoch } from "@narses/core";
-import { hexDigest, readBundle } from "./bundle.ts";
+import { readBundle } from "./bundle.ts";
 import { concat, readHeader, writeHeader, type Context } from "./context.ts";
 import { DOMAIN } from "./domains.ts";
+import { hexDigest } from "./hex-digest.ts";
 import { BATCH_BUNDLES_MAX, BUNDLE_BYTES_MIN } from "./limits.ts";
 import type { Reader } from "./reader.ts";
 import { TAG } from "./tags.ts";

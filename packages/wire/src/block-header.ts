@@ -1,7 +1,7 @@
 /** Block headers: seq u64, parent 32, timestampMs u64, batch digest, bundle root, result root, state root (32 each). */
-import type { BlockHeader, Digest, Hasher } from "@narses/core";
-import { hexDigest } from "./bundle.ts";
+import { bytesEqual, type BlockHeader, type Digest, type Hasher } from "@narses/core";
 import { DOMAIN } from "./domains.ts";
+import { hexDigest } from "./hex-digest.ts";
 import { BLOCK_HEADER_BYTES } from "./limits.ts";
 import type { Reader } from "./reader.ts";
 import { Writer } from "./writer.ts";
@@ -26,6 +26,36 @@ export function readBlockHeader(r: Reader): BlockHeader {
     resultRoot: r.digest("header result root"),
     stateRoot: r.digest("header state root"),
   };
+}
+
+/** The header written or read last: every reply to the bundles of a block carries the same one. */
+export class HeaderCache {
+  #header: BlockHeader | undefined;
+  #bytes: Uint8Array = new Uint8Array(0);
+
+  write(w: Writer, header: BlockHeader): void {
+    if (this.#header !== header) {
+      const own = new Writer(BLOCK_HEADER_BYTES);
+      writeBlockHeader(own, header);
+      this.#header = header;
+      this.#bytes = own.finish();
+    }
+    w.raw(this.#bytes);
+  }
+
+  /** Equal bytes give one object, so that what follows from a header can be known by it. */
+  read(r: Reader): BlockHeader {
+    const start = r.position;
+    const bytes = r.peek(BLOCK_HEADER_BYTES);
+    if (bytes !== undefined && this.#header !== undefined && bytesEqual(bytes, this.#bytes)) {
+      r.take("header", BLOCK_HEADER_BYTES);
+      return this.#header;
+    }
+    const header = readBlockHeader(r);
+    this.#header = header;
+    this.#bytes = new Uint8Array(r.slice(start, r.position));
+    return header;
+  }
 }
 
 /** SHA-256(domain ‖ header): what outcomes sign, checkpoints name and the next header's `parent` is. */

@@ -9,30 +9,19 @@
 import {
   NarsesError,
   type Bundle,
-  type ClientId,
-  type Digest,
-  type Hasher,
   type Operation,
   type RequestId,
   type SigningKey,
 } from "@narses/core";
 import { checkSize, concat, readHeader, writeHeader, type Context } from "./context.ts";
 import { clientSigningInput } from "./envelope.ts";
-import { hexOf } from "./host.ts";
+import { hexDigest } from "./hex-digest.ts";
 import { BUNDLE_BYTES_MIN, OPERATION_ENTRY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from "./limits.ts";
 import { Reader } from "./reader.ts";
 import { TAG } from "./tags.ts";
 
 const KIND_APPLY = 1;
 const KIND_QUERY = 2;
-
-export const hexDigest = (hash: Uint8Array): Digest => hexOf(hash)(0, hash.length) as Digest;
-
-/** SHA-256 of the public key: self-certifying. @throws RangeError unless the key has 32 bytes. */
-export function clientIdOf(hasher: Hasher, publicKey: Uint8Array): ClientId {
-  if (publicKey.length !== PUBLIC_KEY_BYTES) throw new RangeError(`a public key has ${PUBLIC_KEY_BYTES} bytes, got ${publicKey.length}`);
-  return hexDigest(hasher.sha256(publicKey)) as string as ClientId;
-}
 
 interface OperationTable {
   readonly kinds: Uint8Array;
@@ -83,7 +72,7 @@ export function readBundle(r: Reader, c: Context): Bundle {
   r.finish("bundle");
   return {
     digest: hexDigest(c.hasher.sha256(r.bytes)),
-    client: clientIdOf(c.hasher, publicKey),
+    client: c.clientIds.of(publicKey),
     publicKey,
     session,
     ridFirst: ridFirst as RequestId,

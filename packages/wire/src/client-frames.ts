@@ -7,12 +7,11 @@
  *   EXECUTED     header, bundle digest 32, seq u64, leaf index u32
  *   CALL_RESULT  header, id u64, ok u8, value to the end
  */
-import { FRAME_BYTES_MAX, NarsesError, type ClientId, type ClientMessage, type ReplicaToClientMessage, type Reply } from "@narses/core";
-import { readBlockHeader, writeBlockHeader } from "./block-header.ts";
+import { FRAME_BYTES_MAX, NarsesError, type ClientId, type ClientMessage, type Digest, type ReplicaToClientMessage, type Reply } from "@narses/core";
 import { readBundle } from "./bundle.ts";
 import { checkSize, readHeader, writeHeader, type Context } from "./context.ts";
 import { fromUtf8, utf8 } from "./host.ts";
-import { BATCH_BUNDLES_MAX, HEADER_BYTES, METHOD_BYTES_MAX, REFUSAL_CODE_BYTES_MAX, REFUSAL_DETAIL_BYTES_MAX } from "./limits.ts";
+import { BATCH_BUNDLES_MAX, DIGEST_BYTES, HEADER_BYTES, METHOD_BYTES_MAX, REFUSAL_CODE_BYTES_MAX, REFUSAL_DETAIL_BYTES_MAX } from "./limits.ts";
 import { decoding, type Decoded } from "./malformed.ts";
 import { readLeafProof, writeLeafProof } from "./merkle-path.ts";
 import { Reader } from "./reader.ts";
@@ -85,11 +84,11 @@ export function decodeClient(c: Context, frame: Uint8Array): Decoded<ClientMessa
 
 // ── replica to client ────────────────────────────────────────────────────────────────────────────────────────────
 
-function writeReply(w: Writer, reply: Reply): void {
+function writeReply(w: Writer, c: Context, reply: Reply): void {
   w.digest(reply.client);
   w.digest(reply.bundleDigest);
   w.u64(reply.view);
-  writeBlockHeader(w, reply.header);
+  c.headers.write(w, reply.header);
   w.raw(reply.outcome.bytes);
   writeLeafProof(w, reply);
   writeResults(w, reply.results);
@@ -99,7 +98,7 @@ function readReply(r: Reader, c: Context): Reply {
   const client = r.digest("reply client") as string as ClientId;
   const bundleDigest = r.digest("reply bundle digest");
   const view = r.view64("reply view", 0);
-  const header = readBlockHeader(r);
+  const header = c.headers.read(r);
   const outcome = readOutcome(r, c);
   const proof = readLeafProof(r, Math.min(BATCH_BUNDLES_MAX, c.parameters.batchOperationsMax));
   return { client, bundleDigest, view, header, outcome, ...proof, results: readResults(r, c.parameters.bundleOperationsMax) };
@@ -122,7 +121,7 @@ export function encodeToClient(c: Context, m: ReplicaToClientMessage): Uint8Arra
   switch (m.type) {
     case "reply":
       writeHeader(w, TAG.REPLY, c.epoch);
-      writeReply(w, m.reply);
+      writeReply(w, c, m.reply);
       break;
     case "refused":
       writeHeader(w, TAG.REFUSED, c.epoch);
@@ -143,6 +142,16 @@ export function encodeToClient(c: Context, m: ReplicaToClientMessage): Uint8Arra
       w.raw(m.value);
   }
   return finishFrame(w, m.type, FRAME_BYTES_MAX);
+}
+
+/** Which bundle a REPLY is for, and the view it tells, without a look at the rest; undefined for any other frame. */
+export function peekReply(frame: Uint8Array): { readonly bundleDigest: Digest; readonly view: number } | undefined {
+  if (frame[1] !== TAG.REPLY || frame.length < HEADER_BYTES + 2 * DIGEST_BYTES + 8) return undefined;
+  const r = new Reader(frame);
+  r.take("header", HEADER_BYTES + DIGEST_BYTES);
+  const bundleDigest = r.digest("reply bundle digest");
+  const high = r.u32("reply view");
+  return { bundleDigest, view: high * 0x1_0000_0000 + r.u32("reply view") };
 }
 
 function readRefused(r: Reader): ReplicaToClientMessage {

@@ -1,5 +1,5 @@
 import type { ClusterConfig, Digest, Hasher } from "@narses/core";
-import { hexDigest } from "./bundle.ts";
+import { hexDigest } from "./hex-digest.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import { DOMAIN } from "./domains.ts";
 import { utf8 } from "./host.ts";

@@ -11,6 +11,8 @@ import {
   type Parameters,
   type RejectionCode,
 } from "@narses/core";
+import { HeaderCache } from "./block-header.ts";
+import { ClientIdCache } from "./client-id.ts";
 import { DOMAIN } from "./domains.ts";
 import { frameLimits, type FrameLimits } from "./limits.ts";
 import type { Reader } from "./reader.ts";
@@ -39,6 +41,8 @@ export interface Context {
   /** Domain tag ‖ cluster id: what precedes the envelope in a signing input. */
   readonly replicaDomain: Uint8Array;
   readonly clientDomain: Uint8Array;
+  readonly clientIds: ClientIdCache;
+  readonly headers: HeaderCache;
 }
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array {
@@ -69,6 +73,8 @@ export function createContext(options: CodecOptions): Context {
     writer: new Writer(16 << 10),
     replicaDomain: concat([DOMAIN.replicaMessage, clusterId]),
     clientDomain: concat([DOMAIN.clientBundle, clusterId]),
+    clientIds: new ClientIdCache(hasher),
+    headers: new HeaderCache(),
   };
 }
 

@@ -6,13 +6,13 @@ export type { SignedParts } from "./envelope.ts";
 export type { Decoded } from "./malformed.ts";
 export { clusterId } from "./cluster-id.ts";
 export { canonicalJson } from "./canonical-json.ts";
-export { clientIdOf } from "./bundle.ts";
+export { clientIdOf } from "./client-id.ts";
 export { blockHash } from "./block-header.ts";
 export { resultLeaf } from "./results.ts";
-export { decodePayload, encodePayload } from "./payload.ts";
+export { decodeOwnPayload, decodePayload, encodePayload } from "./payload.ts";
 export { PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
 export { decodeResult, encodeResult, type OperationResult } from "./result.ts";
-export { CALL_RESULT_BYTES_MAX } from "./client-frames.ts";
+export { CALL_RESULT_BYTES_MAX, peekReply } from "./client-frames.ts";
 export {
   BUNDLE_BYTES_MIN,
   METHOD_BYTES_MAX,

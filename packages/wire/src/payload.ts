@@ -9,6 +9,7 @@ import { Packr } from "msgpackr/pack";
 import { isWellFormed } from "./host.ts";
 import { decoding, type Decoded } from "./malformed.ts";
 import { BYTE_ORDER_MARK, FORBIDDEN_KEY, PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
+import { decodeScalar, encodeScalar } from "./payload-scalar.ts";
 import { scanPayload } from "./payload-scan.ts";
 import { Reader } from "./reader.ts";
 
@@ -111,10 +112,16 @@ function checkValue(value: unknown, check: Check): void {
  * instances, lone surrogates, `__proto__`, nesting above the limit; RangeError above `bytesMax` or `elementsMax`.
  */
 export function encodePayload(value: unknown, limits: PayloadLimits = PAYLOAD_LIMITS): Uint8Array {
+  const scalar = encodeScalar(value);
+  if (scalar !== undefined) return withinLimit(scalar, limits);
   checkValue(value, { limits, path: [], elements: 0 });
   const packed: Uint8Array = packr.pack(value);
-  if (packed.length > limits.bytesMax) throw new RangeError(`payload has ${packed.length} bytes, at most ${limits.bytesMax}`);
-  return new Uint8Array(packed); // msgpackr's result is a view of a pool
+  return new Uint8Array(withinLimit(packed, limits)); // msgpackr's result is a view of a pool
+}
+
+function withinLimit(bytes: Uint8Array, { bytesMax }: PayloadLimits): Uint8Array {
+  if (bytes.length > bytesMax) throw new RangeError(`payload has ${bytes.length} bytes, at most ${bytesMax}`);
+  return bytes;
 }
 
 // ── decoding ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,5 +143,18 @@ export function readPayload(r: Reader, limits: PayloadLimits): unknown {
 }
 
 /** Strict: see `payload-rules.ts`. Never throws. Byte strings in the value are copies. */
-export const decodePayload = (bytes: Uint8Array, limits: PayloadLimits = PAYLOAD_LIMITS): Decoded<unknown> =>
-  decoding(() => readPayload(new Reader(bytes, "REQUEST_INVALID"), limits));
+export function decodePayload(bytes: Uint8Array, limits: PayloadLimits = PAYLOAD_LIMITS): Decoded<unknown> {
+  const scalar = bytes.length <= limits.bytesMax ? decodeScalar(bytes) : undefined;
+  if (scalar !== undefined) return { ok: true, value: scalar.value };
+  return decoding(() => readPayload(new Reader(bytes, "REQUEST_INVALID"), limits));
+}
+
+/**
+ * As {@link decodePayload}, without the scan: only for bytes that {@link encodePayload} made, here or (under a hash that was checked)
+ * on another replica. Never throws.
+ */
+export function decodeOwnPayload(bytes: Uint8Array): Decoded<unknown> {
+  const scalar = decodeScalar(bytes);
+  if (scalar !== undefined) return { ok: true, value: scalar.value };
+  return decoding(() => unpack(new Reader(bytes, "REQUEST_INVALID")));
+}

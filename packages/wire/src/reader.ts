@@ -16,9 +16,7 @@ export class Reader {
   /** What a foreign epoch is called: harmless in the outermost header, malformed in a part. */
   epochCode: RejectionCode;
   position = 0;
-  /** Vote frames met so far, by content: a frame that many certificates share is decoded once. */
-  readonly frames: Map<string, Signed<Votes>> = new Map();
-  private readonly view: DataView;
+  private framesMet: Map<string, Signed<Votes>> | undefined;
   /** Where `bytes` starts in the value that is being decoded; for messages only. */
   private readonly base: number;
   private fieldStart = 0;
@@ -26,10 +24,15 @@ export class Reader {
 
   constructor(bytes: Uint8Array, code: RejectionCode = "FRAME_MALFORMED", epochCode: RejectionCode = "EPOCH_FOREIGN", base = 0) {
     this.bytes = plain(bytes);
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.code = code;
     this.epochCode = epochCode;
     this.base = base;
+  }
+
+  /** Vote frames met so far, by content: a frame that many certificates share is decoded once. */
+  get frames(): Map<string, Signed<Votes>> {
+    this.framesMet ??= new Map();
+    return this.framesMet;
   }
 
   get remaining(): number {
@@ -55,36 +58,47 @@ export class Reader {
     return start;
   }
 
+  /** The byte at `at`, which has been checked to be there. */
+  private byte(at: number): number {
+    return this.bytes[at] ?? 0;
+  }
+
+  private word(at: number): number {
+    return ((this.byte(at) << 24) | (this.byte(at + 1) << 16) | (this.byte(at + 2) << 8) | this.byte(at + 3)) >>> 0;
+  }
+
   u8(field: string): number {
-    return this.view.getUint8(this.advance(field, 1));
+    return this.byte(this.advance(field, 1));
   }
 
   u16(field: string): number {
-    return this.view.getUint16(this.advance(field, 2));
+    const at = this.advance(field, 2);
+    return (this.byte(at) << 8) | this.byte(at + 1);
   }
 
   u32(field: string): number {
-    return this.view.getUint32(this.advance(field, 4));
+    return this.word(this.advance(field, 4));
   }
 
   /** A u64 of at most 2^53 − 1. */
   u64(field: string): number {
     const at = this.advance(field, 8);
-    const high = this.view.getUint32(at);
+    const high = this.word(at);
     if (high > U53_HIGH_MAX) this.fail(field, `${this.hex(at, at + 8)} hex, at most 2^53 − 1`);
-    return high * 0x1_0000_0000 + this.view.getUint32(at + 4);
-  }
-
-  i8(field: string): number {
-    return this.view.getInt8(this.advance(field, 1));
+    return high * 0x1_0000_0000 + this.word(at + 4);
   }
 
   f32(field: string): number {
-    return this.view.getFloat32(this.advance(field, 4));
+    return this.viewOf(field, 4).getFloat32(0);
   }
 
   f64(field: string): number {
-    return this.view.getFloat64(this.advance(field, 8));
+    return this.viewOf(field, 8).getFloat64(0);
+  }
+
+  private viewOf(field: string, length: number): DataView {
+    const at = this.advance(field, length);
+    return new DataView(this.bytes.buffer, this.bytes.byteOffset + at, length);
   }
 
   /** A flag: 0 or 1. */
@@ -121,6 +135,11 @@ export class Reader {
   take(field: string, length: number): Uint8Array {
     const start = this.advance(field, length);
     return this.slice(start, start + length);
+  }
+
+  /** The next `length` bytes without taking them; undefined when fewer are left. */
+  peek(length: number): Uint8Array | undefined {
+    return length <= this.remaining ? this.slice(this.position, this.position + length) : undefined;
   }
 
   /** A reader of the next `length` bytes alone, whose failures (a foreign epoch too) have the code given. */

@@ -7,6 +7,7 @@ import { concat } from "./context.ts";
 import { RESULT_BYTES_MAX } from "./limits.ts";
 import { decoding, type Decoded } from "./malformed.ts";
 import { encodePayload, readPayload } from "./payload.ts";
+import { decodeScalar, encodeScalar } from "./payload-scalar.ts";
 import { PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
 import { Reader } from "./reader.ts";
 
@@ -20,7 +21,12 @@ const STATUS_REJECTED = 2;
 const STATUS_NOT_EXECUTED = 3;
 const LIMITS: PayloadLimits = { ...PAYLOAD_LIMITS, bytesMax: RESULT_BYTES_MAX - 1 };
 
-const tagged = (status: number, value: unknown): Uint8Array => concat([Uint8Array.of(status), encodePayload(value, LIMITS)]);
+function tagged(status: number, value: unknown): Uint8Array {
+  const scalar = encodeScalar(value, 1);
+  if (scalar === undefined || scalar.length > RESULT_BYTES_MAX) return concat([Uint8Array.of(status), encodePayload(value, LIMITS)]);
+  scalar[0] = status;
+  return scalar;
+}
 
 /**
  * A value that is undefined (an `apply` that returns nothing) becomes null.
@@ -63,4 +69,8 @@ function readResult(bytes: Uint8Array): OperationResult {
 }
 
 /** Never throws. */
-export const decodeResult = (bytes: Uint8Array): Decoded<OperationResult> => decoding(() => readResult(bytes));
+export function decodeResult(bytes: Uint8Array): Decoded<OperationResult> {
+  const scalar = bytes[0] === STATUS_OK && bytes.length <= RESULT_BYTES_MAX ? decodeScalar(bytes, 1) : undefined;
+  if (scalar !== undefined) return { ok: true, value: { status: "ok", value: scalar.value } };
+  return decoding(() => readResult(bytes));
+}

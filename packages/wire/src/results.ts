@@ -1,7 +1,6 @@
 /** The results of one bundle: count u16, (length u32) × count, the encoded results one after the other. */
 import { fromHex, NarsesError, type Digest, type Hasher } from "@narses/core";
-import { concat } from "./context.ts";
-import { RESULT_BYTES_MAX, RESULTS_BYTES_MAX } from "./limits.ts";
+import { DIGEST_BYTES, RESULT_BYTES_MAX, RESULTS_BYTES_MAX } from "./limits.ts";
 import type { Reader } from "./reader.ts";
 import { Writer } from "./writer.ts";
 
@@ -38,5 +37,8 @@ export function readResults(r: Reader, countMax: number): Uint8Array[] {
 export function resultLeaf(hasher: Hasher, bundleDigest: Digest, results: readonly Uint8Array[]): Uint8Array {
   const w = new Writer(2 + 4 * results.length + sizeOf(results));
   writeResults(w, results);
-  return concat([fromHex(bundleDigest), hasher.sha256(w.finish())]);
+  const leaf = new Uint8Array(2 * DIGEST_BYTES);
+  leaf.set(fromHex(bundleDigest));
+  leaf.set(hasher.sha256(w.written()), DIGEST_BYTES);
+  return leaf;
 }

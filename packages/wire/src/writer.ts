@@ -14,13 +14,11 @@ function unrepresentable(what: string, value: unknown): InvariantViolation {
 export class Writer {
   private readonly initialBytes: number;
   private buffer: Uint8Array;
-  private view: DataView;
   private position = 0;
 
   constructor(initialBytes: number) {
     this.initialBytes = initialBytes;
     this.buffer = new Uint8Array(initialBytes);
-    this.view = new DataView(this.buffer.buffer);
   }
 
   /** Starts a new value. One value is written at a time. */
@@ -37,12 +35,16 @@ export class Writer {
     return bytes;
   }
 
-  private resize(bytes: number): void {
-    this.buffer = new Uint8Array(bytes);
-    this.view = new DataView(this.buffer.buffer);
+  /** What was written, as a view that the next value overwrites. */
+  written(): Uint8Array {
+    return this.buffer.subarray(0, this.position);
   }
 
-  /** Makes room, which may replace buffer and view: call it before touching either. */
+  private resize(bytes: number): void {
+    this.buffer = new Uint8Array(bytes);
+  }
+
+  /** Makes room, which may replace the buffer: call it before touching it. */
   private advance(length: number): number {
     const start = this.position;
     const end = start + length;
@@ -58,19 +60,19 @@ export class Writer {
   u8(value: number): void {
     if (value >>> 0 !== value || value > 0xff) throw unrepresentable("u8", value);
     const at = this.advance(1);
-    this.view.setUint8(at, value);
+    this.buffer[at] = value;
   }
 
   u16(value: number): void {
     if (value >>> 0 !== value || value > 0xffff) throw unrepresentable("u16", value);
     const at = this.advance(2);
-    this.view.setUint16(at, value);
+    this.buffer[at] = value >>> 8;
+    this.buffer[at + 1] = value;
   }
 
   u32(value: number): void {
     if (value >>> 0 !== value) throw unrepresentable("u32", value);
-    const at = this.advance(4);
-    this.view.setUint32(at, value);
+    this.word(this.advance(4), value);
   }
 
   /** A u64 of at most 2^53 − 1. */
@@ -78,8 +80,15 @@ export class Writer {
     if (!Number.isSafeInteger(value) || value < 0) throw unrepresentable("u64", value);
     const high = Math.floor(value / 0x1_0000_0000);
     const at = this.advance(8);
-    this.view.setUint32(at, high);
-    this.view.setUint32(at + 4, value - high * 0x1_0000_0000);
+    this.word(at, high);
+    this.word(at + 4, value - high * 0x1_0000_0000);
+  }
+
+  private word(at: number, value: number): void {
+    this.buffer[at] = value >>> 24;
+    this.buffer[at + 1] = value >>> 16;
+    this.buffer[at + 2] = value >>> 8;
+    this.buffer[at + 3] = value;
   }
 
   flag(value: boolean): void {
