@@ -234,7 +234,7 @@ class BundleVerifier {
   }
 
   #acceptKey(bundle: Bundle): VerifyingKey | Rejection {
-    const { clientKeys, verifyingKey } = this.#options;
+    const { clientKeys, counters, verifyingKey } = this.#options;
     if (clientKeys !== undefined && !clientKeys.has(Buffer.from(bundle.publicKey).toString("hex"))) {
       return rejection("REQUEST_INVALID", `client ${bundle.client} is not among the cluster's client keys`);
     }
