@@ -2,6 +2,9 @@
 import { replicaId } from "@narses/core";
 import { POLICIES } from "./adversaries/index.ts";
 import { Conspiracy } from "./adversaries/conspiracy.ts";
+import { policyId } from "./coverage/catalogue.ts";
+import type { Counts } from "./coverage/coverage.ts";
+import { watchPolicy } from "./coverage/watch-policy.ts";
 import { EngineWorld } from "./engine-world.ts";
 import { Nemesis } from "./nemesis.ts";
 import { livenessBudgetMs, planRun, type RunPlan, type SimOptions } from "./options.ts";
@@ -24,6 +27,8 @@ export interface SimResult {
   readonly recoveryMs: number | undefined;
   readonly accepted: number;
   readonly counters: Readonly<Counters>;
+  /** Rules used and faults that changed something, by id of the catalogue. */
+  readonly coverage: Counts;
   readonly traceHash: string;
   readonly trace: readonly string[];
   /** The stack of an exception. */
@@ -89,7 +94,7 @@ class Run {
     return {
       outcome: failure?.kind ?? "ok", oracle: failure?.oracle, detail: failure?.message, plan: world.plan, cast,
       events: world.scheduler.events, virtualMs: world.scheduler.now / 1000, recoveryMs,
-      accepted: world.clients.reduce((sum, client) => sum + client.accepted, 0), counters: world.counters,
+      accepted: world.clients.reduce((sum, client) => sum + client.accepted, 0), counters: world.counters, coverage: world.coverage.all,
       traceHash: world.trace.hash, trace: world.trace.lines, stack: cause instanceof Error ? cause.stack : undefined,
     };
   }
@@ -116,10 +121,15 @@ function assemble(world: World): readonly string[] {
     const twins = roles.includes("twins") ? ["a", "b"] : [""];
     for (const suffix of twins) {
       const node = world.addNode(id, suffix, true);
-      for (const role of roles) if (role !== "twins") node.policies.push(POLICIES[role](world.powersOf(node, conspiracy, `${node.name} ${role}`)));
+      for (const role of roles) {
+        const effective = (): void => world.coverage.sometimes(policyId(role));
+        if (role === "twins") effective();
+        else node.policies.push(watchPolicy(POLICIES[role](world.powersOf(node, conspiracy, `${node.name} ${role}`)), effective));
+      }
     }
   }
   for (let i = 0; i < plan.clients + plan.equivocatingClients; i++) world.addClient(i >= plan.clients);
+  if (plan.equivocatingClients > 0) world.coverage.sometimes("client: two bundles under the same ids");
   return cast;
 }
 

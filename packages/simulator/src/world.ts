@@ -7,6 +7,7 @@ import { replicaId } from "@narses/core";
 import type { Powers } from "./adversaries/policy.ts";
 import type { Answer, SimBlock, State } from "./app.ts";
 import { SimClient } from "./client.ts";
+import { Coverage } from "./coverage/coverage.ts";
 import { formatEffect, formatInput } from "./format.ts";
 import type { Keyring, Toolkit } from "./keyring.ts";
 import { Network } from "./network.ts";
@@ -43,6 +44,7 @@ export abstract class World {
   readonly scheduler: Scheduler;
   readonly network: Network;
   readonly trace: Trace;
+  readonly coverage: Coverage = new Coverage();
   readonly nodes: SimNode[] = [];
   readonly clients: SimClient[] = [];
   readonly counters: Counters = { executedSlots: 0, viewsEntered: 0, viewsLeft: 0, messages: 0, rejected: 0, crashes: 0, stableCheckpoints: 0 };
@@ -67,7 +69,7 @@ export abstract class World {
     this.noticeRandom = this.random.split("notice");
     const { n, f } = plan.quorums;
     const allCorrect = plan.byzantine === 0 && plan.equivocatingClients === 0;
-    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, now: () => this.scheduler.now });
+    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, now: () => this.scheduler.now, coverage: this.coverage });
   }
 
   abstract configOf(id: ReplicaId): EngineConfig;
@@ -115,6 +117,7 @@ export abstract class World {
 
   note(who: SimNode | undefined, text: string): void {
     this.trace.line(this.scheduler.now, who?.name ?? "-", text);
+    if (text.startsWith("#")) for (const oracle of this.oracles) oracle.onNote?.(text);
   }
 
   onSubmitted(client: SimClient, bundle: Bundle): void {
@@ -171,6 +174,7 @@ export abstract class World {
   // ── watching ──
 
   onInput(node: SimNode, input: Input): void {
+    if (!node.byzantine) for (const oracle of this.oracles) oracle.onInput?.(node, input);
     if (input.type === "transferred" && !node.byzantine) for (const oracle of this.oracles) oracle.onTransferred?.(node, input.stable);
     if (input.type === "tick" || input.type === "own" || input.type === "executed" || input.type === "start") return;
     this.note(node, `< ${formatInput(input)}`);

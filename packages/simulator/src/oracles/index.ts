@@ -5,6 +5,8 @@ import { accusationOracle } from "./accusation.ts";
 import { agreementOracle } from "./agreement.ts";
 import { boundsOracle } from "./bounds.ts";
 import { certificateOracle } from "./certificate.ts";
+import type { Coverage } from "../coverage/coverage.ts";
+import { coverageObserver } from "../coverage/observer.ts";
 import { durabilityOracle } from "./durability.ts";
 import { executionOracle } from "./execution.ts";
 import { linearizabilityOracle } from "./linearizability.ts";
@@ -22,6 +24,7 @@ export interface OracleOptions {
   readonly allCorrect: boolean;
   /** Virtual time. */
   readonly now: () => number;
+  readonly coverage: Coverage;
 }
 
 export const createOracles = (o: OracleOptions): readonly Oracle[] => [
@@ -34,5 +37,6 @@ export const createOracles = (o: OracleOptions): readonly Oracle[] => [
   stateOracle(),
   boundsOracle(o.parameters),
   linearizabilityOracle(o.now),
+  coverageObserver(o.coverage, o.parameters.logWindow),
   ...(o.allCorrect ? [accusationOracle()] : []),
 ];

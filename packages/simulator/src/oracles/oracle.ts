@@ -1,5 +1,5 @@
 /** What an oracle may watch. Only correct replicas are shown to it; it keeps its own books and throws a Violation. */
-import type { Bundle, Effect, EngineStatus, ReplicaId, Signed, SignedBody, StableCheckpoint } from "@narses/core";
+import type { Bundle, Effect, EngineStatus, Input, ReplicaId, Signed, SignedBody, StableCheckpoint } from "@narses/core";
 import type { Answer, SimBlock, State } from "../app.ts";
 import type { WatchedDisk, WatchedLog } from "../node.ts";
 import { Violation } from "../violation.ts";
@@ -11,6 +11,7 @@ export interface Watched {
 
 export interface Oracle {
   readonly name: string;
+  onInput?(replica: Watched, input: Input): void;
   /** Before the effect happens, in the order of the effect list. */
   onEffect?(replica: Watched, effect: Effect): void;
   onSigned?(replica: Watched, signed: Signed<SignedBody>): void;
@@ -25,6 +26,8 @@ export interface Oracle {
   onTurn?(replica: Watched, status: EngineStatus, disk: WatchedLog): void;
   onSubmitted?(bundle: Bundle): void;
   onAccepted?(bundle: Bundle, answer: Answer): void;
+  /** A line of the trace that is no message, input or effect: faults, repairs, lives. */
+  onNote?(text: string): void;
   /** Once, when the run is over and nothing else has fired. */
   atEnd?(): void;
 }
