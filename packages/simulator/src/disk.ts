@@ -23,6 +23,17 @@ export class Disk {
     return this.log;
   }
 
+  /** An independent copy, as it is now. */
+  copy(): Disk {
+    const copy = new Disk();
+    copy.snapshot = this.snapshot;
+    copy.blocks.length = 0;
+    copy.blocks.push(...this.blocks.slice(0, this.snapshot.seq + 1));
+    copy.log = [...this.log];
+    copy.sync();
+    return copy;
+  }
+
   append(record: LogRecord): void {
     this.log.push(record);
   }

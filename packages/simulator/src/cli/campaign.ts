@@ -1,0 +1,134 @@
+/** `--seeds N`: many seeds on all cores, with progress, a state file to go on from, and a summary at the end. */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { FAULT_IDS, RULE_IDS } from "../coverage/catalogue.ts";
+import { neverHappened } from "../coverage/coverage.ts";
+import type { SimOptions } from "../options.ts";
+import { runPool } from "./pool.ts";
+import { createProgress } from "./progress.ts";
+import { addTotals, type Failure, NO_TOTALS, type SeedsAnswer, type SeedsJob, type Totals } from "./seeds.ts";
+import { ToolError } from "./tool-error.ts";
+
+/** Seeds per job: small enough for a lively bar, large enough for the workers to work. */
+const CHUNK_SEEDS = 20;
+/** A state file is written after so many jobs, and at the end. */
+const SAVE_EVERY_JOBS = 10;
+/** Failures kept in words; more are only counted. */
+const FAILURES_KEPT_MAX = 100;
+/** From so many seeds on, something in the catalogue that never happened is a failure: the run did not test what it claims to. */
+export const COVERAGE_SEEDS_MIN = 5_000;
+
+export interface CampaignOptions {
+  readonly first: number;
+  readonly seeds: number;
+  readonly options: Omit<SimOptions, "seed">;
+  /** The flags as given: a state file holds for the same ones only, and repeat commands show them. */
+  readonly flags: string;
+  readonly workers: number | undefined;
+  readonly statePath: string | undefined;
+  readonly print: (line: string) => void;
+}
+
+interface State {
+  readonly first: number;
+  readonly seeds: number;
+  readonly flags: string;
+  /** Chunks that are done, by number. */
+  readonly chunks: readonly number[];
+  readonly totals: Totals;
+  readonly failures: readonly Failure[];
+  readonly failed: number;
+}
+
+export interface CampaignResult {
+  readonly totals: Totals;
+  readonly failures: readonly Failure[];
+  /** Ids of the catalogue that never happened, when there were seeds enough to say so. */
+  readonly holes: readonly string[];
+}
+
+function load({ statePath, first, seeds, flags }: CampaignOptions): State {
+  const empty: State = { first, seeds, flags, chunks: [], totals: NO_TOTALS, failures: [], failed: 0 };
+  if (statePath === undefined) return empty;
+  let text: string;
+  try {
+    text = readFileSync(statePath, "utf8");
+  } catch {
+    return empty;
+  }
+  let held: State;
+  try {
+    held = JSON.parse(text) as State;
+  } catch (error) {
+    throw new ToolError("STATE_INVALID", `${statePath} is not JSON: delete it to start over`, { cause: error });
+  }
+  if (held.first !== first || held.seeds !== seeds || held.flags !== flags) {
+    throw new ToolError("STATE_INVALID", `${statePath} is of another campaign (seeds ${held.first} … ${held.first + held.seeds - 1}${held.flags}): give another --state, or delete it`);
+  }
+  return held;
+}
+
+function save(path: string | undefined, state: State): void {
+  if (path === undefined) return;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, JSON.stringify(state));
+  renameSync(`${path}.new`, path);
+}
+
+export async function runCampaign(campaign: CampaignOptions): Promise<CampaignResult> {
+  const { first, seeds, options, print, statePath } = campaign;
+  let state = load(campaign);
+  const finished = new Set(state.chunks);
+  const chunks = Array.from({ length: Math.ceil(seeds / CHUNK_SEEDS) }, (_, i) => i).filter((i) => !finished.has(i));
+  if (finished.size > 0) print(`goes on from ${statePath}: ${state.totals.seeds} seeds done`);
+  const progress = createProgress(seeds, "seeds", state.totals.seeds);
+  let unsaved = 0;
+  const jobs = new Map<SeedsJob, number>();
+  const next = (): SeedsJob | undefined => {
+    const chunk = chunks.shift();
+    if (chunk === undefined) return undefined;
+    const from = first + chunk * CHUNK_SEEDS;
+    const job: SeedsJob = { type: "seeds", first: from, count: Math.min(CHUNK_SEEDS, first + seeds - from), options, faultsInTurn: [], stopAtFailure: false };
+    jobs.set(job, chunk);
+    return job;
+  };
+  const done = (job: SeedsJob, answer: SeedsAnswer): boolean => {
+    state = {
+      ...state, chunks: [...state.chunks, jobs.get(job) as number], totals: addTotals(state.totals, answer.totals),
+      failures: [...state.failures, ...answer.failures].slice(0, FAILURES_KEPT_MAX), failed: state.failed + answer.failures.length,
+    };
+    jobs.delete(job);
+    for (const failure of answer.failures) progress.say(`${failure.outcome} (${failure.oracle}): ${failure.detail}\n  repeat: pnpm sim ${failure.seed}${campaign.flags} --trace 60`);
+    if (++unsaved % SAVE_EVERY_JOBS === 0) save(statePath, state);
+    progress.update(state.totals.seeds, `${state.failed} failed, ${(state.totals.events / 1e6).toFixed(1)} M events`);
+    return true;
+  };
+  await runPool<SeedsJob, SeedsAnswer>(next, done, { workers: campaign.workers });
+  progress.end();
+  const holes = seeds >= COVERAGE_SEEDS_MIN && options.faults === undefined && options.policies === undefined ? neverHappened(state.totals.coverage) : [];
+  // What is finished and fine needs no state; what failed is worth keeping.
+  if (state.failed === 0 && statePath !== undefined) rmSync(statePath, { force: true });
+  else save(statePath, state);
+  summarise(state, holes, print);
+  return { totals: state.totals, failures: state.failures, holes };
+}
+
+const number = (value: number): string => Math.round(value).toLocaleString("en");
+
+function summarise({ totals: t, failed }: State, holes: readonly string[], print: (line: string) => void): void {
+  const ids = RULE_IDS.length + FAULT_IDS.length;
+  const covered = ids - neverHappened(t.coverage).length;
+  const rows: readonly (readonly [string, string])[] = [
+    ["seeds", `${number(t.seeds)}, ${number(failed)} failed`],
+    ["events", number(t.events)],
+    ["simulated time", `${(t.virtualMs / 3_600_000).toFixed(2)} h`],
+    ["views entered", number(t.views)],
+    ["slots executed", number(t.slots)],
+    ["answers accepted", number(t.accepted)],
+    ["crashes", number(t.crashes)],
+    ["coverage", `${covered} of ${ids} rules and faults happened`],
+    ["time per 1,000 events", `${((t.cpuMs / Math.max(1, t.events)) * 1000).toFixed(2)} ms of CPU`],
+  ];
+  for (const [name, value] of rows) print(`${name.padEnd(22)} ${value}`);
+  for (const id of holes) print(`never happened         ${id}`);
+}

@@ -1,0 +1,65 @@
+/** `run [seed]`: one seed with its plan, its outcome and its trace; or, with `--seeds`, a campaign. */
+import { resolve } from "node:path";
+import process from "node:process";
+import { LEGEND } from "../format.ts";
+import { describePlan, type SimOptions } from "../options.ts";
+import { simulate, type SimResult } from "../simulate.ts";
+import { runCampaign } from "./campaign.ts";
+import { EXIT, type ExitCode } from "./exit.ts";
+
+export const LINES_ON_FAILURE = 60;
+/** From so many seeds on a campaign keeps a state file by itself. */
+const STATE_SEEDS_MIN = 1_000;
+
+export interface RunFlags {
+  readonly seed: number;
+  readonly seeds: number;
+  readonly lines: number;
+  readonly workers: number | undefined;
+  readonly state: string | undefined;
+  readonly options: Omit<SimOptions, "seed">;
+  /** As given, to be repeated. */
+  readonly flags: string;
+  readonly print: (line: string) => void;
+}
+
+export async function run(flags: RunFlags): Promise<ExitCode> {
+  return flags.seeds === 1 ? runOne(flags) : runMany(flags);
+}
+
+function runOne({ seed, lines, options, flags, print }: RunFlags): ExitCode {
+  const kept = Math.max(lines, LINES_ON_FAILURE);
+  const result = simulate({ seed, ...options, traceLines: kept });
+  for (const line of describePlan(result.plan)) print(line);
+  if (result.cast.length > 0) print(`Byzantine: ${result.cast.join("; ")}`);
+  printResult(result, result.outcome === "ok" ? lines : kept, print);
+  print(`repeat: pnpm sim ${seed}${flags} --trace ${kept}`);
+  return EXIT[result.outcome];
+}
+
+function printResult(result: SimResult, lines: number, print: (line: string) => void): void {
+  const { counters: c, outcome } = result;
+  print(`${outcome === "ok" ? "ok      " : outcome.toUpperCase().padEnd(8)} ${result.events} events, ${result.virtualMs.toFixed(0)} ms virtual, ${result.accepted} answers, `
+    + `${c.executedSlots} slots executed, ${c.viewsLeft} views left, ${c.stableCheckpoints} stable checkpoints, ${c.crashes} crashes`
+    + `${result.recoveryMs === undefined ? "" : `, settled ${result.recoveryMs.toFixed(0)} ms after healing`}, trace ${result.traceHash}`);
+  if (lines > 0 && result.trace.length > 0) {
+    for (const line of LEGEND) print(`  ${line}`);
+    for (const line of result.trace.slice(-lines)) print(line);
+  }
+  if (outcome !== "ok") print(`${outcome} (${result.oracle}): ${result.detail}${result.stack === undefined ? "" : `\n${result.stack}`}`);
+}
+
+/** A name for the state file: the same command goes on where it stopped. */
+const statePathOf = ({ seed, seeds, flags }: RunFlags): string =>
+  resolve("node_modules/.cache/narses-sim", `seeds-${seed}-${seeds}${flags.replace(/[^\w.,]+/g, "-")}.json`);
+
+async function runMany(flags: RunFlags): Promise<ExitCode> {
+  const { seed, seeds, options, workers, state, print } = flags;
+  const statePath = state ?? (seeds >= STATE_SEEDS_MIN ? statePathOf(flags) : undefined);
+  const started = process.hrtime.bigint();
+  const { totals, failures, holes } = await runCampaign({ first: seed, seeds, options, flags: flags.flags, workers, statePath, print });
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  print(`${totals.seeds} seeds, ${failures.length} failed, ${totals.events} events, ${((totals.cpuMs / Math.max(1, totals.events)) * 1000).toFixed(2)} ms of CPU per 1,000 events, ${seconds.toFixed(0)} s`);
+  const codes = failures.map(({ outcome }) => EXIT[outcome]);
+  return codes.length > 0 ? (Math.min(...codes) as ExitCode) : holes.length > 0 ? EXIT.coverage : EXIT.ok;
+}

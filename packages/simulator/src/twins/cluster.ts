@@ -1,0 +1,231 @@
+/**
+ * A cluster for enumeration: engines in shells, some of them twice under one key. No clock, no chance; a scripted round partitions
+ * the nodes in two, names the leader, and runs until nothing is left to say.
+ *
+ * Between rounds every node is stopped and started again from its disk. A crash is a fault every replica must survive at any time, so
+ * this takes nothing from the adversary's power over agreement; and it makes the state of the cluster the content of its disks,
+ * which can be copied and compared.
+ */
+import type { Effect, EngineConfig, Parameters, PeerMessage, ReplicaId } from "@narses/core";
+import { DEFAULT_PARAMETERS, epoch, mintVerified, primaryOf, quorums, replicaId, requestId, rejection, view } from "@narses/core";
+import { GENESIS } from "../app.ts";
+import { Disk } from "../disk.ts";
+import { createKeyring, type Keyring } from "../keyring.ts";
+import { agreementOracle } from "../oracles/agreement.ts";
+import type { Oracle } from "../oracles/oracle.ts";
+import { stateOracle } from "../oracles/state.ts";
+import { Shell } from "../shell.ts";
+import { Violation } from "../violation.ts";
+
+export interface TwinsShape {
+  readonly n: number;
+  /** Replicas 0 … twinned − 1 exist twice. */
+  readonly twinned: number;
+}
+
+/** One round of a scenario. */
+export interface Round {
+  /** Bit i: node i is on the second side. */
+  readonly partition: number;
+  /** Every node moves to the next view that this replica leads, if it is not in one. */
+  readonly leader: number;
+}
+
+/** A small log, so that checkpoints and truncation happen within a few rounds. */
+const PARAMETERS: Parameters = { ...DEFAULT_PARAMETERS, checkpointInterval: 2, logWindow: 4, pipelineDepth: 2 };
+/** Wall clocks differ, so that twins who propose the same requests propose different batches. */
+const WALL_MS = 1_700_000_000_000;
+/** Messages of a round, at most: more is a storm, and a failure. */
+const MESSAGES_MAX = 20_000;
+
+interface Node {
+  readonly index: number;
+  readonly id: ReplicaId;
+  readonly name: string;
+  readonly twin: boolean;
+}
+
+export function nodesOf({ n, twinned }: TwinsShape): readonly Node[] {
+  const nodes: Omit<Node, "index">[] = [];
+  for (let i = 0; i < n; i++) {
+    const twin = i < twinned;
+    nodes.push({ id: replicaId(i), name: twin ? `r${i}a` : `r${i}`, twin });
+  }
+  for (let i = 0; i < twinned; i++) nodes.push({ id: replicaId(i), name: `r${i}b`, twin: true });
+  return nodes.map((node, index) => ({ ...node, index }));
+}
+
+/** The disks of all nodes: the whole state between rounds. */
+export type Disks = readonly Disk[];
+
+export const freshDisks = (shape: TwinsShape): Disks => nodesOf(shape).map(() => new Disk());
+
+export interface RoundResult {
+  readonly disks: Disks;
+  readonly violation: Violation | undefined;
+  readonly messages: number;
+  /** Highest slot any correct node executed. */
+  readonly executed: number;
+}
+
+/** Keys are the same in every cluster of a shape: signatures can be carried from branch to branch. */
+const KEYRINGS = new Map<number, Keyring>();
+function keyringOf(n: number): Keyring {
+  let keyring = KEYRINGS.get(n);
+  if (keyring === undefined) KEYRINGS.set(n, (keyring = createKeyring("twins", n)));
+  return keyring;
+}
+
+interface Flight {
+  readonly from: Node;
+  readonly to: Node;
+  readonly message: PeerMessage;
+}
+
+class Cluster {
+  readonly disks: Disks;
+  messages = 0;
+  executed = 0;
+  private readonly shape: TwinsShape;
+  private readonly nodes: readonly Node[];
+  private readonly round: Round;
+  private readonly keyring: Keyring;
+  private readonly shells: Shell[] = [];
+  private readonly inFlight: Flight[] = [];
+  private readonly oracles: readonly Oracle[] = [agreementOracle(), stateOracle()];
+
+  constructor(shape: TwinsShape, disks: Disks, round: Round) {
+    this.shape = shape;
+    this.nodes = nodesOf(shape);
+    this.round = round;
+    this.disks = disks.map((disk) => disk.copy());
+    this.keyring = keyringOf(shape.n);
+    this.remember();
+    for (const node of this.nodes) this.shells.push(this.makeShell(node));
+  }
+
+  /** What correct nodes decided in earlier rounds binds this one. */
+  private remember(): void {
+    for (const node of this.nodes) {
+      const disk = this.disks[node.index] as Disk;
+      if (node.twin) continue;
+      for (const block of disk.blocks.slice(1)) for (const oracle of this.oracles) oracle.onExecuted?.(node, block, disk.snapshot);
+      for (const record of disk.records) if (record.type === "committed") for (const oracle of this.oracles) oracle.onEffect?.(node, { type: "persist", record, lazy: true });
+    }
+  }
+
+  private config(id: ReplicaId): EngineConfig {
+    return { self: id, epoch: epoch(0), quorums: quorums(this.shape.n), parameters: PARAMETERS, genesisRoot: GENESIS.hash };
+  }
+
+  private makeShell(node: Node): Shell {
+    const disk = this.disks[node.index] as Disk;
+    const shell: Shell = new Shell({
+      config: this.config(node.id), toolkit: this.keyring.toolkit, signer: this.keyring.signer(node.id), disk, mergeVotes: true,
+      host: {
+        send: (to, message) => this.send(node, to, message),
+        answer: () => undefined,
+        freeze: (state) => shell.checkpointDurable(state),
+        onInput: () => undefined,
+        onEffect: (effect) => this.onEffect(node, effect),
+        onSigned: () => undefined,
+        onExecuted: (block, state) => {
+          if (node.twin) return;
+          this.executed = Math.max(this.executed, state.seq);
+          for (const oracle of this.oracles) oracle.onExecuted?.(node, block, state);
+        },
+      },
+    }, WALL_MS + node.index);
+    return shell;
+  }
+
+  private onEffect(node: Node, effect: Effect): void {
+    if (!node.twin) for (const oracle of this.oracles) oracle.onEffect?.(node, effect);
+  }
+
+  private side(node: Node): number {
+    return (this.round.partition >> node.index) & 1;
+  }
+
+  /** Across the partition, and between twins, nothing arrives. */
+  private send(from: Node, to: ReplicaId, message: PeerMessage): void {
+    for (const target of this.nodes) if (target.id === to && this.side(target) === this.side(from)) this.inFlight.push({ from, to: target, message });
+  }
+
+  private settle(node: Node): void {
+    const shell = this.shells[node.index] as Shell;
+    while (shell.hasInput || shell.hasDecided) {
+      shell.step();
+      shell.commit();
+      while (shell.hasDecided) shell.executeNext();
+    }
+  }
+
+  private pass(): void {
+    const { toolkit } = this.keyring;
+    for (let i = 0; i < this.inFlight.length; i++) {
+      const { from, to, message } = this.inFlight[i] as Flight;
+      if (++this.messages > MESSAGES_MAX) throw new Violation("liveness", "twins", `more than ${MESSAGES_MAX} messages in one round`);
+      const shell = this.shells[to.index] as Shell;
+      const problem = toolkit.verifyPeer(message);
+      if (problem === undefined) shell.deliver({ type: "message", from: from.id, message: mintVerified(message) });
+      else shell.deliver({ type: "misbehaviour", replica: from.id, rejection: problem });
+      this.settle(to);
+    }
+    this.inFlight.length = 0;
+  }
+
+  private tick(count: number): void {
+    for (let i = 0; i < count; i++) {
+      for (const node of this.nodes) {
+        this.shells[node.index]?.deliver({ type: "tick", wallMs: WALL_MS + node.index });
+        this.settle(node);
+      }
+      this.pass();
+    }
+  }
+
+  /** Everyone suspects its primary, until the one it waits for is the leader of the round. */
+  private elect(): void {
+    for (const node of this.nodes) {
+      const shell = this.shells[node.index] as Shell;
+      for (let tries = 0; tries < this.shape.n; tries++) {
+        const { view: now } = shell.status();
+        const primary = primaryOf(view(now), this.shape.n);
+        if (primary === this.round.leader) break;
+        shell.deliver({ type: "misbehaviour", replica: primary, rejection: rejection("EQUIVOCATION", "the round has another leader") });
+        this.settle(node);
+        if (shell.status().view === now) break;
+      }
+    }
+  }
+
+  /** @param ordinal number of the round: its request is new. */
+  run(ordinal: number): void {
+    for (const node of this.nodes) this.settle(node);
+    this.pass();
+    this.elect();
+    this.pass();
+    const bundle = this.keyring.client(0).makeBundle({ ridFirst: requestId(ordinal), ackLow: 0, operations: [{ kind: "apply", payload: Uint8Array.of(ordinal) }] });
+    for (const node of this.nodes) {
+      this.shells[node.index]?.request(bundle);
+      this.settle(node);
+    }
+    this.pass();
+    // Retransmission: whoever missed something on its side can ask for it.
+    this.tick(2 * PARAMETERS.statusIntervalTicks);
+  }
+}
+
+/** Runs one round from a copy of `disks`. An exception in a correct node is a violation like any other; one in a twin ends its part. */
+export function runRound(shape: TwinsShape, disks: Disks, round: Round, ordinal: number): RoundResult {
+  let cluster: Cluster | undefined;
+  let violation: Violation | undefined;
+  try {
+    cluster = new Cluster(shape, disks, round);
+    cluster.run(ordinal);
+  } catch (error) {
+    violation = error instanceof Violation ? error : new Violation("crash", "engine", error instanceof Error ? error.message : String(error), { cause: error });
+  }
+  return { disks: cluster?.disks ?? disks, violation, messages: cluster?.messages ?? 0, executed: cluster?.executed ?? 0 };
+}
