@@ -63,7 +63,8 @@ function load({ statePath, first, seeds, flags }: CampaignOptions): State {
     throw new ToolError("STATE_INVALID", `${statePath} is not JSON: delete it to start over`, { cause: error });
   }
   if (held.first !== first || held.seeds !== seeds || held.flags !== flags) {
-    throw new ToolError("STATE_INVALID", `${statePath} is of another campaign (seeds ${held.first} … ${held.first + held.seeds - 1}${held.flags}): give another --state, or delete it`);
+    const of = `seeds ${held.first} … ${held.first + held.seeds - 1}${held.flags}`;
+    throw new ToolError("STATE_INVALID", `${statePath} is of another campaign (${of}): give another --state, or delete it`);
   }
   return held;
 }
@@ -98,7 +99,9 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
       failures: [...state.failures, ...answer.failures].slice(0, FAILURES_KEPT_MAX), failed: state.failed + answer.failures.length,
     };
     jobs.delete(job);
-    for (const failure of answer.failures) progress.say(`${failure.outcome} (${failure.oracle}): ${failure.detail}\n  repeat: pnpm sim ${failure.seed}${campaign.flags} --trace 60`);
+    for (const { outcome, oracle, detail, seed } of answer.failures) {
+      progress.say(`${outcome} (${oracle}): ${detail}\n  repeat: pnpm sim ${seed}${campaign.flags} --trace 60`);
+    }
     if (++unsaved % SAVE_EVERY_JOBS === 0) save(statePath, state);
     progress.update(state.totals.seeds, `${state.failed} failed, ${(state.totals.events / 1e6).toFixed(1)} M events`);
     return true;

@@ -33,7 +33,8 @@ export function createProgress(total: number, what: string, already: number = 0)
     const left = fresh > 0 && done < total ? `, ${clock((elapsed() / fresh) * (total - done))} left` : "";
     const filled = Math.floor((BAR_COLUMNS * done) / Math.max(1, total));
     const bar = live ? `[${"█".repeat(filled)}${"·".repeat(BAR_COLUMNS - filled)}] ` : "";
-    return `${bar}${done.toLocaleString("en")} of ${total.toLocaleString("en")} ${what} (${Math.floor((100 * done) / Math.max(1, total))} %), ${clock(elapsed())}${left}${note === "" ? "" : `; ${note}`}`;
+    const share = Math.floor((100 * done) / Math.max(1, total));
+    return `${bar}${done.toLocaleString("en")} of ${total.toLocaleString("en")} ${what} (${share} %), ${clock(elapsed())}${left}${note === "" ? "" : `; ${note}`}`;
   };
   return {
     update: (done, note) => {

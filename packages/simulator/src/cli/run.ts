@@ -59,7 +59,8 @@ async function runMany(flags: RunFlags): Promise<ExitCode> {
   const started = process.hrtime.bigint();
   const { totals, failures, holes } = await runCampaign({ first: seed, seeds, options, flags: flags.flags, workers, statePath, print });
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-  print(`${totals.seeds} seeds, ${failures.length} failed, ${totals.events} events, ${((totals.cpuMs / Math.max(1, totals.events)) * 1000).toFixed(2)} ms of CPU per 1,000 events, ${seconds.toFixed(0)} s`);
+  const perThousand = ((totals.cpuMs / Math.max(1, totals.events)) * 1000).toFixed(2);
+  print(`${totals.seeds} seeds, ${failures.length} failed, ${totals.events} events, ${perThousand} ms of CPU per 1,000 events, ${seconds.toFixed(0)} s`);
   const codes = failures.map(({ outcome }) => EXIT[outcome]);
   return codes.length > 0 ? (Math.min(...codes) as ExitCode) : holes.length > 0 ? EXIT.coverage : EXIT.ok;
 }

@@ -17,7 +17,8 @@ const count = (value: number): string => value.toLocaleString("en");
 
 export async function twins({ n, twins: twinned, rounds, workers, print }: TwinsFlags): Promise<ExitCode> {
   const partitions = 2 ** (n + twinned - 1);
-  print(`twins: n = ${n}, ${twinned} of them twice, ${partitions} two-way partitions a round, ${n} orders of leaders, ${rounds} rounds: ${count(n * partitions ** rounds)} scenarios`);
+  print(`twins: n = ${n}, ${twinned} of them twice, ${partitions} two-way partitions a round, ${n} orders of leaders, ${rounds} rounds: `
+    + `${count(n * partitions ** rounds)} scenarios`);
   const started = process.hrtime.bigint();
   const leaders = Array.from({ length: n }, (_, i) => i);
   const progress = createProgress(n, "orders of leaders");
@@ -43,9 +44,11 @@ export async function twins({ n, twins: twinned, rounds, workers, print }: Twins
   progress.end();
   answers.sort((a, b) => a.job.firstLeader - b.job.firstLeader);
   for (const { job, answer } of answers) {
-    print(`leaders from r${job.firstLeader}: ${count(answer.runs)} rounds run, distinct states ${answer.states.map(count).join(" → ")}, ${answer.violations.length} violations, up to n${answer.executedMax}`);
+    const states = answer.states.length > 0 ? `, distinct states ${answer.states.map(count).join(" → ")}` : "";
+    print(`leaders from r${job.firstLeader}: ${count(answer.runs)} rounds run${states}, ${answer.violations.length} violations, up to n${answer.executedMax}`);
     for (const { kind, oracle, detail, scenario } of answer.violations.slice(0, 3)) {
-      print(`  ${kind} (${oracle}): ${detail}; partitions ${scenario.map(({ partition }) => partition.toString(2).padStart(n + twinned, "0")).join(" ")} (bit i from the right: node i)`);
+      const sides = scenario.map(({ partition }) => partition.toString(2).padStart(n + twinned, "0")).join(" ");
+      print(`  ${kind} (${oracle}): ${detail}; partitions ${sides} (bit i from the right: node i)`);
     }
   }
   const violated = answers.some(({ answer }) => answer.violations.length > 0);

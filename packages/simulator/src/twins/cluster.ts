@@ -6,7 +6,7 @@
  * this takes nothing from the adversary's power over agreement; and it makes the state of the cluster the content of its disks,
  * which can be copied and compared.
  */
-import type { Effect, EngineConfig, Parameters, PeerMessage, ReplicaId } from "@narses/core";
+import type { Effect, EngineConfig, Parameters, PeerMessage, ReplicaId, StableCheckpoint } from "@narses/core";
 import { DEFAULT_PARAMETERS, epoch, mintVerified, primaryOf, quorums, replicaId, requestId, rejection, view } from "@narses/core";
 import { GENESIS } from "../app.ts";
 import { Disk } from "../disk.ts";
@@ -92,6 +92,8 @@ class Cluster {
   private readonly keyring: Keyring;
   private readonly shells: Shell[] = [];
   private readonly inFlight: Flight[] = [];
+  /** States asked for by replicas that are too far behind to replay. */
+  private readonly wanted: { readonly node: Node; readonly target: StableCheckpoint }[] = [];
   private readonly oracles: readonly Oracle[] = [agreementOracle(), stateOracle()];
 
   constructor(shape: TwinsShape, disks: Disks, round: Round) {
@@ -125,6 +127,7 @@ class Cluster {
       host: {
         send: (to, message) => this.send(node, to, message),
         answer: () => undefined,
+        fetch: (target) => void this.wanted.push({ node, target }),
         freeze: (state) => shell.checkpointDurable(state),
         onInput: () => undefined,
         onEffect: (effect) => this.onEffect(node, effect),
@@ -182,7 +185,20 @@ class Cluster {
         this.settle(node);
       }
       this.pass();
+      this.transfer();
     }
+  }
+
+  /** State transfer as the engine sees it: whoever on this side holds the certified state gives it. */
+  private transfer(): void {
+    for (const { node, target } of this.wanted.splice(0)) {
+      const donor = this.nodes.find((other) => this.side(other) === this.side(node) && this.disks[other.index]?.snapshot.head === target.root);
+      const state = donor === undefined ? undefined : this.disks[donor.index]?.snapshot;
+      if (state === undefined) continue;
+      this.shells[node.index]?.installed(state, target);
+      this.settle(node);
+    }
+    this.pass();
   }
 
   /** Everyone suspects its primary, until the one it waits for is the leader of the round. */

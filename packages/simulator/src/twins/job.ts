@@ -9,4 +9,4 @@ export interface TwinsAnswer extends Enumeration {
   readonly type: "twins";
 }
 
-export const runTwinsJob = (job: TwinsJob, onProgress?: (runs: number) => void): TwinsAnswer => ({ type: "twins", ...enumerateTwins({ ...job, ...(onProgress && { onProgress }) }) });
+export const runTwinsJob = (job: TwinsJob, onProgress: (runs: number) => void): TwinsAnswer => ({ type: "twins", ...enumerateTwins({ ...job, onProgress }) });
