@@ -10,7 +10,8 @@ import { defaultWorkers, WORKER_COMMAND } from "./cli/pool.ts";
 import { run } from "./cli/run.ts";
 import { ToolError } from "./cli/tool-error.ts";
 import { twins } from "./cli/twins.ts";
-import { faultKind, integer, policies } from "./cli/values.ts";
+import type { Depth } from "./cli/seeds.ts";
+import { depth, faultKind, integer, policies } from "./cli/values.ts";
 import { serve } from "./cli/worker.ts";
 import { FAULT_KINDS, type FaultKind, type SimOptions } from "./options.ts";
 
@@ -34,6 +35,7 @@ interface RunCommand {
   readonly policies?: NonNullable<SimOptions["policies"]>;
   readonly chaos?: number;
   readonly workers?: number;
+  readonly depth?: Depth;
   readonly state?: string;
 }
 
@@ -46,12 +48,13 @@ function addRun(program: Command, done: (code: ExitCode) => void): void {
     .option("--policies <names>", `what they do: ${POLICY_NAMES.slice(0, 3).join(",")}, …, twins`, checked(policies))
     .option("--chaos <ms>", "virtual time under faults (default: drawn)", checked(integer("--chaos", 1)))
     .option("--trace <lines>", "print the last lines of the trace (60 on failure)", checked(integer("--trace", 0)), 0)
+    .option("--depth <what>", "replica (as it ships) or engine (in small shells: fast) (default: replica)", checked(depth))
     .option("--workers <N>", `worker processes with --seeds (default: ${defaultWorkers()})`, checked(integer("--workers", 1)))
     .option("--state <file>", "where a campaign keeps its state, to go on after an interruption")
     .action(async (seed: number, o: RunCommand) => {
-      const repeated: Readonly<Record<string, unknown>> = { faults: o.faults, n: o.n, byzantine: o.byzantine, policies: o.policies?.join(","), chaos: o.chaos };
+      const repeated: Readonly<Record<string, unknown>> = { faults: o.faults, n: o.n, byzantine: o.byzantine, policies: o.policies?.join(","), chaos: o.chaos, depth: o.depth };
       done(await run({
-        seed, seeds: o.seeds, lines: o.trace, workers: o.workers, state: o.state, print,
+        seed, seeds: o.seeds, depth: o.depth ?? "replica", lines: o.trace, workers: o.workers, state: o.state, print,
         flags: Object.entries(repeated).filter(([, value]) => value !== undefined).map(([key, value]) => ` --${key} ${String(value)}`).join(""),
         options: {
           ...(o.faults !== undefined && { faults: o.faults }), ...(o.n !== undefined && { n: o.n }), ...(o.byzantine !== undefined && { byzantine: o.byzantine }),

@@ -6,7 +6,7 @@ import { neverHappened } from "../coverage/coverage.ts";
 import type { SimOptions } from "../options.ts";
 import { runPool } from "./pool.ts";
 import { createProgress } from "./progress.ts";
-import { addTotals, type Failure, NO_TOTALS, type SeedsAnswer, type SeedsJob, type Totals } from "./seeds.ts";
+import { addTotals, type Depth, type Failure, NO_TOTALS, type SeedsAnswer, type SeedsJob, type Totals } from "./seeds.ts";
 import { ToolError } from "./tool-error.ts";
 
 /** Seeds per job: small enough for a lively bar, large enough for the workers to work. */
@@ -21,6 +21,7 @@ export const COVERAGE_SEEDS_MIN = 5_000;
 export interface CampaignOptions {
   readonly first: number;
   readonly seeds: number;
+  readonly depth: Depth;
   readonly options: Omit<SimOptions, "seed">;
   /** The flags as given: a state file holds for the same ones only, and repeat commands show them. */
   readonly flags: string;
@@ -77,7 +78,7 @@ function save(path: string | undefined, state: State): void {
 }
 
 export async function runCampaign(campaign: CampaignOptions): Promise<CampaignResult> {
-  const { first, seeds, options, print, statePath } = campaign;
+  const { first, seeds, depth, options, print, statePath } = campaign;
   let state = load(campaign);
   const finished = new Set(state.chunks);
   const chunks = Array.from({ length: Math.ceil(seeds / CHUNK_SEEDS) }, (_, i) => i).filter((i) => !finished.has(i));
@@ -89,7 +90,7 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
     const chunk = chunks.shift();
     if (chunk === undefined) return undefined;
     const from = first + chunk * CHUNK_SEEDS;
-    const job: SeedsJob = { type: "seeds", first: from, count: Math.min(CHUNK_SEEDS, first + seeds - from), options, faultsInTurn: [], stopAtFailure: false };
+    const job: SeedsJob = { type: "seeds", depth, first: from, count: Math.min(CHUNK_SEEDS, first + seeds - from), options, faultsInTurn: [], stopAtFailure: false };
     jobs.set(job, chunk);
     return job;
   };

@@ -3,9 +3,10 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { LEGEND } from "../format.ts";
 import { describePlan, type SimOptions } from "../options.ts";
-import { simulate, type SimResult } from "../simulate.ts";
+import type { SimResult } from "../simulate.ts";
 import { runCampaign } from "./campaign.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
+import { type Depth, simulateAt } from "./seeds.ts";
 
 export const LINES_ON_FAILURE = 60;
 /** From so many seeds on a campaign keeps a state file by itself. */
@@ -17,6 +18,7 @@ export interface RunFlags {
   readonly lines: number;
   readonly workers: number | undefined;
   readonly state: string | undefined;
+  readonly depth: Depth;
   readonly options: Omit<SimOptions, "seed">;
   /** As given, to be repeated. */
   readonly flags: string;
@@ -27,9 +29,9 @@ export async function run(flags: RunFlags): Promise<ExitCode> {
   return flags.seeds === 1 ? runOne(flags) : runMany(flags);
 }
 
-function runOne({ seed, lines, options, flags, print }: RunFlags): ExitCode {
+async function runOne({ seed, lines, depth, options, flags, print }: RunFlags): Promise<ExitCode> {
   const kept = Math.max(lines, LINES_ON_FAILURE);
-  const result = simulate({ seed, ...options, traceLines: kept });
+  const result = await simulateAt(depth, { seed, ...options, traceLines: kept });
   for (const line of describePlan(result.plan)) print(line);
   if (result.cast.length > 0) print(`Byzantine: ${result.cast.join("; ")}`);
   printResult(result, result.outcome === "ok" ? lines : kept, print);
@@ -54,10 +56,10 @@ const statePathOf = ({ seed, seeds, flags }: RunFlags): string =>
   resolve("node_modules/.cache/narses-sim", `seeds-${seed}-${seeds}${flags.replace(/[^\w.,]+/g, "-")}.json`);
 
 async function runMany(flags: RunFlags): Promise<ExitCode> {
-  const { seed, seeds, options, workers, state, print } = flags;
+  const { seed, seeds, depth, options, workers, state, print } = flags;
   const statePath = state ?? (seeds >= STATE_SEEDS_MIN ? statePathOf(flags) : undefined);
   const started = process.hrtime.bigint();
-  const { totals, failures, holes } = await runCampaign({ first: seed, seeds, options, flags: flags.flags, workers, statePath, print });
+  const { totals, failures, holes } = await runCampaign({ first: seed, seeds, depth, options, flags: flags.flags, workers, statePath, print });
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   const perThousand = ((totals.cpuMs / Math.max(1, totals.events)) * 1000).toFixed(2);
   print(`${totals.seeds} seeds, ${failures.length} failed, ${totals.events} events, ${perThousand} ms of CPU per 1,000 events, ${seconds.toFixed(0)} s`);

@@ -2,10 +2,16 @@
 import process from "node:process";
 import { addCounts, type Counts } from "../coverage/coverage.ts";
 import type { FaultKind, SimOptions } from "../options.ts";
-import { simulate, type SimResult } from "../simulate.ts";
+import { simulate, simulateEngine, type SimResult } from "../simulate.ts";
+
+/** What a cluster is made of: whole replicas as they ship, or engines in small shells (several times faster). */
+export type Depth = "replica" | "engine";
+
+export const simulateAt = (depth: Depth, options: SimOptions): SimResult | Promise<SimResult> => (depth === "engine" ? simulateEngine(options) : simulate(options));
 
 export interface SeedsJob {
   readonly type: "seeds";
+  readonly depth: Depth;
   readonly first: number;
   readonly count: number;
   readonly options: Omit<SimOptions, "seed">;
@@ -48,13 +54,13 @@ export const addTotals = (a: Totals, b: Totals): Totals => ({
   crashes: a.crashes + b.crashes, accepted: a.accepted + b.accepted, cpuMs: a.cpuMs + b.cpuMs, coverage: addCounts(a.coverage, b.coverage),
 });
 
-export function runSeeds(job: SeedsJob): SeedsAnswer {
+export async function runSeeds(job: SeedsJob): Promise<SeedsAnswer> {
   let totals = NO_TOTALS;
   const failures: Failure[] = [];
   for (let seed = job.first; seed < job.first + job.count; seed++) {
     const faults = job.faultsInTurn[seed % Math.max(1, job.faultsInTurn.length)];
     const before = process.cpuUsage();
-    const result = simulate({ seed, ...job.options, ...(faults && { faults }) });
+    const result = await simulateAt(job.depth, { seed, ...job.options, ...(faults && { faults }) });
     const { user, system } = process.cpuUsage(before);
     const { counters: c } = result;
     totals = addTotals(totals, {

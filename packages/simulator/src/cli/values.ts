@@ -1,5 +1,6 @@
 /** What a flag may be. Each throws a RangeError that says what would be right; the program turns it into exit code 64. */
 import { POLICY_NAMES, type PolicyName } from "../adversaries/index.ts";
+import type { Depth } from "./seeds.ts";
 import { FAULT_KINDS, type FaultKind } from "../options.ts";
 
 export const integer = (name: string, min: number) => (text: string): number => {
@@ -12,6 +13,11 @@ export function faultKind(text: string): FaultKind {
   const found = FAULT_KINDS.find((kind) => kind === text);
   if (found === undefined) throw new RangeError(`--faults must be one of ${FAULT_KINDS.join(", ")}, got ${text}`);
   return found;
+}
+
+export function depth(text: string): Depth {
+  if (text !== "replica" && text !== "engine") throw new RangeError(`--depth must be replica or engine, got ${text}`);
+  return text;
 }
 
 export function policies(text: string): readonly (PolicyName | "twins")[] {

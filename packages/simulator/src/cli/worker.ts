@@ -6,14 +6,15 @@ import { runTwinsJob, type TwinsAnswer, type TwinsJob } from "../twins/job.ts";
 
 export type Job = SeedsJob | TwinsJob;
 
+const answer = async (job: Job, progress: (done: number) => void): Promise<SeedsAnswer | TwinsAnswer> => (job.type === "seeds" ? runSeeds(job) : runTwinsJob(job, progress));
+
 export function serve(): void {
   const progress = (done: number): void => {
     const message: ProgressMessage = { type: "progress", done };
     process.send?.(message);
   };
   process.on("message", (job: Job) => {
-    const answer: SeedsAnswer | TwinsAnswer = job.type === "seeds" ? runSeeds(job) : runTwinsJob(job, progress);
-    process.send?.(answer);
+    void answer(job, progress).then((given) => process.send?.(given));
   });
   // Without a parent there is nobody to work for.
   process.on("disconnect", () => process.exit(0));
