@@ -4,6 +4,7 @@
  *   pnpm bench complexity [--quick]     messages, bytes, signatures per decision against theory; fails on a mismatch
  *   pnpm bench throughput [--quick]     operations a second, CPU per operation, memory, saturation
  *   pnpm bench latency [--quick]        percentiles under fixed load, failures, start-up
+ *   pnpm bench targets                  the target table of the README in one run, under ten minutes
  *   pnpm bench compare A B              two results side by side
  */
 import { fileURLToPath } from "node:url";
@@ -14,6 +15,7 @@ import { complexity } from "./complexity/run.ts";
 import { observeEnvironment } from "./environment.ts";
 import { latency } from "./load/latency.ts";
 import { compile, type Program } from "./load/program.ts";
+import { targets } from "./load/targets.ts";
 import { throughput } from "./load/throughput.ts";
 import { writeResult } from "./report/write.ts";
 import type { BenchResult } from "./result.ts";
@@ -44,6 +46,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   },
   { name: "throughput", title: "Throughput and CPU per operation", run: (flags, progress) => throughput({ ...flags, program: programOf(flags, progress), progress }) },
   { name: "latency", title: "Latency and failover", run: (flags, progress) => latency({ ...flags, program: programOf(flags, progress), progress }) },
+  { name: "targets", title: "Targets", run: (flags, progress) => targets({ ...flags, program: programOf(flags, progress), progress }) },
 ];
 
 /** Compiled where figures count. */

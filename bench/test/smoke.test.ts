@@ -21,14 +21,14 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 type Stored = Omit<BenchResult, "checks"> & { readonly checks: { readonly total: number; readonly failed: readonly unknown[] } };
 
-async function run(name: string): Promise<Stored> {
+async function run(name: string, inReport: readonly string[] = ["<svg", "| n |"]): Promise<Stored> {
   const out = join(directory, name);
   await new Promise<void>((resolve, reject) => {
     execFile(process.execPath, ["--import", "tsx", "--conditions=@narses/source", MAIN, name, "--tiny", "--out", out], { cwd: ROOT }, (error, _, stderr) =>
       error === null ? resolve() : reject(new RangeError(stderr)));
   });
-  expect(readFileSync(join(out, "report.html"), "utf8")).toContain("<svg");
-  expect(readFileSync(join(out, "report.md"), "utf8")).toContain("| n |");
+  const report = readFileSync(join(out, "report.html"), "utf8") + readFileSync(join(out, "report.md"), "utf8");
+  for (const text of inReport) expect(report).toContain(text);
   return JSON.parse(readFileSync(join(out, "result.json"), "utf8")) as Stored;
 }
 
@@ -45,6 +45,20 @@ describe("benchmarks", () => {
     const { metrics } = await run("throughput");
     expect(metrics["n=4 bundle=10 payload=128 throughput"]?.value).toBeGreaterThan(0);
     expect(metrics["n=4 bundle=10 payload=128 CPU"]?.value).toBeGreaterThan(0);
+  });
+
+  test("targets fills every row it can, and says what it cannot", async () => {
+    const { targets } = await run("targets", []);
+    expect(targets.map(({ name, met }) => [name, met === undefined])).toEqual([
+      ["every operation signed alone, many clients", false],
+      ["bundles of 100", false],
+      ["bundles of 100", false],
+      ["memory of the largest replica after 1,000,000 operations", false],
+      ["one client, one operation at a time, p50", false],
+      ["one client, one operation at a time, p99", false],
+      ["kill -9 of the primary under load, longest pause of all runs", true],
+      ["four processes to the first committed operation, median", false],
+    ]);
   });
 
   test("latency measures one operation at a time", async () => {

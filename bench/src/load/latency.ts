@@ -68,7 +68,7 @@ export async function latency(options: BenchOptions): Promise<Measured> {
   return { sections: sectionsOf({ single, rates, kills, starts }), targets: targetsOf({ single, kills, starts }), metrics: metricsOf({ single, rates, kills, starts }) };
 }
 
-async function oneAtATime(program: Program, one: Shape, plan: Plan): Promise<SingleRow> {
+export async function oneAtATime(program: Program, one: Shape, plan: Pick<Plan, "warmUpMs" | "measureMs">): Promise<SingleRow> {
   const stage = await openStage(program, one, 1);
   try {
     const load = { unit: 1, payloadBytes: one.payload } as const;

@@ -136,7 +136,7 @@ async function fill(stage: Stage, shape: Shape, plan: Plan, progress: (text: str
 
 interface Baseline extends BaselineRequest, BaselineReport {}
 
-async function measureBaselines(program: Program, durationMs: number): Promise<readonly Baseline[]> {
+export async function measureBaselines(program: Program, durationMs: number): Promise<readonly Baseline[]> {
   const child = loadChild(program);
   try {
     await child.ready;
