@@ -1,0 +1,156 @@
+/** Sees what correct replicas are told and what they do, and counts the rules behind it. */
+import type { Effect, Input, LogRecord, SeqNum } from "@narses/core";
+import type { Oracle, Watched } from "../oracles/oracle.ts";
+import { type RuleId, worldFaultOf } from "./catalogue.ts";
+import type { Coverage } from "./coverage.ts";
+
+/** What the words of a `view-left` say about its cause. */
+const CAUSES: readonly (readonly [RegExp, RuleId])[] = [
+  [/left a request unexecuted/, "view change: a request was left unexecuted"],
+  [/connection to primary/, "view change: the connection to the primary was lost"],
+  [/other replicas moved/, "view change: joined W others"],
+  [/no new-view for view/, "view change: the new view did not come in time"],
+  [/equivocated at seq/, "view change: the primary signed two proposals for one slot"],
+  [/proposed an invalid batch/, "view change: the primary proposed an invalid batch"],
+  [/new-view of \d+ is invalid/, "view change: the new-view was invalid"],
+];
+
+interface Memory {
+  view: number;
+  low: number;
+  /** View in which a slot was last prepared here. */
+  readonly prepared: Map<SeqNum, number>;
+  fresh: boolean;
+}
+
+export function coverageObserver(coverage: Coverage, logWindow: number): Oracle {
+  const memories = new Map<string, Memory>();
+  const of = (replica: Watched): Memory => {
+    let memory = memories.get(replica.name);
+    if (memory === undefined) memories.set(replica.name, (memory = { view: 0, low: 0, prepared: new Map(), fresh: false }));
+    return memory;
+  };
+  const mark = (id: RuleId): void => coverage.sometimes(id);
+  return {
+    name: "coverage",
+    onNote: (line) => {
+      const fault = worldFaultOf(line);
+      if (fault !== undefined) coverage.sometimes(fault);
+    },
+    onInput: (replica, input) => onInput(mark, of(replica), input, logWindow),
+    onEffect: (replica, effect) => onEffect(mark, of(replica), replica, effect),
+    onSigned: (_replica, { body }) => {
+      if (body.type === "votes" && body.votes.length > 1) mark("normal: several votes in one frame");
+    },
+    onExecuted: (_replica, block) => {
+      if (block.results.some((line) => line.includes("duplicate"))) mark("normal: a request ordered twice takes effect once");
+    },
+    onStart: (replica, disk) => {
+      const memory = of(replica);
+      memory.fresh = true;
+      if (disk.snapshot.seq > 0) mark("restart: from a checkpoint");
+      else if (disk.records.length === 0) mark("restart: with nothing on disk");
+      const views = disk.records.filter((record) => record.type === "view-left" || record.type === "new-view").sort((a, b) => b.view - a.view);
+      if (views[0]?.type === "view-left") mark("restart: in a view change");
+      if (views[0]?.type === "new-view" && !views.some((record) => record.type === "new-view" && record.signed !== undefined && record.view === views[0]?.view)) {
+        mark("restart: with a new-view that was not signed yet");
+      }
+      const decided = new Set(disk.records.flatMap((record) => (record.type === "committed" ? [record.certificate.seq] : [])));
+      const undecided = disk.records.some((record) => record.type === "prepared" && !decided.has(record.certificate.prePrepare.body.seq));
+      if (undecided) mark("restart: with a prepared slot that is not decided");
+    },
+  };
+}
+
+function onInput(mark: (id: RuleId) => void, memory: Memory, input: Input, logWindow: number): void {
+  if (input.type !== "start" && input.type !== "peer") memory.fresh = false;
+  if (input.type !== "message" || input.message.type !== "pre-prepare") return;
+  const { seq, view } = input.message.signed.body;
+  if (view === memory.view && seq > memory.low + logWindow && seq <= memory.low + 2 * logWindow) mark("normal: a proposal above the high watermark waits for it");
+}
+
+function onEffect(mark: (id: RuleId) => void, memory: Memory, replica: Watched, effect: Effect): void {
+  switch (effect.type) {
+    case "pre-prepare":
+      if ((effect.batch?.bundles.length ?? 0) > 1) mark("normal: several bundles in one batch");
+      return;
+    case "vote":
+      if (memory.fresh) mark("restart: votes are repeated");
+      return;
+    case "persist":
+      return onPersist(mark, memory, effect.record);
+    case "execute":
+      if (effect.batch === undefined) mark("execution: a null batch");
+      if (!memory.prepared.has(effect.seq)) mark("normal: decided here although not prepared here");
+      if (effect.certificate.view < memory.view) mark("normal: decided by a certificate of an earlier view");
+      return;
+    case "truncate":
+      memory.low = effect.seq;
+      for (const seq of memory.prepared.keys()) if (seq <= effect.seq) memory.prepared.delete(seq);
+      return mark("checkpoint: the log is truncated");
+    case "view-left":
+      memory.view = effect.view;
+      for (const [pattern, id] of CAUSES) if (pattern.test(effect.reason)) mark(id);
+      return;
+    case "view-entered":
+      memory.view = effect.view;
+      return;
+    case "view-change":
+      if (effect.prepared.length > 0) mark("view change: a prepared certificate is reported");
+      return;
+    case "new-view":
+      return onNewView(mark, effect);
+    case "send-decisions":
+      return mark("retransmission: decisions out of the block store");
+    case "send":
+      return onSend(mark, replica, effect);
+    default:
+  }
+}
+
+function onPersist(mark: (id: RuleId) => void, memory: Memory, record: LogRecord): void {
+  if (record.type !== "prepared") return;
+  const { seq, view } = record.certificate.prePrepare.body;
+  if ((memory.prepared.get(seq) ?? view) < view) mark("new view: a slot is prepared again");
+  memory.prepared.set(seq, view);
+}
+
+function onNewView(mark: (id: RuleId) => void, effect: Extract<Effect, { type: "new-view" }>): void {
+  if (effect.proposals.length === 0) return mark("new view: settles nothing");
+  const preparedIn = new Map<string, number>();
+  for (const { body } of effect.viewChanges) {
+    for (const { prePrepare } of body.prepared) {
+      const key = `${prePrepare.body.seq} ${prePrepare.body.digest}`;
+      preparedIn.set(key, Math.max(preparedIn.get(key) ?? 0, prePrepare.body.view));
+    }
+  }
+  for (const { seq, digest } of effect.proposals) {
+    const from = preparedIn.get(`${seq} ${digest}`);
+    if (from === undefined) mark("new view: fills a gap with the null batch");
+    else mark("new view: carries a prepared batch over");
+    if (from !== undefined && from < effect.view - 1) mark("new view: carries a batch over that an earlier view than the last prepared");
+  }
+}
+
+function onSend(mark: (id: RuleId) => void, replica: Watched, { message }: Extract<Effect, { type: "send" }>): void {
+  switch (message.type) {
+    case "view-change":
+      if (message.signed.body.sender !== replica.id) mark("retransmission: a relayed view-change");
+      return;
+    case "new-view":
+      return mark("retransmission: a new-view");
+    case "pre-prepare":
+      return mark("retransmission: a proposal");
+    case "votes":
+      return mark("retransmission: votes");
+    case "decision":
+      return mark("retransmission: a decision");
+    case "stable":
+      return mark("checkpoint: a proof is handed to one who lacks it");
+    case "forward":
+      return mark("normal: a backup relays a bundle to the primary");
+    case "fetch-batch":
+      return mark("new view: a payload is fetched by its digest");
+    default:
+  }
+}
