@@ -59,7 +59,7 @@ describe("benchmarks", () => {
       ["kill -9 of the primary under load, longest pause of all runs", true],
       ["four processes to the first committed operation, median", false],
     ]);
-  });
+  }, 240_000);
 
   test("latency measures one operation at a time", async () => {
     const out = join(directory, "latency");
