@@ -3,7 +3,7 @@ import type { BlockStore, ClusterConfig, Digest, Logger, ReplicaId, StateMachine
 import { hasher, verifyingKey } from "@narses/crypto";
 import { createTransport } from "@narses/network";
 import { createEngine } from "@narses/pbft";
-import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type AuthenticatedState, type DataDirectory } from "@narses/storage";
+import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type AuthenticatedState, type DataDirectory, type VoteLogOptions } from "@narses/storage";
 import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
 import { replicaKeysOf } from "./cluster-file.ts";
 import { adminOf, loadHome } from "./home.ts";
@@ -40,6 +40,8 @@ export interface ReplicaOptions<Op = unknown, Result = unknown, Question = unkno
   readonly engine?: EngineFactory;
   /** libp2p by default. */
   readonly transport?: (context: TransportContext) => ReplicaTransport;
+  /** `openVoteLog` of storage by default. */
+  readonly voteLog?: (options: VoteLogOptions) => Promise<VoteLog>;
   readonly clock?: Clock;
   /** HOST:PORT, or a port of 127.0.0.1, for health, metrics, status and `why` over HTTP; in place of "admin" in replica.json. */
   readonly admin?: string;
@@ -82,7 +84,7 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
     const directory = closing.add(await lockDataDirectory(dataDirectory, { clusterId, replica: self }), (held) => held.release());
     const voter: Voter = { home: options.home, self, clusterId };
     await refuseLostData(voter, { directory: dataDirectory, initialized: directory.initialized });
-    const stores = await openStores(directory, codec, closing);
+    const stores = await openStores(directory, { codec, closing, openLog: options.voteLog ?? openVoteLog });
     const transport = (options.transport ?? createTransport)({ self, cluster, clusterId, networkSeed, listen, logger });
     const core = await runReplica({
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
@@ -109,8 +111,14 @@ interface Stores {
   readonly blocks: BlockStore;
 }
 
-async function openStores(directory: DataDirectory, codec: Codec, closing: Closing): Promise<Stores> {
-  const log = closing.add(await openVoteLog({ directory: directory.votes, mustExist: directory.initialized }), (store) => store.close());
+interface Opening {
+  readonly codec: Codec;
+  readonly closing: Closing;
+  readonly openLog: (options: VoteLogOptions) => Promise<VoteLog>;
+}
+
+async function openStores(directory: DataDirectory, { codec, closing, openLog }: Opening): Promise<Stores> {
+  const log = closing.add(await openLog({ directory: directory.votes, mustExist: directory.initialized }), (store) => store.close());
   const state = closing.add(await openStateStore({ directory: directory.state, hasher }), (store) => store.close());
   const blocks = closing.add(await openBlockStore({ directory: directory.blocks, codec }), (store) => store.close());
   return { log, state, blocks };

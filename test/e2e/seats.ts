@@ -1,0 +1,190 @@
+/**
+ * Replicas of one cluster, each either in this process, where every frame it hears is kept and may be lost, or a process of
+ * its own that can be killed; and a client that counts.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { setTimeout as delay } from "node:timers/promises";
+import { connect, verifyBlockBytes, type Client } from "@narses/client";
+import { NULL_DIGEST, replicaId, type Digest, type PeerMessage, type StateMessage } from "@narses/core";
+import { hasher, sha256, signingKeyFromSeed } from "@narses/crypto";
+import { createClientTransport, createTransport } from "@narses/network";
+import { silentLogger, startReplica, type ReplicaStatus, type ReplicaTransport, type RunningReplica, type TransportContext } from "@narses/replica";
+import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
+import { Statements } from "../../packages/replica/test/support/statements.ts";
+import { bundleProgram, type Program } from "./bundle.ts";
+import type { CrashSpec } from "./crash-spec.ts";
+import { counter, type Homes } from "./homes.ts";
+
+const REPLICA = new URL("crashing-replica.ts", import.meta.url);
+const POLL_MS = 10;
+const POLLS_MAX = 12_000;
+
+/** Polls until it holds. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; !(await holds()); i++) {
+    if (i >= POLLS_MAX) throw new RangeError(`waited in vain for ${what}`);
+    await delay(POLL_MS);
+  }
+}
+
+export interface Child {
+  readonly process: ChildProcess;
+  /** Resolves when it runs, or has ended before. */
+  readonly ready: Promise<void>;
+  /** The signal or status it ended with, and what it said. */
+  readonly ended: Promise<{ readonly how: string; readonly said: string }>;
+  readonly gone: () => boolean;
+}
+
+export class Seats {
+  readonly homes: Homes;
+  readonly codec: Codec;
+  readonly #program: Program;
+  readonly statements = new Statements();
+  readonly contradictions: string[] = [];
+  /** Frames between replicas for which this is false are lost on their way out of or into this process. */
+  delivers: (message: PeerMessage | StateMessage) => boolean = () => true;
+  readonly #here = new Map<number, RunningReplica>();
+  readonly #children = new Map<number, Child>();
+  #client: Client | undefined;
+  readonly #operations: Promise<unknown>[] = [];
+
+  private constructor(homes: Homes, program: Program) {
+    this.homes = homes;
+    this.#program = program;
+    const { cluster } = homes;
+    this.codec = createCodec({ hasher, clusterId: clusterIdOf(hasher, cluster), epoch: cluster.epoch, replicas: cluster.replicas.length, parameters: cluster.parameters });
+  }
+
+  static async of(homes: Homes): Promise<Seats> {
+    return new Seats(homes, await bundleProgram(REPLICA));
+  }
+
+  async seat(id: number): Promise<void> {
+    const home = this.homes.homes[id] ?? "";
+    this.#here.set(id, await startReplica({ home, app: counter, logger: silentLogger, transport: (context) => this.#watched(context) }));
+  }
+
+  async unseat(id: number): Promise<void> {
+    await this.#here.get(id)?.stop();
+    this.#here.delete(id);
+  }
+
+  spawn(id: number, spec?: CrashSpec): Child {
+    const args = [this.homes.homes[id] ?? "", ...(spec === undefined ? [] : [JSON.stringify(spec)])];
+    const process_ = spawn(process.execPath, [...this.#program.argv, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    let gone = false;
+    const ready = new Promise<void>((resolve) => {
+      const hear = (chunk: Buffer): void => {
+        said = (said + chunk.toString()).slice(-4_000);
+        if (said.includes("ready\n")) resolve();
+      };
+      process_.stdout.on("data", hear);
+      process_.stderr.on("data", hear);
+      process_.once("exit", () => resolve());
+    });
+    const ended = new Promise<{ how: string; said: string }>((resolve) => process_.once("exit", (status, signal) => {
+      gone = true;
+      resolve({ how: signal ?? String(status), said });
+    }));
+    const child: Child = { process: process_, ready, ended, gone: () => gone };
+    this.#children.set(id, child);
+    return child;
+  }
+
+  here(id: number): RunningReplica | undefined {
+    return this.#here.get(id);
+  }
+
+  get seated(): readonly RunningReplica[] {
+    return [...this.#here.values()];
+  }
+
+  get submitted(): number {
+    return this.#operations.length;
+  }
+
+  async connect(): Promise<Client> {
+    const { cluster } = this.homes;
+    this.#client ??= await connect({
+      cluster, key: signingKeyFromSeed(sha256(new TextEncoder().encode("e2e client"))), transport: createClientTransport({ cluster, clusterId: clusterIdOf(hasher, cluster) }),
+      timeouts: { operationMs: Infinity },
+    });
+    return this.#client;
+  }
+
+  /** One more `+1`; resolves when it is acknowledged. */
+  async add(): Promise<unknown> {
+    const operation = (await this.connect()).submit({ add: 1 });
+    operation.catch(() => undefined); // judged in `acknowledged`
+    this.#operations.push(operation);
+    return operation;
+  }
+
+  /** Every operation so far is acknowledged; each answer is another total, 1 to their number. */
+  async acknowledged(): Promise<readonly number[]> {
+    const answers = await Promise.all(this.#operations);
+    return answers.map((answer) => (answer as { readonly result: number }).result).sort((a, b) => a - b);
+  }
+
+  async status(id: number): Promise<ReplicaStatus> {
+    return this.#here.get(id)?.status() ?? ((await (await this.connect()).call(id, "status")) as ReplicaStatus);
+  }
+
+  /** Resolves when all replicas have the same head, and returns it. */
+  async oneHead(): Promise<ReplicaStatus["head"]> {
+    let head: ReplicaStatus["head"] | undefined;
+    await until("one head everywhere", async () => {
+      const all = await Promise.all(this.homes.cluster.replicas.map(({ id }) => this.status(id).catch(() => undefined)));
+      head = all[0]?.head;
+      return all.every((status) => status?.head.block === head?.block && status?.head.seq === head?.seq);
+    });
+    if (head === undefined) throw new TypeError("no head");
+    return head;
+  }
+
+  /** Every block of a replica, verified as a chain; returns the hash of the last. */
+  async verifiedChain(id: number, last: number): Promise<string> {
+    const client = await this.connect();
+    let parent: Digest = NULL_DIGEST;
+    for (let seq = 0; seq <= last; seq++) parent = verifyBlockBytes((await client.call(id, "block", { seq })) as Uint8Array, parent, this.homes.cluster).hash;
+    return parent;
+  }
+
+  async stop(): Promise<void> {
+    await this.#client?.close();
+    await Promise.all([...this.#children.values()].map(async (child) => {
+      child.process.kill("SIGKILL");
+      await child.ended;
+    }));
+    await Promise.all([...this.#here.values()].map((replica) => replica.stop()));
+    this.#program.remove();
+    await this.homes.remove();
+  }
+
+  #watched(context: TransportContext): ReplicaTransport {
+    const inner = createTransport(context);
+    const passes = (frame: Uint8Array): boolean => {
+      const decoded = this.codec.decodePeer(frame);
+      return !decoded.ok || this.delivers(decoded.value);
+    };
+    return {
+      start: (handlers) => inner.start({
+        ...handlers,
+        onPeer: (replica, up) => handlers.onPeer(replica, up),
+        onClientFrame: (connection, frame) => handlers.onClientFrame(connection, frame),
+        onClientGone: (connection) => handlers.onClientGone(connection),
+        onPeerFrame: (from, frame) => {
+          const decoded = this.codec.decodePeer(frame);
+          if (decoded.ok && "signed" in decoded.value) this.contradictions.push(...this.statements.note(decoded.value.signed));
+          if (passes(frame)) handlers.onPeerFrame(from, frame);
+        },
+      }),
+      stop: () => inner.stop(),
+      addresses: () => inner.addresses(),
+      peers: () => inner.peers(),
+      send: (to, frame) => !passes(frame) || inner.send(replicaId(to), frame),
+    };
+  }
+}
