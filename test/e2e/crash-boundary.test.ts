@@ -5,7 +5,7 @@
  * exhaustively, disk operation by disk operation, is in packages/replica/test/crash-points.test.ts.
  */
 import { describe, expect, test } from "vitest";
-import { MOMENTS, TRUNCATION_MOMENTS, type CrashSpec, type Row } from "./crash-spec.ts";
+import { MOMENTS, TRUNCATION_MOMENTS, type CrashSpec, type Row } from "./program-options.ts";
 import { freePorts, makeHomes } from "./homes.ts";
 import { Seats, until, type Child } from "./seats.ts";
 
@@ -54,7 +54,7 @@ async function expectWhole(seats: Seats): Promise<void> {
 describe("kill -9 at persist/send boundaries, real processes", () => {
   test("in the normal case, as primary and as backup: the view stays, for a restarted primary must go on as it began", async () => {
     const patient = 60_000;
-    const seats = await opened({ requestTimeoutTicks: patient, disconnectTimeoutTicks: patient, viewChangeTimeoutTicks: patient });
+    const seats = await opened({ requestTimeoutTicks: patient, disconnectTimeoutTicks: patient, viewChangeTimeoutTicks: patient, proposalDelayTicksMax: 0 });
     try {
       const plan = [
         { victim: 0, list: specs("PRE-PREPARE", "COMMIT", "CHECKPOINT", "truncation") },
@@ -68,7 +68,7 @@ describe("kill -9 at persist/send boundaries, real processes", () => {
       }
       await seats.add();
       await expectWhole(seats);
-      for (let id = 0; id < N; id++) expect((await seats.status(id)).engine.view).toBe(0);
+      for (let id = 0; id < N; id++) expect((await seats.status(id)).engine.view, seats.warnings.join("\n")).toBe(0);
     } finally {
       await seats.stop();
     }
@@ -78,10 +78,9 @@ describe("kill -9 at persist/send boundaries, real processes", () => {
     const seats = await opened({ requestTimeoutTicks: 30, disconnectTimeoutTicks: 30, viewChangeTimeoutTicks: 30, backoffExponentMax: 3 });
     try {
       for (let id = 1; id < N; id++) await seats.seat(id);
-      const view = (): number => Math.max(...seats.seated.map((replica) => replica.status().engine.view));
       /** The primary is not heard any more, until there is another one. */
       const depose = async (child: Child): Promise<void> => {
-        const left = view();
+        const left = seats.view;
         seats.delivers = (message) => message.type !== "pre-prepare" || message.signed.body.view > left;
         void seats.add();
         await until("another view", () => child.gone() || seats.seated.every((replica) => { const { engine } = replica.status(); return engine.view > left && engine.active; }));

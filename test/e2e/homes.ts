@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_PARAMETERS, epoch, quorums, replicaId, SIGNATURE_SUITE, toHex, type ClusterConfig, type Parameters } from "@narses/core";
 import { createKeyFile, deriveReplicaSeeds, sha256, signingKeyFromSeed } from "@narses/crypto";
-import { defineStateMachine } from "@narses/replica";
+import { defineStateMachine, type TransportContext } from "@narses/replica";
 
 /** `{ add }` adds; with a `key` it also writes there, for states of any size. Answers the total. */
 export const counter = defineStateMachine<{ readonly add: number }, number>({
@@ -45,15 +45,20 @@ export interface Homes {
 export interface HomesOptions {
   readonly parameters?: Partial<Parameters>;
   readonly genesis?: unknown;
-  /** TCP port that peers and clients dial, by replica; by default where it listens. */
-  readonly dialled?: readonly number[];
   readonly listen: readonly number[];
 }
 
 const address = (port: number | undefined): string => `/ip4/127.0.0.1/tcp/${port ?? 0}`;
 
+/** The same with other ports to dial: the id of the cluster stays, so that every replica may have its own. */
+export function dialling(context: TransportContext, ports: readonly number[] | undefined): TransportContext {
+  if (ports === undefined) return context;
+  const replicas = context.cluster.replicas.map((info) => (info.id === context.self ? info : { ...info, addresses: [address(ports[info.id])] }));
+  return { ...context, cluster: { ...context.cluster, replicas } };
+}
+
 /** One home for each port in `listen`. */
-export async function makeHomes({ parameters = {}, genesis = null, dialled, listen }: HomesOptions): Promise<Homes> {
+export async function makeHomes({ parameters = {}, genesis = null, listen }: HomesOptions): Promise<Homes> {
   const n = listen.length;
   const root = await mkdtemp(join(tmpdir(), "narses-e2e-"));
   const homes = listen.map((_, id) => join(root, `replica-${id}`));
@@ -67,7 +72,7 @@ export async function makeHomes({ parameters = {}, genesis = null, dialled, list
   }
   const cluster: ClusterConfig = {
     version: 1, name: "e2e", epoch: epoch(0), f: quorums(n).f, signatureSuite: SIGNATURE_SUITE,
-    replicas: keys.map((key, id) => ({ id: replicaId(id), ...key, addresses: [address((dialled ?? listen)[id])] })),
+    replicas: keys.map((key, id) => ({ id: replicaId(id), ...key, addresses: [address(listen[id])] })),
     clients: "open", clientKeys: [], parameters: { ...DEFAULT_PARAMETERS, ...parameters }, genesis,
   };
   for (const [id, home] of homes.entries()) {

@@ -5,17 +5,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect, verifyBlockBytes, type Client } from "@narses/client";
-import { NULL_DIGEST, replicaId, type Digest, type PeerMessage, type StateMessage } from "@narses/core";
+import { NULL_DIGEST, replicaId, type Digest, type Logger, type PeerMessage, type StateMessage } from "@narses/core";
 import { hasher, sha256, signingKeyFromSeed } from "@narses/crypto";
 import { createClientTransport, createTransport } from "@narses/network";
 import { silentLogger, startReplica, type ReplicaStatus, type ReplicaTransport, type RunningReplica, type TransportContext } from "@narses/replica";
 import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
 import { Statements } from "../../packages/replica/test/support/statements.ts";
 import { bundleProgram, type Program } from "./bundle.ts";
-import type { CrashSpec } from "./crash-spec.ts";
-import { counter, type Homes } from "./homes.ts";
+import type { CrashSpec, ProgramOptions } from "./program-options.ts";
+import type { FaultProxy } from "./fault-proxy.ts";
+import { counter, dialling, type Homes } from "./homes.ts";
 
-const REPLICA = new URL("crashing-replica.ts", import.meta.url);
+const REPLICA = new URL("replica-program.ts", import.meta.url);
 const POLL_MS = 10;
 const POLLS_MAX = 12_000;
 
@@ -40,8 +41,11 @@ export class Seats {
   readonly homes: Homes;
   readonly codec: Codec;
   readonly #program: Program;
+  readonly #proxy: FaultProxy | undefined;
   readonly statements = new Statements();
   readonly contradictions: string[] = [];
+  /** Warnings and errors of the replicas in this process. */
+  readonly warnings: string[] = [];
   /** Frames between replicas for which this is false are lost on their way out of or into this process. */
   delivers: (message: PeerMessage | StateMessage) => boolean = () => true;
   readonly #here = new Map<number, RunningReplica>();
@@ -49,20 +53,22 @@ export class Seats {
   #client: Client | undefined;
   readonly #operations: Promise<unknown>[] = [];
 
-  private constructor(homes: Homes, program: Program) {
+  private constructor(homes: Homes, program: Program, proxy: FaultProxy | undefined) {
     this.homes = homes;
+    this.#proxy = proxy;
     this.#program = program;
     const { cluster } = homes;
     this.codec = createCodec({ hasher, clusterId: clusterIdOf(hasher, cluster), epoch: cluster.epoch, replicas: cluster.replicas.length, parameters: cluster.parameters });
   }
 
-  static async of(homes: Homes): Promise<Seats> {
-    return new Seats(homes, await bundleProgram(REPLICA));
+  /** With a proxy, replicas reach each other through it; the client does not. */
+  static async of(homes: Homes, proxy?: FaultProxy): Promise<Seats> {
+    return new Seats(homes, await bundleProgram(REPLICA), proxy);
   }
 
   async seat(id: number): Promise<void> {
     const home = this.homes.homes[id] ?? "";
-    this.#here.set(id, await startReplica({ home, app: counter, logger: silentLogger, transport: (context) => this.#watched(context) }));
+    this.#here.set(id, await startReplica({ home, app: counter, logger: this.#logger(id), transport: (context) => this.#watched(context) }));
   }
 
   async unseat(id: number): Promise<void> {
@@ -70,8 +76,10 @@ export class Seats {
     this.#here.delete(id);
   }
 
-  spawn(id: number, spec?: CrashSpec): Child {
-    const args = [this.homes.homes[id] ?? "", ...(spec === undefined ? [] : [JSON.stringify(spec)])];
+  spawn(id: number, crash?: CrashSpec): Child {
+    const dial = this.#proxy?.dialledBy(id);
+    const options: ProgramOptions = { ...(crash === undefined ? {} : { crash }), ...(dial === undefined ? {} : { dial }) };
+    const args = [this.homes.homes[id] ?? "", JSON.stringify(options)];
     const process_ = spawn(process.execPath, [...this.#program.argv, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     let gone = false;
@@ -97,12 +105,23 @@ export class Seats {
     return this.#here.get(id);
   }
 
+  child(id: number): Child {
+    const child = this.#children.get(id);
+    if (child === undefined) throw new RangeError(`replica ${id} is no process of its own`);
+    return child;
+  }
+
   get seated(): readonly RunningReplica[] {
     return [...this.#here.values()];
   }
 
   get submitted(): number {
     return this.#operations.length;
+  }
+
+  /** Highest view that a replica in this process is in. */
+  get view(): number {
+    return Math.max(...this.seated.map((replica) => replica.status().engine.view));
   }
 
   async connect(): Promise<Client> {
@@ -159,12 +178,18 @@ export class Seats {
       await child.ended;
     }));
     await Promise.all([...this.#here.values()].map((replica) => replica.stop()));
+    await this.#proxy?.close();
     this.#program.remove();
     await this.homes.remove();
   }
 
+  #logger(id: number): Logger {
+    const keep = (_fields: unknown, text: string): void => void this.warnings.push(`replica ${id}: ${text}`);
+    return { ...silentLogger, warn: keep, error: keep };
+  }
+
   #watched(context: TransportContext): ReplicaTransport {
-    const inner = createTransport(context);
+    const inner = createTransport(dialling(context, this.#proxy?.dialledBy(context.self)));
     const passes = (frame: Uint8Array): boolean => {
       const decoded = this.codec.decodePeer(frame);
       return !decoded.ok || this.delivers(decoded.value);

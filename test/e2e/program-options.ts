@@ -15,3 +15,10 @@ export interface CrashSpec {
   readonly row: Row;
   readonly moment: Moment;
 }
+
+/** Second argument of the program, as JSON. */
+export interface ProgramOptions {
+  readonly crash?: CrashSpec;
+  /** Ports where it dials the others, by replica, in place of those in the cluster file. */
+  readonly dial?: readonly number[];
+}

@@ -1,6 +1,6 @@
 /**
- * A replica that kills itself with SIGKILL at the moment its second argument names: `crashing-replica.ts HOME [SPEC]`, SPEC a
- * {@link CrashSpec} as JSON. It says "ready" when it runs. Without SPEC it is an ordinary replica of the counter.
+ * A replica that kills itself with SIGKILL at the moment its second argument names: `replica-program.ts HOME OPTIONS`, OPTIONS
+ * {@link ProgramOptions} as JSON. It says "ready" when it runs. Without a crash it is an ordinary replica of the counter.
  */
 import { seqNum, type LogRecord, type PeerMessage, primaryOf, type ReplicaId, type StateMessage, type VoteLog } from "@narses/core";
 import { hasher } from "@narses/crypto";
@@ -8,11 +8,11 @@ import { createTransport } from "@narses/network";
 import { loadHomeFiles, silentLogger, startReplica, type ReplicaTransport, type TransportContext } from "@narses/replica";
 import { nodeFileSystem, openVoteLog, type File, type FileSystem, type VoteLogOptions } from "@narses/storage";
 import { clusterId as clusterIdOf, createCodec } from "@narses/wire";
-import type { CrashSpec } from "./crash-spec.ts";
-import { counter } from "./homes.ts";
+import type { CrashSpec, ProgramOptions } from "./program-options.ts";
+import { counter, dialling } from "./homes.ts";
 
-const [home = "", json] = process.argv.slice(2);
-const spec = json === undefined ? undefined : (JSON.parse(json) as CrashSpec);
+const [home = "", json = "{}"] = process.argv.slice(2);
+const { crash: spec, dial } = JSON.parse(json) as ProgramOptions;
 const { cluster, self } = await loadHomeFiles(home);
 const n = cluster.replicas.length;
 const { checkpointInterval } = cluster.parameters;
@@ -136,7 +136,7 @@ const app: typeof counter = {
 // ── the network ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 function watchedTransport(context: TransportContext): ReplicaTransport {
-  const inner = createTransport(context);
+  const inner = createTransport(dialling(context, dial));
   let mute = false;
   /** Nothing more is said; once what was said has left, the end. */
   const endSoon = (): void => {
