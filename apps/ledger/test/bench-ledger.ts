@@ -1,7 +1,8 @@
 /** The ledger on a plain in-memory store, with the shell's rule that a refused operation leaves nothing behind. */
 import { createHash } from "node:crypto";
-import { AppRejection, clientId, requestId, seqNum, type AppStore, type Hasher } from "@narses/core";
-import { createLedger } from "../src/state-machine/machine.ts";
+import { AppRejection, clientId, requestId, seqNum, type AppStore, type Hasher, type StateMachine } from "@narses/core";
+import { guardDeterminism } from "@narses/replica";
+import { createLedger, type Ledger } from "../src/state-machine/machine.ts";
 import type { LedgerOperation, LedgerQuestion } from "../src/state-machine/operations.ts";
 
 export const hasher: Hasher = {
@@ -19,7 +20,8 @@ export type Outcome =
   { ok: true; value: Record<string, unknown> } | { ok: false; code: string; message: string; data: Readonly<Record<string, unknown>> };
 
 export class LedgerOnABench {
-  readonly machine = createLedger(hasher);
+  /** Under the guard: whatever these tests do, the ledger does deterministically. */
+  readonly machine = guardDeterminism(createLedger(hasher), { fresh: () => createLedger(hasher) as StateMachine }) as Ledger;
   state = new Map<string, unknown>();
   seq = 0;
 
@@ -48,6 +50,7 @@ export class LedgerOnABench {
         client,
         publicKey,
         rid: requestId(this.seq),
+        random: () => 0.5,
       });
       return { ok: true, value: value as unknown as Record<string, unknown> };
     } catch (error) {

@@ -22,7 +22,7 @@ function context(): ApplyContext {
       put: (key, value) => void state.set(key, encodePayload(value)),
       delete: (key) => void state.delete(key),
     },
-    time: 0, seq: seqNum(1), client: clientId("0".repeat(64)), publicKey: new Uint8Array(32), rid: requestId(1),
+    time: 0, seq: seqNum(1), client: clientId("0".repeat(64)), publicKey: new Uint8Array(32), rid: requestId(1), random: () => 0.5,
   };
 }
 

@@ -21,6 +21,7 @@ export const ERROR_CODES = [
   "REQUEST_TOO_LARGE", // operation or bundle above its cap
   "RECEIPT_INVALID", // a receipt, block or chain does not verify
   "APP_REJECTED", // the state machine refused the operation
+  "APP_NONDETERMINISTIC", // the determinism guard caught the state machine; `data.hazards` says at what
   "NOT_EXECUTED", // the operation was ordered but not executed; `data.code` says why (request id used, outside the window, …)
   "IN_DOUBT", // the session was evicted before the answer came: executed at most once, and not any more; look before submitting it again
   "CALL_FAILED", // a replica answered a control call with an error

@@ -233,6 +233,11 @@ export interface ApplyContext {
   readonly client: ClientId;
   readonly publicKey: Uint8Array;
   readonly rid: RequestId;
+  /**
+   * A number in [0, 1), the next of a sequence that is the same on every replica, seeded by the batch, its slot and the block before it. Nobody
+   * can foresee it before the batch is proposed, but its primary can: it may try batches until it likes the numbers. Not for lotteries.
+   */
+  readonly random: () => number;
 }
 
 /**

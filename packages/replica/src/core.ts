@@ -3,6 +3,8 @@
  * simulators, which bring their own of everything.
  */
 export { defineStateMachine } from "./define.ts";
+export { guardDeterminism, type GuardOptions } from "./guard/guard.ts";
+export { DeterminismViolation, type Hazard } from "./guard/violation.ts";
 export { silentLogger } from "./log.ts";
 export type { Probe } from "./probe.ts";
 export { runReplica, type EngineFactory, type ReplicaParts, type ReplicaTransport, type RunningCore } from "./replica.ts";

@@ -12,6 +12,7 @@ import { blockHash, resultLeaf } from "@narses/wire";
 import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX, SLOT_RESULT_BYTES_MAX } from "./limits.ts";
 import { NOT_EXECUTED, runOperation } from "./operation.ts";
 import { Overlay } from "./overlay.ts";
+import { randomNumbers, slotSeed } from "./random.ts";
 import { decodeReplyRecord, encodeReplyRecord, type ReplyRecord } from "./reply-record.ts";
 import { acknowledge, keepReply, markExecuted, ridState, type Session } from "./session.ts";
 import { findSession, putSession, SessionTable } from "./session-table.ts";
@@ -85,7 +86,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
       // Agreed and monotonic: a primary whose clock runs behind cannot turn time back.
       const time = Math.max(batch?.timestampMs ?? 0, parent.header.timestampMs);
       const budget: SlotBudget = { share: Math.floor(SLOT_RESULT_BYTES_MAX / Math.max(1, batch?.bundles.length ?? 0)), used: 0 };
-      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, sessions, { seq, time, bundle, leafIndex, budget }));
+      const seed = slotSeed(hasher, { batch: batch?.digest ?? NULL_DIGEST, seq, parent: parent.hash });
+      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, sessions, { seq, time, bundle, leafIndex, budget, seed }));
       const resultTree = merkleTree(bundles.map(({ bundle, results }) => resultLeaf(hasher, bundle.digest, results)));
       const header: BlockHeader = {
         seq,
@@ -119,6 +121,8 @@ interface Place {
   readonly bundle: Bundle;
   readonly leafIndex: number;
   readonly budget: SlotBudget;
+  /** Of the slot. */
+  readonly seed: () => Uint8Array;
 }
 
 /** State writes of its own (session and its place, reply, replies that fall out or are evicted) whatever the number of operations. */
@@ -174,8 +178,8 @@ interface BundleResults {
   readonly ran: boolean;
 }
 
-function executeOperations({ app, logger }: ExecutorOptions, { writes, place, session, kept }: BundleRun): BundleResults {
-  const { bundle, time, seq } = place;
+function executeOperations({ app, logger, hasher }: ExecutorOptions, { writes, place, session, kept }: BundleRun): BundleResults {
+  const { bundle, time, seq, seed } = place;
   const { budget, leafIndex } = place;
   let left = Math.min(BUNDLE_RESULT_BYTES_MAX, budget.share * (leafIndex + 1) - budget.used);
   let ran = false;
@@ -184,7 +188,9 @@ function executeOperations({ app, logger }: ExecutorOptions, { writes, place, se
     const status = ridState(session, rid);
     if (status === "out-of-window") return NOT_EXECUTED.window;
     if (status === "executed") return kept?.results[i] ?? NOT_EXECUTED.already;
-    const result = runOperation(operation, { state: writes, app, logger, time, seq, bundle, rid, bytesMax: Math.min(RESULT_BYTES_MAX, left) });
+    const result = runOperation(operation, {
+      state: writes, app, logger, time, seq, bundle, rid, random: randomNumbers(hasher, seed, leafIndex, i), bytesMax: Math.min(RESULT_BYTES_MAX, left),
+    });
     left -= result.length;
     budget.used += result.length;
     markExecuted(session, rid);

@@ -1,6 +1,8 @@
 /** @narses/replica: the shell around an ordering engine: verify → step → persist → sign → send; runs the application. */
 export { startReplica, type ReplicaOptions, type RunningReplica, type TransportContext } from "./start.ts";
 export { defineStateMachine } from "./define.ts";
+export { guardDeterminism, type GuardOptions } from "./guard/guard.ts";
+export { DeterminismViolation, type Hazard } from "./guard/violation.ts";
 export { loadCluster, parseCluster, CLUSTER_FILE_BYTES_MAX } from "./cluster-file.ts";
 export { loadHome, loadHomeFiles, REPLICA_FILE_BYTES_MAX, type HomeFiles, type ReplicaHome } from "./home.ts";
 export { runReplica, type EngineFactory, type ReplicaParts, type ReplicaTransport, type RunningCore } from "./replica.ts";

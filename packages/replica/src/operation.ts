@@ -6,6 +6,7 @@
 import { AppRejection, requestId, type Bundle, type LogFields, type Logger, type Operation, type SeqNum, type StateMachine } from "@narses/core";
 import { decodePayload, encodeResult, type OperationResult } from "@narses/wire";
 import { leaseReader, leaseStore, type Lease } from "./app-store.ts";
+import { DeterminismViolation } from "./guard/violation.ts";
 import { REJECTION_CODE_LENGTH_MAX, REJECTION_MESSAGE_LENGTH_MAX, RESULT_BYTES_MAX } from "./limits.ts";
 import { describeError } from "./log.ts";
 import type { Overlay } from "./overlay.ts";
@@ -19,6 +20,7 @@ export interface OperationContext {
   readonly seq: SeqNum;
   readonly bundle: Bundle;
   readonly rid: number;
+  readonly random: () => number;
   /** Encoded result, at most. */
   readonly bytesMax: number;
 }
@@ -53,9 +55,9 @@ export function runOperation(operation: Operation, context: OperationContext): U
   }
   state.begin();
   const lease = leaseStore(state);
-  const { bundle, rid, time, seq } = context;
+  const { bundle, rid, time, seq, random } = context;
   const result = attempt(context, lease, () =>
-    app.apply(payload.value, { store: lease.store, time, seq, client: bundle.client, publicKey: bundle.publicKey.slice(), rid: requestId(rid) }),
+    app.apply(payload.value, { store: lease.store, time, seq, client: bundle.client, publicKey: bundle.publicKey.slice(), rid: requestId(rid), random }),
   );
   if (result.ok) state.commit();
   else state.rollback();
@@ -74,6 +76,8 @@ function attempt(context: OperationContext, lease: Lease<unknown>, call: () => u
     if (isThenable(value)) throw new TypeError("the state machine returned a promise: apply and query must be synchronous");
     result = { ok: true, bytes: encodeResult({ status: "ok", value: value ?? null }) };
   } catch (error) {
+    // Only the guard makes these, and nobody runs it where others do not: no result, the replica stops.
+    if (error instanceof DeterminismViolation) throw error;
     result = { ok: false, bytes: encodeFailure(context, error) };
   }
   lease.end(); // throws when the store itself failed: that is no result

@@ -6,6 +6,7 @@ import { createEngine } from "@narses/pbft";
 import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type AuthenticatedState, type DataDirectory, type VoteLogOptions } from "@narses/storage";
 import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
 import { replicaKeysOf } from "./cluster-file.ts";
+import { guardDeterminism, type GuardOptions } from "./guard/guard.ts";
 import { adminOf, loadHome } from "./home.ts";
 import { describeError, withFields } from "./log.ts";
 import { startAdmin, type AdminSources } from "./operations/admin.ts";
@@ -43,6 +44,11 @@ export interface ReplicaOptions<Op = unknown, Result = unknown, Question = unkno
   /** `openVoteLog` of storage by default. */
   readonly voteLog?: (options: VoteLogOptions) => Promise<VoteLog>;
   readonly clock?: Clock;
+  /**
+   * For development: every operation runs twice under traps for clocks, randomness, locales and asynchrony; a state machine that is not
+   * deterministic stops the replica with APP_NONDETERMINISTIC, which names the operation and what differed. Costs speed.
+   */
+  readonly guard?: boolean | GuardOptions;
   /** HOST:PORT, or a port of 127.0.0.1, for health, metrics, status and `why` over HTTP; in place of "admin" in replica.json. */
   readonly admin?: string;
 }
@@ -88,7 +94,7 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
     const transport = (options.transport ?? createTransport)({ self, cluster, clusterId, networkSeed, listen, logger });
     const core = await runReplica({
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
-      app: options.app as StateMachine, engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
+      app: guarded(options.app as StateMachine, options.guard), engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
       mustExist: directory.initialized, onOpened: async () => {
         directory.markInitialized();
         await markVoted(voter);
@@ -103,6 +109,11 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
     await closing.close();
     throw error;
   }
+}
+
+function guarded(app: StateMachine, guard: boolean | GuardOptions | undefined): StateMachine {
+  if (guard === undefined || guard === false) return app;
+  return guardDeterminism(app, guard === true ? {} : guard);
 }
 
 interface Stores {

@@ -62,6 +62,7 @@ const EXIT_OF_CODE: Readonly<Record<NarsesError["code"], Exit>> = {
   DATA_CORRUPT: EXIT.setup,
   DATA_VERSION: EXIT.setup,
   DISK_FAILED: EXIT.setup,
+  APP_NONDETERMINISTIC: EXIT.internal,
   NOT_CONNECTED: EXIT.unreachable,
   TIMEOUT: EXIT.unreachable,
   CLOSED: EXIT.unreachable,

@@ -149,6 +149,8 @@ const COUNTERS: readonly Family[] = [
   plain("narses_received_bytes_total", "bytesReceived", "Bytes of frames received, of peers and clients."),
   plain("narses_sends_dropped_total", "sendsDropped", "Frames the transport did not take: not connected, or queue full."),
   plain("narses_inbox_dropped_total", "inboxDropped", "Frames dropped unread: too many waited."),
+  plain("narses_penalties_total", "penalties", "Sources put in the penalty box: they sent what no correct sender sends."),
+  plain("narses_answers_dropped_total", "answersDropped", "Answers to peers left out: the peer had its share of bytes."),
   { name: "narses_peer_dropped_frames_total", help: "Frames for the peer dropped.", ...perPeer((p) => p.dropped) },
   plain("narses_turns_total", "turns", "Turns of the loop."),
   plain("narses_view_changes_total", "viewChanges", "Views left."),

@@ -1,5 +1,6 @@
 /** `start`: runs one replica until SIGTERM. */
 import type { Command } from "commander";
+import type { StateMachine } from "@narses/core";
 import { hasher } from "@narses/crypto";
 import { startReplica } from "@narses/replica";
 import { pino } from "pino";
@@ -15,6 +16,7 @@ interface StartFlags {
   readonly logFile?: string;
   readonly passphraseFile?: string;
   readonly admin?: string;
+  readonly guard?: boolean;
 }
 
 const LEVELS = ["debug", "info", "warn", "error", "silent"];
@@ -28,6 +30,7 @@ async function start(shell: Shell, _args: readonly (string | undefined)[], flags
     app: createLedger(hasher),
     logger,
     ...(passphrase === undefined ? {} : { passphrase }),
+    ...(flags.guard === true ? { guard: { fresh: () => createLedger(hasher) as StateMachine } } : {}),
     ...(flags.admin === undefined ? {} : { admin: flags.admin }),
   });
   const status = replica.status();
@@ -53,6 +56,7 @@ export function registerStart(program: Command, runner: Runner): void {
     .requiredOption("--home <DIR>", "home directory of the replica, made by `init`")
     .addOption(new Option("--log-level <LEVEL>", "least severe message to log").choices(LEVELS).default("info"))
     .option("--log-file <FILE>", "append the log (JSON lines) to FILE (default: stderr)")
+    .option("--guard", "for development: run every operation twice under traps, and stop if the state machine is not deterministic")
     .option("--passphrase-file <FILE>", "file with the passphrase of replica.key, if it is encrypted")
     .option("--admin <HOST:PORT>", "serve /health, /ready, /metrics, /status and /why over HTTP (default: \"admin\" in replica.json, else nowhere)");
   runner.run(
