@@ -106,7 +106,7 @@ describe("the guard traps, and names, every API whose answer differs", () => {
       },
     });
     const reading: AppStore = { get: (key) => (key === "clock" ? Date.now() > Math.random() : store.get(key)), put: (key, value) => store.put(key, value), delete: (key) => store.delete(key) };
-    expect(machine.apply(null, context(reading))).toEqual([1, Math.SQRT2, 2, false, [1, 3], true, true]);
+    expect(machine.apply({}, context(reading))).toEqual([1, Math.SQRT2, 2, false, [1, 3], true, true]);
     expect(store.get("when")).toEqual({ iso: "1970-01-02T00:00:00.000Z", day: 2, at: true });
   });
 });
