@@ -30,7 +30,10 @@ export function checkPrepared(config: EngineConfig, certificate: PreparedCertifi
   const primary = primaryOf(view, config.quorums.n);
   if (epoch !== config.epoch) return `prepared certificate is of epoch ${epoch}`;
   if (sender !== primary) return `pre-prepare of view ${view} is signed by replica ${sender}, its primary is ${primary}`;
-  const problem = checkVotes(config, certificate.prepares, { phase: "prepare", view, seq, digest }, primary, config.quorums.strong - 1);
+  // More than a quorum proves nothing more, and NEW-VIEW is sized for quorums (`logWindowMax`).
+  const needed = config.quorums.strong - 1;
+  if (certificate.prepares.length > needed) return `prepared certificate for seq ${seq} is padded: ${certificate.prepares.length} votes, ${needed} are needed`;
+  const problem = checkVotes(config, certificate.prepares, { phase: "prepare", view, seq, digest }, primary, needed);
   return problem === undefined ? undefined : `prepared certificate for seq ${seq} ${problem}`;
 }
 

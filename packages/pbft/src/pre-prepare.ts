@@ -4,6 +4,7 @@ import { assert, NULL_DIGEST, primaryOf, view } from "@narses/core";
 import { addPayload, hasPayload, slotAt } from "./slots.ts";
 import { emit, highWatermark, isPrimary, lowWatermark, n, reject, type Replica, type Slot, storeLimit } from "./state.ts";
 import { advance } from "./vote.ts";
+import { noteCarried } from "./request.ts";
 import { noteProposal } from "./suspicion.ts";
 import { checkTime, considerClock, noteRefused } from "./time.ts";
 import { leaveView } from "./view-change.ts";
@@ -112,7 +113,10 @@ export function accept(r: Replica, slot: Slot, signed: Signed<PrePrepare>, batch
 /** A payload that was missing arrived: the PREPARE that waited for it can be cast. */
 export function onPayload(r: Replica, slot: Slot, batch: Batch): void {
   addPayload(slot, batch);
-  if (slot.proposal?.digest === batch.digest && slot.proposal.view === r.view && r.active) castPrepare(r, slot);
+  if (slot.proposal?.digest === batch.digest && slot.proposal.view === r.view && r.active) {
+    castPrepare(r, slot);
+    noteCarried(r, slot);
+  }
   advance(r, slot);
 }
 
@@ -120,6 +124,7 @@ function castPrepare(r: Replica, slot: Slot): void {
   const proposal = slot.proposal;
   if (proposal === undefined || proposal.prepareCast) return;
   proposal.prepareCast = true;
+  slot.voted.add(proposal.digest);
   const { view: v, digest, signed } = proposal;
   const batch = digest === NULL_DIGEST ? undefined : slot.payloads.get(digest);
   emit(r, {
@@ -137,6 +142,7 @@ export function onOwnPrePrepare(r: Replica, signed: Signed<PrePrepare>): void {
   if (slot === undefined || proposal === undefined || proposal.view !== body.view) return; // left the view meanwhile
   assert(proposal.digest === body.digest, `own pre-prepare for seq ${body.seq} differs from the proposal`);
   proposal.signed = signed;
+  slot.voted.add(body.digest);
   r.watch.proposedTick = r.tick;
   if (body.seq > r.watch.proposedSeq) r.watch.proposedSeq = body.seq;
   advance(r, slot);

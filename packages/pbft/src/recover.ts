@@ -68,6 +68,7 @@ function restoreSlot(r: Replica, record: LogRecord): void {
       const held = slot.proposal;
       assert(held === undefined || held.view !== record.view || held.digest === record.digest,
         `log of replica ${r.self} holds two proposals for view ${record.view}, seq ${record.seq}`);
+      slot.voted.add(record.digest);
       if (record.batch !== undefined) addPayload(slot, record.batch);
       if (held !== undefined && held.view > record.view) return;
       const signed = record.signed ?? (held?.view === record.view ? held.signed : undefined);

@@ -2,16 +2,16 @@
 import type { Bundle, ClientId, Digest } from "@narses/core";
 import { seqNum } from "@narses/core";
 import { addPayload, slotAt } from "./slots.ts";
-import { emit, highWatermark, isPrimary, primary, type Replica, slotsOpen, type Waiting } from "./state.ts";
+import { emit, highWatermark, isPrimary, primary, type Replica, type Slot, slotsOpen, type Waiting } from "./state.ts";
 import { proposalTimeMs } from "./time.ts";
 
 /** A client's bundle, verified and admitted by the shell. Beyond pendingBundlesMax it is dropped; the client retries. */
 export function onRequest(r: Replica, bundle: Bundle, more = false): void {
   if (!r.waiting.has(bundle.digest) && r.waiting.size < r.config.parameters.pendingBundlesMax) {
-    const waiting: Waiting = { bundle, sinceTick: r.tick, order: ++r.arrivals };
+    const waiting: Waiting = { bundle, sinceTick: r.tick, order: ++r.arrivals, relayedTick: undefined };
     r.waiting.set(bundle.digest, waiting);
-    enqueue(r, waiting);
-    if (r.active && !isPrimary(r) && r.waiting.size <= RELAYED_AT_ONCE_MAX && !isProposed(r, bundle)) relay(r, bundle);
+    if (!isCarried(r, bundle)) enqueue(r, waiting);
+    if (r.active && !isPrimary(r) && r.waiting.size <= RELAYED_AT_ONCE_MAX && !isProposed(r, bundle)) relay(r, waiting);
   }
   if (!more) proposeReady(r);
 }
@@ -44,7 +44,10 @@ function dequeue({ queue }: Replica, digest: Digest): void {
  */
 const RELAYED_AT_ONCE_MAX = 16;
 
-const relay = (r: Replica, bundle: Bundle): void => emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle } });
+function relay(r: Replica, waiting: Waiting): void {
+  waiting.relayedTick ??= r.tick;
+  emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle: waiting.bundle } });
+}
 
 /** The primary has it: an accepted proposal of this view carries it. */
 function isProposed(r: Replica, { digest }: Bundle): boolean {
@@ -58,9 +61,9 @@ function isProposed(r: Replica, { digest }: Bundle): boolean {
 export function relayOldest(r: Replica, waitedTicksMin = 0): void {
   if (!r.active || isPrimary(r)) return;
   let relayed = 0;
-  for (const { bundle, sinceTick } of r.waiting.values()) {
-    if (relayed++ >= RELAYED_AT_ONCE_MAX || r.tick - sinceTick < waitedTicksMin) return;
-    if (!isProposed(r, bundle)) relay(r, bundle);
+  for (const waiting of r.waiting.values()) {
+    if (relayed++ >= RELAYED_AT_ONCE_MAX || r.tick - waiting.sinceTick < waitedTicksMin) return;
+    if (!isProposed(r, waiting.bundle)) relay(r, waiting);
   }
 }
 
@@ -68,15 +71,28 @@ export function relayOldest(r: Replica, waitedTicksMin = 0): void {
 export function restartWaiting(r: Replica): void {
   for (const waiting of r.waiting.values()) {
     waiting.sinceTick = r.tick;
+    waiting.relayedTick = undefined;
     dequeue(r, waiting.bundle.digest);
     enqueue(r, waiting);
   }
   relayOldest(r);
-  if (!isPrimary(r)) return;
-  for (const slot of r.slots.values()) {
-    if (slot.proposal?.view !== r.view) continue;
-    for (const { digest } of slot.payloads.get(slot.proposal.digest)?.bundles ?? []) dequeue(r, digest);
+  if (isPrimary(r)) for (const slot of r.slots.values()) noteCarried(r, slot);
+}
+
+/** Primary: what a proposal of this view carries need not be proposed again. Also when its payload, long certified, comes late. */
+export function noteCarried(r: Replica, { proposal, payloads }: Slot): void {
+  if (proposal?.view !== r.view || !isPrimary(r)) return;
+  for (const { digest } of payloads.get(proposal.digest)?.bundles ?? []) dequeue(r, digest);
+}
+
+/** Primary: whether NEW-VIEW carried over a slot with this bundle, not executed yet. Usually there is none to look at. */
+function isCarried(r: Replica, { digest }: Bundle): boolean {
+  if (!isPrimary(r)) return false;
+  for (let seq = seqNum(r.executed + 1); seq <= r.settledSeq; seq = seqNum(seq + 1)) {
+    const slot = r.slots.get(seq);
+    if (slot?.proposal?.view === r.view && slot.payloads.get(slot.proposal.digest)?.bundles.some((bundle) => bundle.digest === digest) === true) return true;
   }
+  return false;
 }
 
 // ── batching ─────────────────────────────────────────────────────────────────────────────────────────────────────

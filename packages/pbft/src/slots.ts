@@ -1,14 +1,14 @@
 /** The log between the watermarks: slots by sequence number, their payloads and votes. */
 import type { Batch, Digest, ReplicaId, SeqNum, Vote, VoteRef } from "@narses/core";
 import { NULL_DIGEST } from "@narses/core";
-import { type CastVote, PAYLOADS_PER_SLOT_MAX, type Replica, type Slot } from "./state.ts";
+import { type CastVote, PAYLOADS_PER_SLOT_MAX, type Replica, type Slot, VOTED_PAYLOADS_PER_SLOT_MAX } from "./state.ts";
 
 /** The slot for `seq`, made if absent. Callers check the range first (low watermark < seq ≤ storeLimit). */
 export function slotAt(r: Replica, seq: SeqNum): Slot {
   let slot = r.slots.get(seq);
   if (slot === undefined) {
     slot = {
-      seq, proposal: undefined, payloads: new Map(), prepares: new Map(), commits: new Map(),
+      seq, proposal: undefined, payloads: new Map(), voted: new Set(), prepares: new Map(), commits: new Map(),
       prepared: undefined, committed: undefined, refused: undefined, resent: new Map(), early: undefined,
     };
     r.slots.set(seq, slot);
@@ -21,15 +21,20 @@ export const slotsAscending = (r: Replica): readonly Slot[] => [...r.slots.value
 
 export function addPayload(slot: Slot, batch: Batch): void {
   if (slot.payloads.has(batch.digest)) return;
-  if (slot.payloads.size >= PAYLOADS_PER_SLOT_MAX) {
-    for (const digest of slot.payloads.keys()) {
-      if (!isPinned(slot, digest)) {
-        slot.payloads.delete(digest);
-        break;
-      }
-    }
-  }
   slot.payloads.set(batch.digest, batch);
+  makeRoom(slot, [...slot.payloads.keys()].filter((digest) => !slot.voted.has(digest)), PAYLOADS_PER_SLOT_MAX);
+  makeRoom(slot, [...slot.voted].filter((digest) => slot.payloads.has(digest)), VOTED_PAYLOADS_PER_SLOT_MAX);
+}
+
+/** Drops the oldest of `digests` that no certificate names, until `max` are left. The youngest is what was just added. */
+function makeRoom(slot: Slot, digests: readonly Digest[], max: number): void {
+  let over = digests.length - max;
+  for (const digest of digests.slice(0, -1)) {
+    if (over <= 0) return;
+    if (isPinned(slot, digest)) continue;
+    slot.payloads.delete(digest);
+    over--;
+  }
 }
 
 const isPinned = (slot: Slot, digest: Digest): boolean =>

@@ -35,8 +35,13 @@ export interface Slot {
   readonly seq: SeqNum;
   /** Invariant: proposal.view ≤ replica.view; at most one digest per view, ever (also across restarts). */
   proposal: Proposal | undefined;
-  /** Payloads by digest: of the proposal, of a certificate, at most PAYLOADS_PER_SLOT_MAX. */
+  /** Payloads by digest: PAYLOADS_PER_SLOT_MAX of those nobody may need, VOTED_PAYLOADS_PER_SLOT_MAX of those in `voted`. */
   readonly payloads: Map<Digest, Batch>;
+  /**
+   * Digests this replica proposed or cast PREPARE for, in any view. Others may hold a certificate made of that vote and show it
+   * many views later: then the payload must be somewhere. In order of voting.
+   */
+  readonly voted: Set<Digest>;
   /** PREPAREs by sender, the latest view of each. Never the primary's of that view. */
   readonly prepares: Map<ReplicaId, CastVote>;
   /** COMMITs by sender, the latest view of each. */
@@ -60,6 +65,8 @@ export interface Waiting {
   sinceTick: number;
   /** Number of its arrival here. */
   readonly order: number;
+  /** Tick at which this replica first told the primary of this view; undefined before. */
+  relayedTick: number | undefined;
 }
 
 /** What a primary has to choose from. Invariant: `operations` and `bytes` are the sums over `bundles`. */
@@ -83,7 +90,7 @@ export interface Peer {
   /** Pulls of it answered in a tick. */
   pulls: { readonly tick: number; readonly count: number } | undefined;
   /** Payloads it asked for in the current status interval. */
-  fetched: { readonly interval: number; readonly count: number } | undefined;
+  fetched: { readonly interval: number; readonly count: number; readonly bytes: number } | undefined;
 }
 
 export interface Replica extends Synchroniser {
@@ -167,6 +174,8 @@ export interface Replica extends Synchroniser {
 }
 
 export const PAYLOADS_PER_SLOT_MAX = 4;
+/** Views in which one slot was voted for differently, at most; timeouts double with each. */
+export const VOTED_PAYLOADS_PER_SLOT_MAX = 32;
 
 export const n = (r: Replica): number => r.config.quorums.n;
 export const strong = (r: Replica): number => r.config.quorums.strong;

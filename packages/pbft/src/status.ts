@@ -18,6 +18,8 @@ const PULL_SLOTS = DECISIONS_PER_ANSWER_MAX / 2;
 const PULLS_PER_TICK_MAX = 4;
 /** An answer out of the log stops after this many bytes of batches. */
 const DECISIONS_BYTES_MAX = 4 << 20;
+/** Payloads of this many bytes are given to one peer in a status interval, and the one that exceeds it. */
+const FETCHED_BYTES_MAX = 4 << 20;
 /** A pull that brought nothing is repeated, at another peer, after this many ticks. */
 const PULL_AGAIN_TICKS = 3;
 /** The same decided slots are sent again after this many status intervals at the earliest. */
@@ -239,10 +241,15 @@ export function onFetchBatch(r: Replica, from: ReplicaId, digest: Digest): void 
   const peer = r.peers.get(from);
   if (peer === undefined) return;
   const interval = Math.floor(r.tick / r.config.parameters.statusIntervalTicks);
-  peer.fetched = peer.fetched?.interval === interval ? { interval, count: peer.fetched.count + 1 } : { interval, count: 1 };
-  if (peer.fetched.count > SLOTS_PER_ANSWER_MAX) return reject(r, from, "fetch-batch", "RATE_LIMITED", `${peer.fetched.count} payloads in one status interval`);
+  const { count, bytes } = peer.fetched?.interval === interval ? peer.fetched : { count: 0, bytes: 0 };
+  if (count >= SLOTS_PER_ANSWER_MAX || bytes >= FETCHED_BYTES_MAX) {
+    return reject(r, from, "fetch-batch", "RATE_LIMITED", `${count} payloads of ${bytes} bytes were asked for in one status interval`);
+  }
+  peer.fetched = { interval, count: count + 1, bytes };
   for (const slot of r.slots.values()) {
     const batch = slot.payloads.get(digest);
-    if (batch !== undefined) return send(r, from, { type: "batch", batch });
+    if (batch === undefined) continue;
+    peer.fetched = { interval, count: count + 1, bytes: bytes + batch.bytes.length };
+    return send(r, from, { type: "batch", batch });
   }
 }

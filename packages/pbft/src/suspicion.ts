@@ -180,7 +180,8 @@ const isFull = (r: Replica): boolean => r.watch.proposedSeq - r.executed >= r.co
 /** A proposal of the current view arrived for the first time, for a slot that NEW-VIEW did not settle. */
 export function noteProposal(r: Replica, seq: SeqNum, bundles: readonly Bundle[]): void {
   const { watch } = r;
-  const waited = bundles.flatMap(({ digest }) => r.waiting.get(digest)?.sinceTick ?? []);
+  // From when this replica told it: what the primary could not know is not its fault.
+  const waited = bundles.flatMap(({ digest }) => r.waiting.get(digest)?.relayedTick ?? []);
   if (waited.length > 0) {
     const since = Math.max(Math.min(...waited), watch.fullTick, watch.enteredTick, r.behindTick);
     watch.delays = [...watch.delays, Math.max(0, r.tick - since)].slice(-DELAYS_JUDGED);
