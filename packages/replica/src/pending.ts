@@ -70,14 +70,19 @@ export class PendingBundles {
   /**
    * Why there is no room for one more of this size from this source, if there is none. A source may hold as much as it leaves
    * free: k that flood the table hold 1/(k+1) of it each, and the rest is there for everybody else, however many keys they use.
+   * What a replica relays may go twice as far beyond what its client has here: a client that fills its share at the primary, and shows
+   * other bundles to the backups, must not make them think that the primary starves it.
    */
   full(bundle: Bundle, source: BundleSource): string | undefined {
     const size = bundle.bytes.length;
+    const shares = typeof source === "number" ? 2 : 1;
     const own = this.#byClient.get(bundle.client)?.size ?? 0;
-    if (own >= PENDING_BUNDLES_PER_CLIENT_MAX) return `${own} bundles of this client wait already, at most ${PENDING_BUNDLES_PER_CLIENT_MAX}`;
+    if (own >= shares * PENDING_BUNDLES_PER_CLIENT_MAX) return `${own} bundles of this client wait already, at most ${shares * PENDING_BUNDLES_PER_CLIENT_MAX}`;
     let ownBytes = 0;
     for (const { bytes } of this.of(bundle.client)) ownBytes += bytes.length;
-    if (own > 0 && ownBytes + size > PENDING_BYTES_PER_CLIENT_MAX) return `bundles of ${ownBytes} bytes of this client wait already, at most ${PENDING_BYTES_PER_CLIENT_MAX}`;
+    if (own > 0 && ownBytes + size > shares * PENDING_BYTES_PER_CLIENT_MAX) {
+      return `bundles of ${ownBytes} bytes of this client wait already, at most ${shares * PENDING_BYTES_PER_CLIENT_MAX}`;
+    }
     if (this.size >= this.#bundlesMax) return `${this.size} bundles wait already, at most ${this.#bundlesMax}`;
     if (this.#bytes + size > PENDING_BYTES_MAX) return `bundles of ${this.#bytes} bytes wait already, at most ${PENDING_BYTES_MAX}`;
     const held = this.#bySource.get(source) ?? NOTHING;

@@ -107,6 +107,15 @@ describe("admission", () => {
     expect(admission.relayed(replicaId(2), bundle(2, { name: "late" }))).toMatchObject({ code: "QUEUE_FULL" });
   });
 
+  test("a client that fills its share here and shows other bundles to the backups: theirs are taken when relayed, a second share of them", () => {
+    const pending = new PendingBundles({ pendingBundlesMax: 1_000 }, () => 0);
+    const next = (): Bundle => bundle(pending.size + 1, { name: "two-faced" });
+    while (pending.full(next(), connection) === undefined) pending.add(next(), connection);
+    expect(pending.size).toBe(PENDING_BUNDLES_PER_CLIENT_MAX);
+    while (pending.full(next(), replicaId(2)) === undefined) pending.add(next(), replicaId(2));
+    expect(pending.size).toBe(2 * PENDING_BUNDLES_PER_CLIENT_MAX);
+  });
+
   test("bytes of one client that wait are bounded, one bundle always fits", () => {
     const pending = new PendingBundles({ pendingBundlesMax: 100 }, () => 0);
     const sized = (ridFirst: number, bytes: number): Bundle => ({ ...bundle(ridFirst), bytes: { length: bytes } as Uint8Array });
