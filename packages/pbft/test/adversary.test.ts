@@ -94,7 +94,7 @@ describe("clients against a correct primary", () => {
   test("a flood that reaches the backups only does not make it look slow: it is judged from when it was told", () => {
     const b = bench(configOf(1, 4, { logWindow: 64, checkpointInterval: 32, requestTimeoutTicks: 200, proposalDelayTicksMax: 8, statusIntervalTicks: 5 }));
     // 16 are relayed at once, then the 16 oldest with each STATUS; the primary proposes what it hears two ticks later.
-    let heard = Array.from({ length: 200 }, (_, i) => b.request(`f${i}`)).flat();
+    let heard: readonly Effect[] = Array.from({ length: 200 }, (_, i) => b.request(`f${i}`)).flat();
     for (let n = 1; n <= 12; n++) {
       const told = heard.flatMap((e) => (e.type === "send" && e.message.type === "forward" ? [e.message.bundle] : []));
       expect(told.length).toBe(16);
