@@ -1,4 +1,4 @@
-/** "What to persist before what" (protocol notes 1.6): each row, in the effects of a real run, in their order. */
+/** "What to persist before what": each row of the table, in the effects of a real run, in their order. */
 import { describe, expect, test } from "vitest";
 import type { Effect } from "@narses/core";
 import { Recorded } from "./paper-stage.ts";
@@ -33,32 +33,32 @@ function precedes(stage: Recorded, said: (e: Effect) => boolean, durable: (recor
 describe("what before what", () => {
   const stage = eventful();
 
-  test("1.6 row 1: (v, n, D) and its payload before PRE-PREPARE", () => {
+  test("row 1: (v, n, D) and its payload before PRE-PREPARE", () => {
     expect(precedes(stage, (e) => e.type === "pre-prepare", (r, e) => r.type === "pre-prepared" && e.type === "pre-prepare"
       && r.view === e.view && r.seq === e.seq && r.digest === e.digest && r.batch?.digest === e.digest)).toBeGreaterThan(3);
   });
 
-  test("1.6 row 2: the accepted (v, n, D), with payload somewhere in the log, before PREPARE", () => {
+  test("row 2: the accepted (v, n, D), with payload somewhere in the log, before PREPARE", () => {
     expect(precedes(stage, (e) => e.type === "vote" && e.vote.phase === "prepare", (r, e) => r.type === "pre-prepared" && e.type === "vote"
       && r.view === e.vote.view && r.seq === e.vote.seq && r.digest === e.vote.digest && r.batch !== undefined)).toBeGreaterThan(9);
   });
 
-  test("1.6 row 3: the prepared certificate before COMMIT", () => {
+  test("row 3: the prepared certificate before COMMIT", () => {
     expect(precedes(stage, (e) => e.type === "vote" && e.vote.phase === "commit", (r, e) => r.type === "prepared" && e.type === "vote"
       && r.certificate.prePrepare.body.view === e.vote.view && r.certificate.prePrepare.body.seq === e.vote.seq && r.certificate.prePrepare.body.digest === e.vote.digest)).toBeGreaterThan(12);
   });
 
-  test("1.6 row 4: the departure, with P, before VIEW-CHANGE", () => {
+  test("row 4: the departure, with P, before VIEW-CHANGE", () => {
     expect(precedes(stage, (e) => e.type === "view-change", (r, e) => r.type === "view-left" && e.type === "view-change"
       && r.view === e.view && r.prepared === e.prepared && r.stable === e.stable)).toBeGreaterThanOrEqual(3);
   });
 
-  test("1.6 row 5: V before NEW-VIEW; NEW-VIEW before the first vote in its view", () => {
+  test("row 5: V before NEW-VIEW; NEW-VIEW before the first vote in its view", () => {
     expect(precedes(stage, (e) => e.type === "new-view", (r, e) => r.type === "new-view" && e.type === "new-view" && r.view === e.view && r.viewChanges === e.viewChanges)).toBe(1);
     expect(precedes(stage, (e) => e.type === "vote" && e.vote.view > 0, (r, e) => r.type === "new-view" && e.type === "vote" && r.view === e.vote.view && r.signed !== undefined)).toBeGreaterThan(6);
   });
 
-  test("1.6 row 6: the state before CHECKPOINT: it is said only when the shell reports it durable", () => {
+  test("row 6: the state before CHECKPOINT: it is said only when the shell reports it durable", () => {
     const held = new Recorded(4, { holdCheckpoints: true });
     for (let i = 0; i < 2; i++) held.order();
     expect(held.acts(0).some((e) => e.type === "checkpoint")).toBe(false);
@@ -67,11 +67,11 @@ describe("what before what", () => {
     expect(held.disks[0]?.snapshot.seq).toBe(2);
   });
 
-  test("1.6 row 7: the proof before the log is cut", () => {
+  test("row 7: the proof before the log is cut", () => {
     expect(precedes(stage, (e) => e.type === "truncate", (r, e) => r.type === "stable" && e.type === "truncate" && r.stable.seq === e.seq)).toBeGreaterThanOrEqual(4);
   });
 
-  test("1.6: commits and execution need no sync of their own before replies: their records are lazy", () => {
+  test("commits and execution need no sync of their own before replies: their records are lazy", () => {
     for (const id of stage.ids) {
       const committed = stage.acts(id).flatMap((e) => (e.type === "persist" && e.record.type === "committed" ? [e.lazy] : []));
       expect(committed.length).toBeGreaterThan(2);
