@@ -31,7 +31,7 @@ export function fakeLedgerClient(bench: LedgerOnABench, who: string, options: Fa
         seq: bench.seq,
       });
     },
-    query: async (question) => Promise.resolve(answered(bench.ask(question as LedgerQuestion))),
+    query: async (question) => Promise.resolve({ ...answered(bench.ask(question as LedgerQuestion)), consistency: "ordered" as const }),
     submitMany: () => Promise.reject(new TypeError("not used")),
     call: () => Promise.reject(new TypeError("not used")),
     status: () => {

@@ -11,8 +11,10 @@ import {
 } from "@narses/core";
 import { hasher } from "@narses/crypto";
 import { clientIdOf } from "@narses/wire";
+import { fastAnswer, type Answered, type OrderedAnswer, type QueryOptions } from "./answer.ts";
 import { encodeOperation, splitIntoUnits } from "./bundle-size.ts";
 import { Calls, type CallOptions } from "./calls.ts";
+import { fastRead, type Agreed } from "./fast-read.ts";
 import { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import { Opening, type OpeningOptions } from "./opening.ts";
@@ -43,8 +45,12 @@ export interface Client {
    * or RangeError for a value that msgpack cannot carry.
    */
   submit(operation: unknown, options?: SubmitOptions): Promise<Submitted>;
-  /** An ordered, hence linearizable, read: as `submit`, but the state machine's `query` answers. */
-  query(question: unknown, options?: SubmitOptions): Promise<Submitted>;
+  /**
+   * A linearizable read: as `submit`, but the state machine's `query` answers. Ordered unless `consistency` says "fast"; an answer
+   * says which of the two it is, and at which slot.
+   */
+  query(question: unknown, options?: QueryOptions & { readonly consistency?: "ordered" }): Promise<OrderedAnswer>;
+  query(question: unknown, options: QueryOptions): Promise<Answered>;
   /**
    * Submits operations that execute in the order given, in as few bundles as they fit, one bundle after the other. The
    * answers are in that order; each is judged alone. When one may still execute (TIMEOUT, abort, CLOSED) the bundles after
@@ -78,6 +84,8 @@ export class ConnectedClient implements Client {
   /** Who is asking the replicas where they stand. */
   readonly #openings = new Set<Opening>();
   #session: Session | undefined;
+  #fastReads = 0;
+  #fastTurn = 0;
   #closed: Error | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -129,8 +137,13 @@ export class ConnectedClient implements Client {
     return this.#submitOne("apply", operation, options);
   }
 
-  async query(question: unknown, options: SubmitOptions = {}): Promise<Submitted> {
-    return this.#submitOne("query", question, options);
+  query(question: unknown, options?: QueryOptions & { readonly consistency?: "ordered" }): Promise<OrderedAnswer>;
+  query(question: unknown, options: QueryOptions): Promise<Answered>;
+  async query(question: unknown, options: QueryOptions = {}): Promise<Answered> {
+    const agreed = options.consistency === "fast" ? await this.#readFast(question, options.signal) : undefined;
+    if (agreed !== undefined && typeof agreed !== "string") return fastAnswer(agreed);
+    const submitted = await this.#submitOne("query", question, options);
+    return { ...submitted, consistency: "ordered", ...(agreed !== undefined && { fallback: agreed }) };
   }
 
   async submitMany(operations: readonly unknown[], options: SubmitOptions = {}): Promise<readonly PromiseSettledResult<Submitted>[]> {
@@ -172,6 +185,28 @@ export class ConnectedClient implements Client {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** What Q replicas agree on, or why the question must be ordered. @throws CLOSED; `signal.reason` when aborted. */
+  async #readFast(question: unknown, signal: AbortSignal | undefined): Promise<Agreed | string> {
+    const { quorums, cluster } = this.#membership;
+    const { timeouts, limits } = this.#options;
+    const { payload } = encodeOperation("query", question);
+    if (!cluster.parameters.fastReads) return "this cluster has no fast reads";
+    if (this.#fastReads >= limits.calls) return `${this.#fastReads} fast reads are without an answer`;
+    signal?.throwIfAborted();
+    this.#fastReads++;
+    const agreed = await fastRead({
+      quorums,
+      connected: this.#links.connected,
+      turn: this.#fastTurn++,
+      ask: (replica, full) => this.#calls.ask(replica, "read", { question: payload, full }, { timeoutMs: timeouts.fastReadMs, ...(signal && { signal }) }),
+      onInvalid: (replica, problem) => this.#reject(replica, { code: "CERTIFICATE_INVALID", detail: `fast read: ${problem}` }),
+    });
+    this.#fastReads--;
+    signal?.throwIfAborted();
+    if (this.#closed !== undefined) throw this.#closed;
+    return agreed;
   }
 
   async #submitOne(kind: Operation["kind"], value: unknown, options: SubmitOptions): Promise<Submitted> {

@@ -1,6 +1,7 @@
 /** @narses/client: sessions, submit and query, retransmission, offline verification of receipts and blocks. Loads in a browser. */
 export { connect } from "./connect.ts";
 export type { Client, ClientStatus } from "./client.ts";
+export type { Answered, FastAnswer, OrderedAnswer, QueryOptions } from "./answer.ts";
 export type { SessionStatus, SubmitOptions } from "./session.ts";
 export type { Submitted } from "./outbox.ts";
 export type { CallOptions } from "./calls.ts";

@@ -22,6 +22,8 @@ export interface Timeouts {
   readonly operationMs: number;
   /** A control call's default. Infinity: no limit. */
   readonly callMs: number;
+  /** A replica's answer to a fast read; later the question is ordered. */
+  readonly fastReadMs: number;
   /** Silence after which a bundle goes to all replicas, or longer when answers take longer lately; doubles with each further silence. */
   readonly retransmitMs: number;
   readonly retransmitMaxMs: number;
@@ -32,6 +34,7 @@ export const DEFAULT_TIMEOUTS: Timeouts = {
   sessionIdleMs: 10_000,
   operationMs: 30_000,
   callMs: 5_000,
+  fastReadMs: 250,
   retransmitMs: 500,
   retransmitMaxMs: 4_000,
 };
@@ -46,7 +49,7 @@ export interface Limits {
   readonly queuedOperations: number;
   /** Payload bytes waiting; more is refused with OVERLOADED. Default 64 MiB. */
   readonly queuedBytes: number;
-  /** Control calls without an answer; one more is refused with OVERLOADED. Default 64. */
+  /** Control calls without an answer; one more is refused with OVERLOADED. The same number of fast reads; one more is ordered. Default 64. */
   readonly calls: number;
 }
 
@@ -101,7 +104,7 @@ export function checkTimeoutMs(name: string, value: number): number {
 
 function resolveTimeouts(given: Partial<Timeouts>): Timeouts {
   const timeouts = { ...DEFAULT_TIMEOUTS, ...given };
-  for (const name of ["connectMs", "sessionIdleMs", "operationMs", "callMs"] as const) checkTimeoutMs(`connect: timeouts.${name}`, timeouts[name]);
+  for (const name of ["connectMs", "sessionIdleMs", "operationMs", "callMs", "fastReadMs"] as const) checkTimeoutMs(`connect: timeouts.${name}`, timeouts[name]);
   integer("timeouts.retransmitMs", timeouts.retransmitMs, 1, TIMER_MS_MAX);
   integer("timeouts.retransmitMaxMs", timeouts.retransmitMaxMs, timeouts.retransmitMs, TIMER_MS_MAX);
   return timeouts;

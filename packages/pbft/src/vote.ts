@@ -80,7 +80,10 @@ export function decide(r: Replica, slot: Slot, certificate: CommitCertificate): 
   if (slot.committed !== undefined) return;
   slot.committed = certificate;
   considerClock(r, slot);
-  if (slot.seq <= r.stableKnown.seq) return; // will be covered by a certified checkpoint: can be fetched again
+  const { fastReads } = r.config.parameters;
+  if (slot.seq <= r.stableKnown.seq && !fastReads) return; // will be covered by a certified checkpoint: can be fetched again
+  // A fast read may show this slot: a replica that comes back must know how far it had been. Prepared here, its log says so already.
+  const lazy = !fastReads || slot.prepared?.prePrepare.body.digest === certificate.digest;
   const batch = slot.proposal?.digest === certificate.digest ? undefined : slot.payloads.get(certificate.digest);
-  emit(r, { type: "persist", record: { type: "committed", certificate, ...(batch && { batch }) }, lazy: true });
+  emit(r, { type: "persist", record: { type: "committed", certificate, ...(batch && { batch }) }, lazy });
 }

@@ -9,6 +9,7 @@ import {
 import { decodePayload, encodePayload, PAYLOAD_LIMITS, type Codec } from "@narses/wire";
 import { z } from "zod";
 import type { AdmissionControl } from "./admission.ts";
+import { CallError } from "./call-error.ts";
 import { leaseReader } from "./app-store.ts";
 import type { ClientConnections } from "./client-connections.ts";
 import type { Counters } from "./counters.ts";
@@ -16,6 +17,7 @@ import type { Halt } from "./execution.ts";
 import type { Executor } from "./executor.ts";
 import { CALL_PARAMS_BYTES_MAX, CALL_RESULT_BYTES_MAX, CALLS_MAX, CALLS_PER_CONNECTION_MAX } from "./limits.ts";
 import { describeError } from "./log.ts";
+import type { FastRead } from "./reads/fast-read.ts";
 
 export interface Call {
   readonly id: number;
@@ -40,6 +42,7 @@ export interface ControlOptions {
   readonly localQueries: boolean;
   /** Why this replica answers nothing about its state, if so. */
   readonly halted: () => Halt | undefined;
+  readonly fastRead: FastRead;
   /** Plain data. */
   readonly status: () => unknown;
   /** Plain data. */
@@ -55,15 +58,8 @@ type Method = (params: unknown, connection: ClientConnection) => unknown;
 const none = z.strictObject({});
 const sessionParams = z.strictObject({ client: z.string().regex(/^[0-9a-f]{64}$/, "must be 64 lower-case hex digits"), session: z.int().min(0).optional() });
 const blockParams = z.strictObject({ seq: z.int().min(0) });
+const readParams = z.strictObject({ question: z.instanceof(Uint8Array), full: z.boolean() });
 const queryParams = z.strictObject({ question: z.unknown() });
-
-class CallError extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 export function createControl(options: ControlOptions): Control {
   const { codec, counters, logger } = options;
@@ -154,6 +150,10 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
       const block = await blocks.get(seqNum(seq));
       if (block === undefined) throw new CallError("NOT_FOUND", notKept(seq, blocks));
       return codec.encodeBlock(block);
+    }],
+    ["read", (params) => {
+      const { question, full } = readParams.parse(params);
+      return options.fastRead(question, full);
     }],
     ["app-query", (params) => appQuery(options, queryParams.parse(params).question)],
   ]);

@@ -52,6 +52,13 @@ export const CALL_PARAMS_BYTES_MAX: number = 64 << 10;
 /** Answer to a control call; a longer one is replaced by REQUEST_TOO_LARGE. */
 export const CALL_RESULT_BYTES_MAX: number = 24 << 20;
 
+/** Slots whose written keys are remembered for fast reads, and keys at most; an answer reaches no further back. */
+export const READ_SLOTS_REMEMBERED = 64;
+export const READ_KEYS_REMEMBERED_MAX = 65_536;
+/** Share of this process's time that unordered reads may use, and the burst beyond it; then they are refused with OVERLOADED. */
+export const READ_BUSY_SHARE = 0.25;
+export const READ_DEBT_MS_MAX = 50;
+
 /** Result of one operation, encoded; a longer one is undone and becomes rejected RESULT_TOO_LARGE. Part of the agreed behaviour. */
 export const RESULT_BYTES_MAX: number = 256 << 10;
 /** Results of one bundle together; operations beyond it are undone likewise. Part of the agreed behaviour. */

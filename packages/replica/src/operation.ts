@@ -3,7 +3,7 @@
  * result is agreed (it is under the result root), so nothing in it may depend on the engine that runs the code: the text
  * of an unexpected error goes to the log, not into the result.
  */
-import { AppRejection, requestId, type Bundle, type LogFields, type Logger, type Operation, type SeqNum, type StateMachine } from "@narses/core";
+import { AppRejection, requestId, type Bundle, type LogFields, type Logger, type Operation, type SeqNum, type StateMachine, type StateReader } from "@narses/core";
 import { decodePayload, encodeResult, type OperationResult } from "@narses/wire";
 import { leaseReader, leaseStore, type Lease } from "./app-store.ts";
 import { DeterminismViolation } from "./guard/violation.ts";
@@ -47,16 +47,12 @@ export function runOperation(operation: Operation, context: OperationContext): U
   const payload = decodePayload(operation.payload);
   if (!payload.ok) return BAD_OPERATION;
   const { app, state } = context;
-  if (operation.kind === "query") {
-    if (app.query === undefined) return NO_QUERY;
-    const lease = leaseReader(state);
-    const result = attempt(context, lease, () => app.query?.(payload.value, { store: lease.store, time: context.time, seq: context.seq }));
-    return result.bytes;
-  }
+  const { bundle, rid, time, seq, random } = context;
+  const attempted: AttemptContext = { ...context, fields: { seq, rid, client: bundle.client } };
+  if (operation.kind === "query") return query(payload.value, { ...attempted, app, state, place: { time, seq } });
   state.begin();
   const lease = leaseStore(state);
-  const { bundle, rid, time, seq, random } = context;
-  const result = attempt(context, lease, () =>
+  const result = attempt(attempted, lease, () =>
     app.apply(payload.value, { store: lease.store, time, seq, client: bundle.client, publicKey: bundle.publicKey.slice(), rid: requestId(rid), random }),
   );
   if (result.ok) state.commit();
@@ -64,12 +60,50 @@ export function runOperation(operation: Operation, context: OperationContext): U
   return result.bytes;
 }
 
+/** What a query needs, ordered or not. */
+export interface QueryContext extends AttemptContext {
+  readonly app: StateMachine;
+  readonly state: StateReader;
+  /** Its properties are read only if the state machine reads them. */
+  readonly place: { readonly time: number; readonly seq: SeqNum };
+}
+
+/** The encoded answer to a question that is not ordered: the same that an ordered one would get in this state. @throws as runOperation. */
+export function runQuery(payload: Uint8Array, context: QueryContext): Uint8Array {
+  const question = decodePayload(payload);
+  return question.ok ? query(question.value, context) : BAD_OPERATION;
+}
+
+function query(question: unknown, context: QueryContext): Uint8Array {
+  const { app, state, place } = context;
+  if (app.query === undefined) return NO_QUERY;
+  const lease = leaseReader(state);
+  const asked = {
+    store: lease.store,
+    get time() {
+      return place.time;
+    },
+    get seq() {
+      return place.seq;
+    },
+  };
+  return attempt(context, lease, () => app.query?.(question, asked)).bytes;
+}
+
+interface AttemptContext {
+  readonly logger: Logger;
+  /** Encoded result, at most. */
+  readonly bytesMax: number;
+  /** Names the operation in the log. */
+  readonly fields: LogFields;
+}
+
 interface Attempt {
   readonly ok: boolean;
   readonly bytes: Uint8Array;
 }
 
-function attempt(context: OperationContext, lease: Lease<unknown>, call: () => unknown): Attempt {
+function attempt(context: AttemptContext, lease: Lease<unknown>, call: () => unknown): Attempt {
   let result: Attempt;
   try {
     const value = call();
@@ -87,7 +121,7 @@ function attempt(context: OperationContext, lease: Lease<unknown>, call: () => u
 const isThenable = (value: unknown): boolean =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 
-function encodeFailure(context: OperationContext, error: unknown): Uint8Array {
+function encodeFailure(context: AttemptContext, error: unknown): Uint8Array {
   const refusal = refusalOf(error);
   if (refusal !== undefined) {
     try {
@@ -97,8 +131,7 @@ function encodeFailure(context: OperationContext, error: unknown): Uint8Array {
       // Data that msgpack cannot carry is a fault of the application: INTERNAL, below.
     }
   }
-  const fields: LogFields = { seq: context.seq, rid: context.rid, client: context.bundle.client, stack: describeError(error) };
-  context.logger.error(fields, "the state machine threw an unexpected error: the operation is undone and rejected as INTERNAL");
+  context.logger.error({ ...context.fields, stack: describeError(error) }, "the state machine threw an unexpected error: the operation is undone and rejected as INTERNAL");
   return INTERNAL;
 }
 

@@ -2,7 +2,7 @@
 import {
   quorums,
   type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineTools, type Hasher,
-  type Input, type Logger, type LogRecord, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine,
+  type Input, type Logger, type LogRecord, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine, type StateStore,
   type Transport, type VerifyingKey, type View, type VoteLog,
 } from "@narses/core";
 import type { PeerState } from "@narses/network";
@@ -14,7 +14,7 @@ import { createControl } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
 import { createExecution, type Execution } from "./execution.ts";
-import { createExecutor } from "./executor.ts";
+import { createExecutor, type Executor } from "./executor.ts";
 import { openHeads, type Heads } from "./genesis.ts";
 import { createInbox } from "./inbox.ts";
 import { createJournal } from "./journal.ts";
@@ -26,6 +26,8 @@ import { createOutbox, type Outbox } from "./outbox.ts";
 import { PendingBundles } from "./pending.ts";
 import type { Probe } from "./probe.ts";
 import { createReader } from "./reader.ts";
+import { createFastReads } from "./reads/fast-read.ts";
+import { RecentWrites } from "./reads/recent-writes.ts";
 import { recoveryHorizon, untilRecovered } from "./recovery.ts";
 import { createReplies } from "./replies.ts";
 import { systemScheduler, type Scheduler, type Timer } from "./scheduler.ts";
@@ -120,7 +122,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const outbox = createOutbox({ config, signer, codec, transport, counters, logger });
   const pending = new PendingBundles(cluster.parameters, nowMs);
   const connections = new ClientConnections((connection) => inbox.penalise(connection));
-  const executor = createExecutor({ state, hasher, logger, app: parts.app, parameters: cluster.parameters, head: heads.durable });
+  const { executor, writes } = executorOf(parts, heads);
   const admission = createAdmission({
     state, parameters: cluster.parameters, verifier, pending, connections, counters,
     executedSeq: () => executor.head.header.seq, halted: () => execution.halted,
@@ -152,6 +154,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     codec, state, blocks, executor, admission, connections, counters, logger,
     app: parts.app, localQueries: parts.localQueries, halted: () => execution.halted, status: () => observer.status(), why: () => observer.why(),
     recovered: () => untilRecovered(horizon, () => executor.head.header.seq, scheduler),
+    fastRead: createFastReads({ writes, state, hasher, horizon, logger, nowMs, app: parts.app, head: () => executor.head.header, halted: () => execution.halted }),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
@@ -168,6 +171,16 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     onFatal: (error) => end(asError(error)),
   });
   return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, outbox, inbox, connections, ended, end });
+}
+
+/** With fast reads, what execution writes is remembered for a while. */
+function executorOf({ cluster, state, hasher, logger, app }: ReplicaParts, { durable }: Heads): { readonly executor: Executor; readonly writes: RecentWrites | undefined } {
+  const { parameters } = cluster;
+  const make = (over: StateStore): Executor => createExecutor({ state: over, hasher, logger, app, parameters, head: durable });
+  if (!parameters.fastReads) return { executor: make(state), writes: undefined };
+  const writes = new RecentWrites(durable.header.seq);
+  const executor: Executor = writes.follow(make(writes.watch(state, () => executor.head.header.seq + 1)));
+  return { executor, writes };
 }
 
 function verifierOf({ codec, hasher, replicaKeys, verifyingKey, cluster }: ReplicaParts, engine: OrderingEngine, counters: Counters): Verifier {
