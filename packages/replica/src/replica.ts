@@ -151,9 +151,8 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   });
   const horizon = recoveryHorizon(records, blocks);
   const control = createControl({
-    codec, state, blocks, executor, admission, connections, counters, logger,
-    app: parts.app, localQueries: parts.localQueries, halted: () => execution.halted, status: () => observer.status(), why: () => observer.why(),
-    recovered: () => untilRecovered(horizon, () => executor.head.header.seq, scheduler),
+    codec, state, blocks, executor, admission, connections, counters, logger, app: parts.app, localQueries: parts.localQueries,
+    halted: () => execution.halted, status: () => observer.status(), why: () => observer.why(), recovered: () => untilRecovered(horizon, () => executor.head.header.seq, scheduler),
     fastRead: createFastReads({ writes, state, hasher, horizon, logger, nowMs, app: parts.app, head: () => executor.head.header, halted: () => execution.halted }),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
