@@ -14,7 +14,7 @@ import { compare } from "./compare.ts";
 import { complexity } from "./complexity/run.ts";
 import { observeEnvironment } from "./environment.ts";
 import { latency } from "./load/latency.ts";
-import { compile, type Program } from "./load/program.ts";
+import { prepare, type Program } from "./load/program.ts";
 import { targets } from "./load/targets.ts";
 import { throughput } from "./load/throughput.ts";
 import { writeResult } from "./report/write.ts";
@@ -44,13 +44,13 @@ const BENCHMARKS: readonly Benchmark[] = [
       return { checks: checks.all, sections, metrics };
     },
   },
-  { name: "throughput", title: "Throughput and CPU per operation", run: (flags, progress) => throughput({ ...flags, program: programOf(flags, progress), progress }) },
-  { name: "latency", title: "Latency and failover", run: (flags, progress) => latency({ ...flags, program: programOf(flags, progress), progress }) },
-  { name: "targets", title: "Targets", run: (flags, progress) => targets({ ...flags, program: programOf(flags, progress), progress }) },
+  { name: "throughput", title: "Throughput and CPU per operation", run: async (flags, progress) => throughput({ ...flags, program: await programOf(flags, progress), progress }) },
+  { name: "latency", title: "Latency and failover", run: async (flags, progress) => latency({ ...flags, program: await programOf(flags, progress), progress }) },
+  { name: "targets", title: "Targets", run: async (flags, progress) => targets({ ...flags, program: await programOf(flags, progress), progress }) },
 ];
 
-/** Compiled where figures count. */
-const programOf = ({ tiny }: Flags, progress: (text: string) => void): Program => (!tiny && compile(progress) ? "compiled" : "sources");
+/** Bundled where figures count. */
+const programOf = async ({ tiny }: Flags, progress: (text: string) => void): Promise<Program> => (tiny ? "sources" : prepare(progress));
 
 async function runBenchmark({ name, title, run }: Benchmark, flags: Flags): Promise<void> {
   const finish = observeEnvironment(`pnpm bench ${name}${flags.quick ? " --quick" : ""}${flags.tiny ? " --tiny" : ""}`);

@@ -1,19 +1,34 @@
 /**
- * Which program the child processes run: compiled JavaScript, as a user installs it, or the sources through tsx. The sources cost more
- * CPU (tsx wraps every closure to keep its name), so what is measured is compiled first.
+ * Which program the child processes run: one bundled file each, as a daemon is shipped; the compiled packages, as a library is installed;
+ * or the sources through tsx. The sources cost more CPU (tsx wraps every closure to keep its name), so what is measured is bundled first.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-export type Program = "compiled" | "sources";
+export type Program = "bundled" | "compiled" | "sources";
+
+const NAMES = ["replica-process", "load-process"] as const;
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const COMPILER = `${ROOT}node_modules/typescript/bin/tsc`;
+const BUNDLED = fileURLToPath(new URL("../../dist/bundle/", import.meta.url));
 const COMPILED = fileURLToPath(new URL("../../dist/load/", import.meta.url));
 
-/** Brings the compiled packages up to date. False when they do not compile, or there is no compiler: then sources are measured. */
-export function compile(progress: (text: string) => void): boolean {
+/** The fastest program that can be made here: bundled; compiled when there is no bundler; the sources when there is no compiler, or they do not compile. */
+export async function prepare(progress: (text: string) => void): Promise<Program> {
+  if (!compile(progress)) return "sources";
+  try {
+    const { bundle } = await import("./bundle.ts");
+    await bundle(NAMES);
+    return "bundled";
+  } catch (error) {
+    progress(`there is no bundle, the compiled packages are measured instead: ${error instanceof Error ? error.message.slice(0, 500) : String(error)}`);
+    return "compiled";
+  }
+}
+
+function compile(progress: (text: string) => void): boolean {
   if (!existsSync(COMPILER)) return false;
   progress("compiling");
   const { status, stdout } = spawnSync(process.execPath, [COMPILER, "-b", "bench"], { cwd: ROOT, encoding: "utf8" });
@@ -22,7 +37,8 @@ export function compile(progress: (text: string) => void): boolean {
 }
 
 /** Arguments for Node. `name` is a file of this directory, without extension. */
-export function argumentsOf(program: Program, name: "replica-process" | "load-process", ...args: readonly string[]): readonly string[] {
+export function argumentsOf(program: Program, name: (typeof NAMES)[number], ...args: readonly string[]): readonly string[] {
+  if (program === "bundled") return [...profiling(), `${BUNDLED}${name}.mjs`, ...args];
   if (program === "compiled") return [...profiling(), `${COMPILED}${name}.js`, ...args];
   return [...process.execArgv, ...profiling(), fileURLToPath(new URL(`./${name}.ts`, import.meta.url)), ...args];
 }
