@@ -123,6 +123,8 @@ export const DEFAULT_PARAMETERS: Parameters = {
 export const VOTES_PER_FRAME_MAX = 32;
 /** Slots one STATUS describes, at most. */
 export const STATUS_SLOTS_MAX = 512;
+/** Vote frames, and pre-prepares, that one RECALLED gives back, at most. */
+export const RECALL_FRAMES_MAX = 64;
 /** Nodes of the state tree whose children one request names, at most. */
 export const NODES_PER_FETCH_MAX = 256;
 /** Pages of the state one request names, at most. */

@@ -46,4 +46,6 @@ export type Effect =
   | { readonly type: "view-entered"; readonly view: View; readonly primary: ReplicaId }
   | { readonly type: "view-left"; readonly view: View; readonly reason: string }
   /** A quorum decided what was refused here for its time: not the primary's clock is wrong but this replica's, by `behindMs` (negative: ahead). */
-  | { readonly type: "clock-off"; readonly seq: SeqNum; readonly behindMs: number };
+  | { readonly type: "clock-off"; readonly seq: SeqNum; readonly behindMs: number }
+  /** Votes were said that the log lacks (`lost`); from when on this replica may vote again (`bounded`); it does (`sound`). */
+  | { readonly type: "memory"; readonly state: "lost" | "bounded" | "sound"; readonly detail: string };

@@ -203,7 +203,26 @@ export type PeerMessage =
   | { readonly type: "batch"; readonly batch: Batch }
   /** COMMIT-PROOF with payload: a decided slot, for a replica that is behind. No batch exactly when the digest is NULL_DIGEST. */
   | { readonly type: "decision"; readonly certificate: CommitCertificate; readonly batch: Batch | undefined }
-  | { readonly type: "stable"; readonly stable: StableCheckpoint };
+  | { readonly type: "stable"; readonly stable: StableCheckpoint }
+  /** After a restart, before the first word: what did I say? `nonce` is new at every start, `view` is where the sender's memory ends. */
+  | { readonly type: "recall"; readonly nonce: Digest; readonly view: View }
+  | { readonly type: "recalled"; readonly recalled: Recalled };
+
+/** Answer to RECALL. View and seq are claims, fresh because of the nonce; what is signed by the asker is proof of what it said. */
+export interface Recalled {
+  readonly nonce: Digest;
+  /** False while the sender does not trust its own memory: then its view and seq count for nothing. */
+  readonly sure: boolean;
+  /** Where the sender stands: it has left every view below. */
+  readonly view: View;
+  /** Highest slot the sender executed, or knows to be covered by a certified checkpoint. */
+  readonly seq: SeqNum;
+  /** Vote frames and pre-prepares of the asker in its `view` or later, the highest slots first. At most RECALL_FRAMES_MAX of each. */
+  readonly votes: readonly Signed<Votes>[];
+  readonly prePrepares: readonly Signed<PrePrepare>[];
+  /** One of the asker for a view later than its `view`. */
+  readonly viewChange: Signed<ViewChange> | undefined;
+}
 
 // ── state transfer ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -49,8 +49,18 @@ export interface EngineStatus {
   /** While a view change is under way: who asked for this view or a later one. */
   readonly viewChange?: VoteStatus;
   readonly timer?: { readonly name: string; readonly view: View; readonly ticksLeft: number };
+  /** Why it says nothing, and from when on it will; absent: it speaks. */
+  readonly silence?: EngineSilence;
   /** What peers last claimed to have executed, in order of id. A claim, believed by nobody. */
   readonly peers?: readonly { readonly replica: ReplicaId; readonly executedSeq: SeqNum }[];
+}
+
+export interface EngineSilence {
+  /** `recalling`: it asks the others what it said before the restart. `amnesia`: it knows that it does not remember everything. */
+  readonly cause: "recalling" | "amnesia";
+  readonly reason: string;
+  /** With amnesia, once known: it speaks when its stable checkpoint is at `seq` or above in `view` or a later one. */
+  readonly floor?: { readonly view: View; readonly seq: SeqNum };
 }
 
 /** Votes of one kind: enough when `have` holds `needed` of them. Both lists ascend. */
@@ -77,6 +87,18 @@ export interface SlotStatus extends VoteStatus {
 export interface Recovered {
   readonly records: readonly LogRecord[];
   readonly executedSeq: SeqNum;
+  /** Absent: the records are everything that was said, beyond doubt. */
+  readonly memory?: Memory;
+}
+
+/**
+ * How far the records can be trusted. With a nonce (random, new at every start) the replica asks the others what it said
+ * before it says anything.
+ */
+export interface Memory {
+  readonly nonce: Digest;
+  /** The records are known not to be all. `view`: the last one that was left or entered, if another durable place has it. */
+  readonly lost?: { readonly view: View | undefined };
 }
 
 // ── cryptography (crypto; a fake one in the simulator) ───────────────────────────────────────────────────────────

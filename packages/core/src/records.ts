@@ -25,7 +25,14 @@ export type LogRecord =
   /** Before NEW-VIEW (own: `viewChanges` alone, O follows from them) and before the first vote in it. */
   | { readonly type: "new-view"; readonly view: View; readonly viewChanges: readonly Signed<ViewChange>[]; readonly signed?: Signed<NewView> }
   /** Before truncating at or below it. */
-  | { readonly type: "stable"; readonly stable: StableCheckpoint };
+  | { readonly type: "stable"; readonly stable: StableCheckpoint }
+  /** Before CHECKPOINT: never two roots for one slot, also after a repair. */
+  | { readonly type: "vouched"; readonly seq: SeqNum; readonly root: Digest }
+  /**
+   * Before anything else once it is known that the log lacks what was said. `view`: the last one this replica left or
+   * entered, if that is known. `floor`: nothing said before the loss was of a slot above `floor.seq`, nor of a view above `floor.view`.
+   */
+  | { readonly type: "amnesia"; readonly view: View | undefined; readonly floor: { readonly view: View; readonly seq: SeqNum } | undefined };
 
 /** The slot a record belongs to; undefined for records about views and checkpoints. */
 export function recordSeq(record: LogRecord): SeqNum | undefined {
@@ -36,9 +43,12 @@ export function recordSeq(record: LogRecord): SeqNum | undefined {
       return record.certificate.prePrepare.body.seq;
     case "committed":
       return record.certificate.seq;
+    case "vouched":
+      return record.seq;
     case "view-left":
     case "new-view":
     case "stable":
+    case "amnesia":
       return undefined;
   }
 }

@@ -4,7 +4,7 @@ import { checkStable } from "./certificate.ts";
 import { onPrePrepareEarly } from "./early.ts";
 import { proposeReady } from "./request.ts";
 import { noteStable } from "./suspicion.ts";
-import { emit, reject, type Replica, strong } from "./state.ts";
+import { coveredSeq, emit, reject, type Replica, strong } from "./state.ts";
 import { considerTransfer, onDiverged } from "./transfer.ts";
 
 /** CHECKPOINTs kept per sender: the window, one window above, and one more. The highest are kept. */
@@ -18,6 +18,7 @@ export function onCheckpointed(r: Replica, seq: SeqNum, root: Digest): void {
   // Repaired meanwhile: what was said of this slot before cannot be taken back, nor contradicted.
   const said = r.vouched.get(seq);
   if (said !== undefined && said !== root) return adoptKnown(r);
+  if (said === undefined) emit(r, { type: "persist", record: { type: "vouched", seq, root }, lazy: false });
   r.vouched.set(seq, root);
   emit(r, { type: "checkpoint", seq, root });
   adoptKnown(r);
@@ -94,13 +95,13 @@ export function moveTo(r: Replica, stable: StableCheckpoint): void {
 }
 
 /**
- * While behind: executed slots that a certified checkpoint covers and in which this replica never voted are dropped. Where it
- * voted, the proposal and the certificate stay until the low watermark passes: they are its memory against voting twice,
- * and what its VIEW-CHANGE must report.
+ * While behind: slots that are executed, or part of the state that is being fetched, that a certified checkpoint covers and in
+ * which this replica never voted are dropped (a transfer may take long). Where it voted, the proposal and the certificate stay
+ * until the low watermark passes: they are its memory against voting twice, and what its VIEW-CHANGE must report.
  */
 export function pruneBehind(r: Replica): void {
   if (r.stableKnown.seq === r.stable.seq) return;
-  const covered = Math.min(r.executed, r.stableKnown.seq);
+  const covered = Math.min(coveredSeq(r), r.stableKnown.seq);
   for (const slot of r.slots.values()) {
     if (slot.seq <= covered && slot.proposal === undefined && slot.prepared === undefined) r.slots.delete(slot.seq);
   }

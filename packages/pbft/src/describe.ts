@@ -1,6 +1,7 @@
 /** Plain words about the engine's state, and what they are made of, for `status` and `why`. */
 import type { Digest, EngineStatus, ReplicaId, SlotStatus, VoteStatus } from "@narses/core";
 import { primaryOf, replicaId, view as toView } from "@narses/core";
+import { describeSilence } from "./memory.ts";
 import { hasPayload, matchingVotes } from "./slots.ts";
 import { highWatermark, n, primary, type Replica, type Slot, slotsOpen, strong } from "./state.ts";
 import { clockSentence } from "./time.ts";
@@ -15,6 +16,7 @@ export function describe(r: Replica): EngineStatus {
   const open = [...slotsOpen(r)].sort((a, b) => a.seq - b.seq);
   const slots = open.slice(0, SENTENCES_MAX).map((slot) => describeSlot(r, slot));
   const timer = ticksLeft(r);
+  const silence = describeSilence(r);
   return {
     view: r.view, active: r.active, primary: primary(r), stableSeq: r.stable.seq, executedSeq: r.executed,
     highWatermark: highWatermark(r), pendingBundles: r.waiting.size,
@@ -22,6 +24,7 @@ export function describe(r: Replica): EngineStatus {
     waitingFor: waitingFor(r, slots),
     slots,
     ...(!r.active && { viewChange: viewChangeVotes(r) }),
+    ...(silence !== undefined && { silence }),
     ...(timer !== undefined && { timer: { name: timer.timer, view: timer.view, ticksLeft: timer.ticks } }),
     peers: [...r.peers].map(([replica, peer]) => ({ replica, executedSeq: peer.claimedExecuted })).sort((a, b) => a.replica - b.replica),
   };
@@ -31,6 +34,8 @@ function waitingFor(r: Replica, slots: readonly (SlotStatus & { readonly phase: 
   const words: string[] = [];
   const clock = clockSentence(r);
   if (clock !== undefined) words.push(clock);
+  const silence = describeSilence(r);
+  if (silence !== undefined) words.push(silence.reason);
   if (r.transfer !== undefined) {
     const why = r.diverged ? "the state here differs from a stable checkpoint" : `executed ${r.executed}, too far behind to follow by decisions`;
     words.push(`the state as of checkpoint ${r.transfer.seq} from peers: ${why}`);

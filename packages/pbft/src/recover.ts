@@ -3,9 +3,12 @@ import type { EngineConfig, EngineTools, LogRecord, Recovered, StableCheckpoint,
 import { assert, replicaId, seqNum, view as toView } from "@narses/core";
 import { installProposal, resignNewView, selectProposals } from "./new-view.ts";
 import { addPayload, slotAt, slotsAscending } from "./slots.ts";
+import { restoreMemory, startMemory } from "./memory.ts";
+import { proposeReady } from "./request.ts";
 import { freshWatch } from "./suspicion.ts";
 import { freshSynchroniser } from "./synchroniser.ts";
 import { freshClock } from "./time.ts";
+import { considerQuorum, joinHigher } from "./view-change.ts";
 import { emit, isPrimary, type Replica, type Slot } from "./state.ts";
 
 /** A tick long before the first. */
@@ -19,7 +22,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     if (id === config.self) continue;
     peers.set(replicaId(id), {
       connected: undefined, lostTick: 0, claimedExecuted: seqNum(0),
-      lastAnswerTick: NEVER, lastDecisions: undefined, lastStatusTick: NEVER, pulls: undefined, fetched: undefined,
+      lastAnswerTick: NEVER, lastDecisions: undefined, lastStatusTick: NEVER, recalls: undefined, pulls: undefined, fetched: undefined,
     });
   }
   const r: Replica = {
@@ -30,9 +33,12 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     recoveredSeq: executed, handed: executed, executed, nextSeq: seqNum(executed + 1),
     waiting: new Map(), queue: { bundles: new Map(), operations: 0, bytes: 0 }, arrivals: 0, watch: freshWatch({ tick: 0, stable: seqNum(0), settled: seqNum(0), lenience: 0 }),
     peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false,
-    diverged: false, transfer: undefined, stuckSince: undefined, out: [],
+    diverged: false, transfer: undefined, stuckSince: undefined, silence: undefined, recall: undefined, out: [],
   };
-  if (recovered !== undefined) restore(r, recovered.records);
+  if (recovered !== undefined) {
+    restore(r, recovered.records);
+    restoreMemory(r, recovered.records, recovered.memory);
+  }
   return r;
 }
 
@@ -89,9 +95,13 @@ function restoreSlot(r: Replica, record: LogRecord): void {
       if (record.batch !== undefined) addPayload(slot, record.batch);
       return;
     }
+    case "vouched":
+      if (record.seq > r.stable.seq) r.vouched.set(record.seq, record.root);
+      return;
     case "view-left":
     case "new-view":
     case "stable":
+    case "amnesia":
       return;
   }
 }
@@ -120,16 +130,25 @@ function restoreView(r: Replica, { left, entered }: ViewRecords): void {
   r.watch = freshWatch({ tick: 0, stable: r.stable.seq, settled: r.settledSeq, lenience: 0 });
 }
 
-/** The first input. A fresh replica has nothing to say; a recovered one repeats what it may have said before the crash. */
+/** The first input. */
 export function onStart(r: Replica, wallMs: number): void {
   r.wallMs = wallMs;
   r.started = true;
   if (r.transfer !== undefined) emit(r, { type: "transfer", target: r.transfer, reason: "behind" });
+  startMemory(r);
+  if (r.silence === undefined) sayAgain(r);
+}
+
+/**
+ * When a replica may speak after a restart. A fresh one has nothing to say; a recovered one repeats what it may have said
+ * before the crash, and says what it could not while it was silent.
+ */
+export function sayAgain(r: Replica): void {
+  r.behindTick = r.tick;
   const unsigned = r.unsignedNewView;
-  if (unsigned !== undefined) {
-    r.unsignedNewView = undefined;
-    resignNewView(r, unsigned);
-  }
+  r.unsignedNewView = undefined;
+  if (unsigned !== undefined && r.newViewPending === r.view) resignNewView(r, unsigned);
+  for (const [seq, root] of r.vouched) if (r.ownRoots.get(seq) === root) emit(r, { type: "checkpoint", seq, root });
   if (r.leaving !== undefined) emit(r, { type: "view-change", view: r.view, ...r.leaving });
   for (const slot of slotsAscending(r)) repeat(r, slot);
   // The crash may have come between NEW-VIEW and the pre-prepares it carries.
@@ -138,13 +157,16 @@ export function onStart(r: Replica, wallMs: number): void {
       if (r.slots.get(prePrepare.body.seq)?.proposal?.view !== r.view) installProposal(r, prePrepare);
     }
   }
+  joinHigher(r);
+  considerQuorum(r);
+  proposeReady(r);
 }
 
 /** Re-casts the own votes of the current view: the log proves them, signatures are remade. Decided slots need none. */
 function repeat(r: Replica, slot: Slot): void {
   const proposal = slot.proposal;
   const entering = r.newViewPending === r.view;
-  if (slot.committed !== undefined || (!r.active && !entering) || proposal === undefined || proposal.view !== r.view) return;
+  if (slot.committed !== undefined || (!r.active && !entering) || proposal?.view !== r.view || !proposal.prepareCast) return;
   const { view, digest } = proposal;
   if (!isPrimary(r)) emit(r, { type: "vote", vote: { phase: "prepare", view, seq: slot.seq, digest } });
   else if (slot.seq > r.settledSeq) emit(r, { type: "pre-prepare", view, seq: slot.seq, digest, batch: slot.payloads.get(digest) });

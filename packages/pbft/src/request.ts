@@ -99,7 +99,7 @@ function isCarried(r: Replica, { digest }: Bundle): boolean {
 
 /** Primary: proposes batches while the pipeline has room and the batching rule says so. */
 export function proposeReady(r: Replica): void {
-  if (!r.active || !isPrimary(r) || !r.started || r.transfer !== undefined) return;
+  if (!r.active || !isPrimary(r) || !r.started || r.transfer !== undefined || r.silence !== undefined) return;
   // Behind its back, in a later view it does not know of yet, slots may have been decided: it follows, and must not reach below.
   if (r.nextSeq <= r.handed) r.nextSeq = seqNum(r.handed + 1);
   while (r.queue.bundles.size > 0 && r.nextSeq <= highWatermark(r) && slotsInFlight(r) < r.config.parameters.pipelineDepth && isWorthIt(r)) propose(r, pick(r));

@@ -30,6 +30,9 @@ export function screen(r: Replica, message: PeerMessage): Verdict {
     case "stable":
       if (message.stable.seq <= r.stableKnown.seq) return rejection("SEQ_BELOW_WINDOW", `checkpoint ${r.stableKnown.seq} is known`);
       return invalid(checkStable(r.config, message.stable));
+    case "recalled":
+      return message.recalled.nonce === r.recall?.nonce ? undefined : rejection("UNSOLICITED", "nothing was asked, or before an earlier start");
+    case "recall":
     case "status":
     case "forward":
     case "fetch-batch":

@@ -7,6 +7,7 @@ import type {
   PrePrepare, RejectionCode, ReplicaId, SeqNum, Signed, StableCheckpoint, View, ViewChange, VoteRef,
 } from "@narses/core";
 import { primaryOf, rejection, seqNum } from "@narses/core";
+import type { Recall, Silence } from "./memory.ts";
 import type { OwnClock, Refused } from "./time.ts";
 import type { Watch } from "./suspicion.ts";
 import type { Synchroniser } from "./synchroniser.ts";
@@ -87,6 +88,8 @@ export interface Peer {
   /** The first decided slot of the last answer, and when it was given: what is in flight is not sent again at once. */
   lastDecisions: { readonly first: SeqNum; readonly tick: number } | undefined;
   lastStatusTick: number;
+  /** RECALLs of it answered in the current status interval. */
+  recalls: { readonly interval: number; readonly count: number } | undefined;
   /** Pulls of it answered in a tick. */
   pulls: { readonly tick: number; readonly count: number } | undefined;
   /** Payloads it asked for in the current status interval. */
@@ -169,6 +172,12 @@ export interface Replica extends Synchroniser {
   /** Since when this replica is behind a certified checkpoint with nothing to execute. */
   stuckSince: { readonly executed: SeqNum; readonly tick: number } | undefined;
 
+  // ── memory ──
+  /** Nothing is signed while this is set. */
+  silence: Silence | undefined;
+  /** The question to the others after a restart. */
+  recall: Recall | undefined;
+
   /** Effects of the step under way. */
   out: Effect[];
 }
@@ -189,9 +198,23 @@ export const storeLimit = (r: Replica): number => Math.max(r.stable.seq, covered
 /** Slots up to this one need no sending to this replica: executed, or part of the state that it fetches. */
 export const coveredSeq = (r: Replica): SeqNum => seqNum(Math.max(r.executed, r.transfer?.seq ?? 0));
 
+/** The one way out. A silent replica signs nothing: what it would say is dropped here, and made again when it may speak. */
 export const emit = (r: Replica, effect: Effect): void => {
-  r.out.push(effect);
+  if (r.silence === undefined || !isStatement(effect)) r.out.push(effect);
 };
+
+function isStatement({ type }: Effect): boolean {
+  switch (type) {
+    case "pre-prepare":
+    case "vote":
+    case "checkpoint":
+    case "view-change":
+    case "new-view":
+      return true;
+    default:
+      return false;
+  }
+}
 
 export function reject(r: Replica, from: ReplicaId, message: string, code: RejectionCode, detail: string): void {
   emit(r, { type: "rejected", from, message, rejection: rejection(code, detail) });

@@ -4,6 +4,7 @@
  */
 import type { Digest, PeerMessage, ReplicaId, Signed, Status, Votes } from "@narses/core";
 import { NULL_DIGEST, replicaId, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
+import { recallFrom } from "./memory.ts";
 import { relayOldest } from "./request.ts";
 import { hasPayload, slotsAscending } from "./slots.ts";
 import { coveredSeq, emit, isPrimary, n, primary, reject, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
@@ -112,6 +113,7 @@ export function onPeer(r: Replica, replica: ReplicaId, connected: boolean): void
     peer.lostTick = r.tick;
     return;
   }
+  recallFrom(r, replica);
   emit(r, { type: "send", to: replica, message: { type: "status", status: makeStatus(r) } });
   if (replica === primary(r)) relayOldest(r);
 }

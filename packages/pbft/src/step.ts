@@ -5,6 +5,7 @@ import { onCheckpoint, onCheckpointed, onStableProof } from "./checkpoint.ts";
 import { executeReady, onExecuted } from "./execute.ts";
 import { checkInvariants } from "./invariants.ts";
 import { onBatch, onDecision } from "./learn.ts";
+import { considerSpeaking, onRecall, onRecalled } from "./memory.ts";
 import { onNewView } from "./new-view.ts";
 import { onOwnPrePrepare, onPrePrepare } from "./pre-prepare.ts";
 import { freshReplica, onStart } from "./recover.ts";
@@ -37,6 +38,7 @@ export function step(r: Replica, input: Input): readonly Effect[] {
   const out: Effect[] = [];
   r.out = out;
   dispatch(r, input);
+  considerSpeaking(r);
   checkInvariants(r);
   return out;
 }
@@ -95,6 +97,10 @@ function onMessage(r: Replica, from: ReplicaId, message: PeerMessage): void {
       return onDecision(r, from, message.certificate, message.batch);
     case "stable":
       return onStableProof(r, from, message.stable);
+    case "recall":
+      return onRecall(r, from, message.nonce, message.view);
+    case "recalled":
+      return onRecalled(r, from, message.recalled);
     default:
       return assertNever(message);
   }

@@ -2,6 +2,7 @@
 import type { View } from "@narses/core";
 import { view as toView } from "@narses/core";
 import { forwardTick } from "./forward.ts";
+import { memoryTick } from "./memory.ts";
 import { heartbeat, proposeReady } from "./request.ts";
 import { isPrimary, type Replica, weak } from "./state.ts";
 import { pullDecisions, statusTick } from "./status.ts";
@@ -17,7 +18,8 @@ export function onTick(r: Replica, wallMs: number): void {
     r.behindTick = r.tick;
     pullDecisions(r);
   }
-  if (r.active) {
+  if (r.silence !== undefined) memoryTick(r);
+  else if (r.active) {
     const suspected = suspicion(r);
     if (suspected !== undefined) {
       onSuspected(r, suspected);
@@ -48,10 +50,10 @@ function isBehind(r: Replica): boolean {
 /** For `status`: ticks until this replica leaves the view or tries the next, if a timer runs. */
 export function ticksLeft(r: Replica): { readonly timer: "request" | "new-view"; readonly view: View; readonly ticks: number } | undefined {
   if (!r.active) {
-    const ticks = newViewTicksLeft(r, r.config, r.tick);
+    const ticks = r.silence !== undefined ? undefined : newViewTicksLeft(r, r.config, r.tick);
     return ticks === undefined ? undefined : { timer: "new-view", view: r.view, ticks };
   }
-  const debt = isPrimary(r) || r.transfer !== undefined ? undefined : oldestDebtTick(r);
+  const debt = isPrimary(r) || r.transfer !== undefined || r.silence !== undefined ? undefined : oldestDebtTick(r);
   if (debt === undefined) return undefined;
   return { timer: "request", view: r.view, ticks: Math.max(debt, r.behindTick) + scaled(r, r.config.parameters.requestTimeoutTicks) - r.tick };
 }

@@ -13,7 +13,7 @@ import { ask, considerEntry, lengthen, viewToJoin } from "./synchroniser.ts";
  * prepared is durable, with the departure, before VIEW-CHANGE says so.
  */
 export function leaveView(r: Replica, target: View, reason: string): void {
-  if (!ask(r, target)) return;
+  if (r.silence !== undefined || !ask(r, target)) return;
   r.newView = undefined;
   r.newViewPending = undefined;
   const prepared: PreparedCertificate[] = [];
@@ -61,7 +61,8 @@ export function checkViewChange(r: Replica, body: ViewChange): string | undefine
   return undefined;
 }
 
-function joinHigher(r: Replica): void {
+/** Also when a silence ends: what came meanwhile was kept and not acted on. */
+export function joinHigher(r: Replica): void {
   const others = [...r.viewChanges].filter(([sender]) => sender !== r.self).map(([, vc]) => vc.body.view);
   const target = viewToJoin(r, r.config, others);
   if (target !== undefined) leaveView(r, target, `${r.config.quorums.weak} other replicas moved to view ${target} or later`);
@@ -71,7 +72,7 @@ function joinHigher(r: Replica): void {
 export function considerQuorum(r: Replica): void {
   if (r.active) return;
   considerEntry(r, r.config, [...r.viewChanges.values()].map((vc) => vc.body.view), r.tick);
-  if (isPrimary(r) && r.newViewPending === undefined) buildNewView(r);
+  if (isPrimary(r) && r.newViewPending === undefined && r.silence === undefined) buildNewView(r);
 }
 
 /** The own VIEW-CHANGE as signed. */

@@ -80,6 +80,8 @@ export function decide(r: Replica, slot: Slot, certificate: CommitCertificate): 
   if (slot.committed !== undefined) return;
   slot.committed = certificate;
   considerClock(r, slot);
+  // Nothing is executed or shown while a state is fetched, and the log must not grow for as long as that takes.
+  if (r.transfer !== undefined) return;
   const { fastReads } = r.config.parameters;
   if (slot.seq <= r.stableKnown.seq && !fastReads) return; // will be covered by a certified checkpoint: can be fetched again
   // A fast read may show this slot: a replica that comes back must know how far it had been. Prepared here, its log says so already.

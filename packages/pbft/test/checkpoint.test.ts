@@ -1,7 +1,7 @@
 /** Checkpoints, watermarks, truncation (PBFT §4.3). */
 import { describe, expect, test } from "vitest";
 import { type Effect, epoch, seqNum } from "@narses/core";
-import { batchOf, bench, type Bench, checkpointOf, codes, configOf, decideSlot, digestOf, frameOf, newViewOf, persistPrePrepared, prePrepare, prePrepareOf, rootOf, sign, stableOf, types, viewChangeOf, vote, commit, castVote } from "./helpers.ts";
+import { batchOf, bench, type Bench, checkpointOf, codes, configOf, decideSlot, digestOf, frameOf, newViewOf, persistPrePrepared, prePrepare, prePrepareOf, rootOf, sign, stableOf, types, viewChangeOf, vote, vouch, commit, castVote } from "./helpers.ts";
 
 const from = (b: Bench, sender: number, n: number, root = rootOf(n)): readonly Effect[] => b.from(sender, { type: "checkpoint", signed: checkpointOf(sender, n, root) });
 /** Replica 1 with slots 1 … n executed. */
@@ -17,7 +17,7 @@ const stablePersisted = (n: number, senders: readonly number[]): readonly Effect
 
 describe("the own checkpoint", () => {
   test("is signed when the state is durable", () => {
-    expect(ahead(2).checkpointed(2)).toEqual([{ type: "checkpoint", seq: seqNum(2), root: rootOf(2) }]);
+    expect(ahead(2).checkpointed(2)).toEqual(vouch(2));
   });
 
   test("counts when it comes back signed", () => {
@@ -78,7 +78,7 @@ describe("stability", () => {
     for (const id of [0, 2, 3]) expect(from(b, id, 2)).toEqual([]);
     expect(b.status().stableSeq).toBe(0);
     decideSlot(b, 1, 0, 2, batchOf("s2"));
-    expect(b.checkpointed(2)).toEqual([{ type: "checkpoint", seq: seqNum(2), root: rootOf(2) }, ...stablePersisted(2, [0, 2, 3])]);
+    expect(b.checkpointed(2)).toEqual([...vouch(2), ...stablePersisted(2, [0, 2, 3])]);
   });
 
   test("a proof from a peer counts like the votes; an invalid one is misbehaviour", () => {

@@ -139,6 +139,11 @@ export const persistPrePrepared = (v: number, n: number, batch: Batch, signed?: 
 export const persistPrepared = (certificate: PreparedCertificate): Effect => ({ type: "persist", lazy: false, record: { type: "prepared", certificate } });
 export const persistCommitted = (certificate: CommitCertificate, batch?: Batch): Effect =>
   ({ type: "persist", lazy: true, record: { type: "committed", certificate, ...(batch && { batch }) } });
+/** An own checkpoint: remembered, then said. */
+export const vouch = (n: number, root: Digest = rootOf(n)): readonly Effect[] => [
+  { type: "persist", lazy: false, record: { type: "vouched", seq: seqNum(n), root } },
+  { type: "checkpoint", seq: seqNum(n), root },
+];
 export const castVote = (phase: Vote["phase"], v: number, n: number, digest: Digest): Effect => ({ type: "vote", vote: vote(phase, v, n, digest) });
 export const executeOf = (certificate: CommitCertificate, batch: Batch | undefined, checkpoint: boolean): Effect =>
   ({ type: "execute", seq: certificate.seq, certificate, batch, checkpoint });

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { epoch, NULL_DIGEST, type PeerMessage, seqNum, view } from "@narses/core";
 import {
   acts, batchOf, bench, bundle, castVote, codes, commit, configOf, decideSlot, digestOf, EPOCH, frameOf, leaving, makeBatch, newViewOf, persistPrePrepared, prePrepare, prePrepareOf,
-  prepareSlot, sign, stableOf, types, viewChangeOf, vote, WALL_MS,
+  prepareSlot, sign, stableOf, types, viewChangeOf, vote, WALL_MS, vouch,
 } from "./helpers.ts";
 
 const a = batchOf("a");
@@ -41,7 +41,7 @@ describe("accepting", () => {
     for (let n = 1; n <= 2; n++) decideSlot(b, 1, 0, n, batchOf(`s${n}`));
     b.from(0, { type: "stable", stable: stableOf(2, [0, 2, 3]) });
     expect(acts(b.checkpointed(2))).toEqual([
-      { type: "checkpoint", seq: seqNum(2), root: stableOf(2, []).root },
+      ...vouch(2),
       { type: "persist", lazy: false, record: { type: "stable", stable: stableOf(2, [0, 2, 3]) } },
       { type: "truncate", seq: seqNum(2) },
       persistPrePrepared(0, 5, a, prePrepareOf(0, 5, a.digest)),

@@ -41,6 +41,10 @@ function started(records: readonly LogRecord[] = [], executedSeq = 0): { engine:
 const quiet = (effects: readonly Effect[]): readonly Effect[] => effects.filter((e) => e.type !== "send" || e.message.type !== "status");
 const ticks = (engine: OrderingEngine, count: number): readonly Effect[] => Array.from({ length: count }, () => quiet(engine.step({ type: "tick", wallMs: 0 }))).flat();
 const transfer = (target: StableCheckpoint, reason: "behind" | "diverged" = "behind"): Effect => ({ type: "transfer", target, reason });
+const vouch = (seq: number, r: Digest): readonly Effect[] => [
+  { type: "persist", record: { type: "vouched", seq: seqNum(seq), root: r }, lazy: false },
+  { type: "checkpoint", seq: seqNum(seq), root: r },
+];
 const adopted = (s: StableCheckpoint): readonly Effect[] => [
   { type: "persist", record: { type: "stable", stable: s }, lazy: false },
   { type: "truncate", seq: s.seq },
@@ -179,9 +183,15 @@ describe("after a restart", () => {
     expect(engine.step(decision(13))).toMatchObject([{ type: "persist" }, { type: "execute", seq: 13 }]);
   });
 
+  test("the root it vouched for before is remembered: none other is signed for that slot", () => {
+    const { engine } = started([{ type: "vouched", seq: seqNum(8), root: root(908) }], 8);
+    expect(engine.step({ type: "checkpointed", seq: seqNum(8), root: root(8) })).toEqual([]);
+    expect(engine.step(stableFrom(0, stable(8)))).toEqual(adopted(stable(8)));
+  });
+
   test("between the installed state and the stable record: the proof comes again, and is adopted", () => {
     const { engine } = started([], 12);
-    expect(engine.step({ type: "checkpointed", seq: seqNum(12), root: root(12) })).toEqual([{ type: "checkpoint", seq: 12, root: root(12) }]);
+    expect(engine.step({ type: "checkpointed", seq: seqNum(12), root: root(12) })).toEqual(vouch(12, root(12)));
     expect(engine.step(stableFrom(0, stable(12)))).toEqual(adopted(stable(12)));
   });
 });

@@ -14,7 +14,7 @@ export interface Journal {
   truncate(seq: SeqNum): void;
 }
 
-type PinnedType = "stable" | "view-left" | "new-view";
+type PinnedType = "stable" | "view-left" | "new-view" | "amnesia";
 
 interface Pinned {
   readonly rank: number;
@@ -29,8 +29,8 @@ class PinnedRecords {
   readonly #latest = new Map<PinnedType, Pinned>();
 
   note(record: LogRecord, bytes: Uint8Array): void {
-    if (record.type !== "stable" && record.type !== "view-left" && record.type !== "new-view") return;
-    const rank = record.type === "stable" ? record.stable.seq : record.view;
+    if (!isPinned(record)) return;
+    const rank = rankOf(record);
     const held = this.#latest.get(record.type);
     if (held !== undefined && held.rank > rank) return;
     this.#latest.delete(record.type);
@@ -40,6 +40,20 @@ class PinnedRecords {
   /** In the order in which they were written. */
   base(): readonly Uint8Array[] {
     return [...this.#latest.values()].map(({ bytes }) => bytes);
+  }
+}
+
+const isPinned = (record: LogRecord): record is Extract<LogRecord, { type: PinnedType }> => recordSeq(record) === undefined;
+
+function rankOf(record: Extract<LogRecord, { type: PinnedType }>): number {
+  switch (record.type) {
+    case "stable":
+      return record.stable.seq;
+    case "view-left":
+    case "new-view":
+      return record.view;
+    case "amnesia":
+      return 0; // the last one counts
   }
 }
 

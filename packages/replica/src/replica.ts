@@ -2,7 +2,8 @@
 import {
   quorums,
   type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineTools, type Hasher,
-  type Input, type Logger, type LogRecord, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine, type StateStore,
+  type Input, type Logger, type LogRecord, type Memory, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine,
+  type StateStore,
   type Transport, type VerifyingKey, type View, type VoteLog,
 } from "@narses/core";
 import type { PeerState } from "@narses/network";
@@ -66,6 +67,8 @@ export interface ReplicaParts {
   readonly localQueries: boolean;
   /** The stores were used before. */
   readonly mustExist: boolean;
+  /** How far the vote log can be trusted; absent: beyond doubt. */
+  readonly memory?: Memory;
   /** Called when genesis is durable, before anything is voted: from now on an empty store is a lost one. */
   readonly onOpened?: () => void | Promise<void>;
   readonly logger: Logger;
@@ -101,6 +104,9 @@ interface Shell extends RunningCore {
   start(): Promise<void>;
 }
 
+const recoveredOf = ({ memory }: ReplicaParts, { durable }: Heads, records: readonly LogRecord[]): Recovered =>
+  ({ records, executedSeq: durable.header.seq, ...(memory !== undefined && { memory }) });
+
 function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord[]): Shell {
   const incidents = given.incidents ?? new Incidents(() => given.clock.monotonicMs());
   const parts = given.incidents === undefined ? { ...given, logger: rememberProblems(given.logger, incidents) } : given;
@@ -112,7 +118,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const config: EngineConfig = {
     self, epoch: cluster.epoch, quorums: quorums(cluster.replicas.length, cluster.f), parameters: cluster.parameters, genesisRoot: heads.genesis.hash,
   };
-  const engine = parts.engine(config, { makeBatch: codec.makeBatch }, { records, executedSeq: heads.durable.header.seq });
+  const engine = parts.engine(config, { makeBatch: codec.makeBatch }, recoveredOf(parts, heads, records));
   // Followed by effects, so that the hot path needs no status of the engine.
   const known: { view: View; settledSeq: SeqNum } = { view: engine.status().view, settledSeq: engine.status().stableSeq };
   const limiter = createLogLimiter(nowMs);

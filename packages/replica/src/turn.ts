@@ -147,6 +147,9 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
       case "transfer":
         options.transfer.start(effect.target, effect.reason);
         break;
+      case "memory":
+        onMemory(options, effect);
+        break;
       case "diverged":
         onDiverged(options, effect);
         break;
@@ -184,6 +187,19 @@ function onDiverged({ execution, logger }: TurnOptions, { seq, own, stable }: Ex
 function onClockOff({ logger }: TurnOptions, { seq, behindMs }: Extract<Effect, { type: "clock-off" }>): void {
   const distance = `${(Math.abs(behindMs) / 1_000).toFixed(1)} s ${behindMs < 0 ? "ahead of" : "behind"} the others`;
   logger.warn({ seq, behindMs }, `this replica's clock is ${distance}: a quorum decided slot ${seq}, whose time was refused here; check this machine's time service`);
+}
+
+function onMemory({ logger }: TurnOptions, { state, detail }: Extract<Effect, { type: "memory" }>): void {
+  switch (state) {
+    case "lost":
+      logger.error({}, `VOTES LOST: ${detail}. This replica follows, executes and serves, but does not vote: it might contradict what it said before, as a faulty replica does`);
+      break;
+    case "bounded":
+      logger.warn({}, `this replica does not remember all of its votes: ${detail}`);
+      break;
+    case "sound":
+      logger.info({}, `this replica votes again: ${detail}; nothing it says can contradict what it said before its votes were lost`);
+  }
 }
 
 function onRejected({ counters, incidents, limiter, logger }: TurnOptions, { from, message, rejection }: Extract<Effect, { type: "rejected" }>): void {

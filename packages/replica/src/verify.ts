@@ -102,7 +102,13 @@ function examine(tools: Tools, message: PeerMessage): Finding | undefined {
       return found(decision(envelopes, message.certificate, message.batch));
     case "stable":
       return found(stable(envelopes, message.stable));
+    case "recalled": {
+      // What is said there counts, not what it was said on: of the view change only the outer signature matters.
+      const { votes, prePrepares, viewChange: left } = message.recalled;
+      return found(first([...votes, ...prePrepares], (signed) => envelopes.check(signed)) ?? (left === undefined ? undefined : envelopes.check(left)));
+    }
     // Nothing signed: the channel names the sender of a STATUS, and payloads are taken by their digest only.
+    case "recall":
     case "status":
     case "fetch-batch":
     case "batch":

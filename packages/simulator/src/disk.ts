@@ -64,6 +64,22 @@ export class Disk {
     if (state.seq > this.snapshot.seq) this.snapshot = state;
   }
 
+  /** An operator puts an old copy in the place of what is there. While its replica is down. */
+  restore(old: Disk): void {
+    this.snapshot = old.snapshot;
+    this.log = [...old.log];
+    this.blocks.splice(0, this.blocks.length, ...old.blocks);
+    this.sync();
+  }
+
+  /** Everything is gone. */
+  wipe(): void {
+    this.snapshot = GENESIS_STATE;
+    this.blocks.length = 1;
+    this.log = [];
+    this.sync();
+  }
+
   /** What is left after a crash. */
   crash(kind: CrashKind, random: Random): void {
     const safe = kind === "kill" ? this.written : this.synced;

@@ -4,6 +4,7 @@ import { InvariantViolation, TICK_MS } from "@narses/core";
 import type { Policy } from "./adversaries/policy.ts";
 import type { SimBlock, State } from "./app.ts";
 import { type CrashKind, Disk } from "./disk.ts";
+import { hashText } from "./hash.ts";
 import type { Toolkit } from "./keyring.ts";
 import { EPOCH_MS, type Head, type NodeIdentity, type SimNode } from "./node.ts";
 import type { Random } from "./random.ts";
@@ -50,6 +51,8 @@ export class EngineNode implements SimNode {
   paused = false;
   /** Die in the middle of the next turn that does something. */
   armed: CrashKind | undefined;
+  private wiped = false;
+  private starts = 0;
   /** Counts lives: events of an earlier one are void. */
   private life = 0;
   private turnScheduled = false;
@@ -87,6 +90,16 @@ export class EngineNode implements SimNode {
     return this.shell?.status();
   }
 
+  wipe(): void {
+    this.wiped = true;
+    this.disk.wipe();
+  }
+
+  /** Its disk was lost, and the log does not say so yet. */
+  private get forgot(): boolean {
+    return this.wiped && !this.disk.records.some(({ type }) => type === "amnesia");
+  }
+
   private get wallMs(): number {
     return EPOCH_MS + Math.floor(this.world.scheduler.now / 1000) + this.options.clockOffsetMs;
   }
@@ -98,6 +111,7 @@ export class EngineNode implements SimNode {
     this.guard(() => {
       this.shell = new Shell({
         config: this.options.config, toolkit: world.toolkit, signer: this.options.signer, disk: this.disk, mergeVotes: this.options.mergeVotes,
+        memory: { nonce: hashText(`${this.name} starts for the ${++this.starts}. time`), ...(this.forgot && { lost: { view: undefined } }) },
         host: {
           send: (to, message) => world.route(this, to, message),
           answer: (client, answer) => world.routeAnswer(this, client, answer),

@@ -84,6 +84,13 @@ export function formatMessage(m: PeerMessage, name: NameDigest = shortDigest): s
       return `decision ${committedText(m.certificate, name)}`;
     case "stable":
       return `stable ${stableText(m.stable, name)}`;
+    case "recall":
+      return `recall v${m.view}`;
+    case "recalled": {
+      const { sure, view, seq, votes, prePrepares, viewChange } = m.recalled;
+      const held = [...votes, ...prePrepares, ...(viewChange === undefined ? [] : [viewChange])];
+      return `recalled ${sure ? "" : "unsure "}v${view} n${seq}${held.map(({ body }) => `; ${formatBody(body, name)}`).join("")}`;
+    }
   }
 }
 
@@ -101,6 +108,10 @@ export function formatRecord(r: LogRecord, name: NameDigest = shortDigest): stri
       return `new-view v${r.view} ${viewChanges(r.viewChanges)}${r.signed === undefined ? " (own, unsigned)" : ""}`;
     case "stable":
       return `stable ${stableText(r.stable, name)}`;
+    case "vouched":
+      return `vouched n${r.seq} ${name(r.root)}`;
+    case "amnesia":
+      return `amnesia${r.view === undefined ? "" : `, up to v${r.view}`}${r.floor === undefined ? "" : `, silent below v${r.floor.view} h${r.floor.seq}`}`;
   }
 }
 
@@ -155,6 +166,8 @@ export function formatEffect(e: Effect, name: NameDigest = shortDigest): string 
       return `# diverged at n${e.seq}: own ${name(e.own)}, stable ${name(e.stable)}`;
     case "transfer":
       return `! transfer n${e.target.seq} ${name(e.target.root)} (${e.reason})`;
+    case "memory":
+      return `# memory ${e.state}: ${e.detail}`;
     case "rejected":
       return `? r${e.from}: ${e.message} ${e.rejection.code} (${e.rejection.detail})`;
     case "view-entered":

@@ -167,6 +167,12 @@ export function createVerifier({ verifySigned, verifyBundle, batchIntact, replic
       case "decision":
         if (mismatch(message.certificate.digest, message.batch)) return rejection("DIGEST_MISMATCH", "the payload is not the one the certificate names");
         return refsGenuine(message.certificate.commits) ? undefined : bad("a commit of the certificate");
+      case "recall":
+        return undefined;
+      case "recalled": {
+        const { votes, prePrepares, viewChange } = message.recalled;
+        return [...votes, ...prePrepares, ...(viewChange === undefined ? [] : [viewChange])].every(verifySigned) ? undefined : bad("recalled");
+      }
       case "stable":
         return stableGenuine(message.stable) ? undefined : bad("a checkpoint of the proof");
     }

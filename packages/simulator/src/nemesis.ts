@@ -8,6 +8,8 @@ import type { World } from "./world.ts";
 export interface NemesisOptions {
   readonly crashes: boolean;
   readonly network: boolean;
+  /** Correct replicas whose disk is lost once, and that rejoin: each counts as a fault until its memory is sound. */
+  readonly wipes?: number;
   /** Messages overtake each other from the start. */
   readonly reordering: boolean;
   readonly untilUs: number;
@@ -30,6 +32,21 @@ export class Nemesis {
     if (this.options.network) this.weather();
     if (this.options.crashes || this.options.network) this.next();
     this.twinSight();
+    this.wipeSome();
+  }
+
+  /** The disk of some correct replicas is lost in the middle of it all. */
+  private wipeSome(): void {
+    const victims = this.random.shuffle([...this.world.correct]).slice(0, this.options.wipes ?? 0);
+    for (const node of victims) {
+      this.world.scheduler.after(this.random.int(Math.floor(this.options.untilUs / 5), this.options.untilUs), () => {
+        this.world.note(node, "# loses its disk");
+        node.crash("kill");
+        node.wipe();
+        this.world.refreshConnections();
+        this.restartLater(node);
+      });
+    }
   }
 
   /** Everything works again: no cuts, no loss, every correct node up. */

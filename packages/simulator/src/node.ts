@@ -56,6 +56,8 @@ export interface SimNode {
   start(): void;
   /** Dies now. */
   crash(kind: CrashKind): void;
+  /** A new, empty disk in the place of its own; it will be started to rejoin. While down only. */
+  wipe(): void;
   pause(): void;
   resume(): void;
 }

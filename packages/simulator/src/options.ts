@@ -17,6 +17,8 @@ export interface SimOptions {
   readonly byzantine?: number;
   /** Policies the Byzantine replicas draw from, or "twins". */
   readonly policies?: readonly (PolicyName | "twins")[];
+  /** Correct replicas that lose their disk once and rejoin. Each is a fault like a Byzantine one; 0 unless given. */
+  readonly wipes?: number;
   /** Virtual time under faults, before everything heals. */
   readonly chaosMs?: number;
   readonly clients?: number;
@@ -37,6 +39,7 @@ export interface RunPlan {
   readonly faults: FaultKind;
   readonly byzantine: number;
   readonly policies: readonly (PolicyName | "twins")[];
+  readonly wipes: number;
   readonly chaosMs: number;
   readonly clients: number;
   readonly equivocatingClients: number;
@@ -71,6 +74,7 @@ export function planRun(options: SimOptions): RunPlan {
   return {
     seed, quorums: quorums(n, f), faults, byzantine,
     policies: options.policies ?? [...POLICY_NAMES, "twins"],
+    wipes: options.wipes ?? 0,
     chaosMs: options.chaosMs ?? random.int(1_000, 3_000),
     clients: options.clients ?? random.int(1, 3),
     equivocatingClients: hostile && random.chance(0.3) ? 1 : 0,
@@ -78,7 +82,7 @@ export function planRun(options: SimOptions): RunPlan {
     realCrypto: options.realCrypto ?? random.split("cryptography").chance(0.01),
     parameters: { ...drawParameters(random.split("parameters")), ...options.parameters },
     traceLines: options.traceLines ?? 0,
-    liveness: options.liveness ?? byzantine <= f,
+    liveness: options.liveness ?? byzantine + (options.wipes ?? 0) <= f,
     thinkMeanMs: random.int(20, 120),
     operationsMax: random.int(1, 4),
     // Without faults everything keeps up with the load, so that a view left is a finding.
@@ -131,7 +135,7 @@ export function livenessBudgetMs({ parameters: p, quorums: { f } }: RunPlan): nu
 export function describePlan(plan: RunPlan): readonly string[] {
   const { quorums: { n, f }, parameters: p } = plan;
   return [
-    `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine`,
+    `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine${plan.wipes === 0 ? "" : `, ${plan.wipes} lose their disk`}`,
     `${plan.clients} clients (and ${plan.equivocatingClients} Byzantine), a bundle every ${plan.thinkMeanMs} ms each, chaos for ${plan.chaosMs} ms`,
     `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, votes ${plan.mergeVotes ? "merged" : "one per frame"}, status every ${p.statusIntervalTicks} ticks`,
     `request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, backoff up to 2^${p.backoffExponentMax}`,

@@ -15,6 +15,7 @@ import type { Policy } from "./adversaries/policy.ts";
 import { MachineClock } from "./clocks/machine-clock.ts";
 import { processTimers } from "./clocks/process-timers.ts";
 import type { CrashKind } from "./disk.ts";
+import { hashText } from "./hash.ts";
 import { LogWatch } from "./disks/log-watch.ts";
 import { ProcessFiles } from "./disks/process-files.ts";
 import { ProcessBackend, ProcessBlocks, type Latency } from "./disks/process-stores.ts";
@@ -28,7 +29,8 @@ import { Violation } from "./violation.ts";
 /** What a node needs of the world. */
 export interface ReplicaNodeWorld {
   readonly scheduler: Scheduler;
-  readonly parts: Omit<ReplicaParts, "self" | "signingKey" | "engine" | "log" | "state" | "blocks" | "transport" | "clock" | "scheduler" | "probe" | "mustExist" | "onOpened">;
+  readonly parts: Omit<ReplicaParts, "self" | "signingKey" | "engine" | "log" | "state" | "blocks" | "transport" | "clock" | "scheduler" | "probe" | "mustExist" | "memory" |
+    "onOpened">;
   /** What really leaves in place of a frame: a Byzantine replica's policies may change it. */
   outgoing(from: ReplicaNode, to: ReplicaId, frame: Uint8Array): readonly OutgoingFrame[];
   transmit(from: ReplicaNode, to: ReplicaId, frame: Uint8Array): void;
@@ -93,6 +95,8 @@ export class ReplicaNode implements SimNode {
   private readonly world: ReplicaNodeWorld;
   private readonly random: Random;
   private life: Life | undefined;
+  private wiped = false;
+  private starts = 0;
   private armedKind: CrashKind | undefined;
 
   constructor(options: ReplicaNodeOptions, world: ReplicaNodeWorld, random: Random) {
@@ -170,6 +174,11 @@ export class ReplicaNode implements SimNode {
     this.disk.crash(kind, this.random);
   }
 
+  wipe(): void {
+    this.wiped = true;
+    this.disk.wipe();
+  }
+
   private down(life: Life): void {
     life.process.kill();
     life.backend.abandon(this.random);
@@ -202,8 +211,10 @@ export class ReplicaNode implements SimNode {
     const state = await openStateOver({ hasher, bucketBits: options.bucketBits }, life.backend);
     const blocks = new ProcessBlocks(disk.blocks, parts.codec, latency);
     if (!life.process.alive) return;
+    const forgot = this.wiped && !records.some(({ type }) => type === "amnesia");
     const core = await runReplica({
-      ...parts, self: options.id, signingKey: options.signingKey, state, blocks, log: life.log, clock: this.clock, mustExist: disk.initialized,
+      ...parts, memory: { nonce: hashText(`${this.name} starts for the ${++this.starts}. time`), ...(forgot && { lost: { view: undefined } }) },
+      self: options.id, signingKey: options.signingKey, state, blocks, log: life.log, clock: this.clock, mustExist: disk.initialized,
       codec: { ...parts.codec, seal: (body, unsigned, signature) => this.sealed(life, parts.codec.seal(body, unsigned, signature)) },
       engine: this.engineFactory(life, records), scheduler: processTimers(life.process, this.random),
       transport: {

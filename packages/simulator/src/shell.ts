@@ -3,7 +3,7 @@
  * own messages come back as inputs of the next turn; decided slots are executed one by one between turns. No clock in here: a host (the simulator, or a scripted stage) says when.
  */
 import type {
-  Bundle, ClientId, Effect, EngineConfig, EngineStatus, Input, OrderingEngine, Outcome, OwnMessage, PeerMessage, ReplicaId, SeqNum, Signed, SignedBody,
+  Bundle, ClientId, Effect, EngineConfig, EngineStatus, Input, Memory, OrderingEngine, Outcome, OwnMessage, PeerMessage, Recovered, ReplicaId, SeqNum, Signed, SignedBody,
   Signer, StableCheckpoint, View, Vote,
 } from "@narses/core";
 import { assert, mintVerified, replicaId, seqNum, VOTES_PER_FRAME_MAX } from "@narses/core";
@@ -43,6 +43,8 @@ export interface ShellOptions {
   readonly host: ShellHost;
   /** One frame for all votes of a turn, or one frame per vote. */
   readonly mergeVotes: boolean;
+  /** How far the log can be trusted; absent: beyond doubt, and nobody is asked. */
+  readonly memory?: Memory;
 }
 
 /** Inputs one turn takes, at most. */
@@ -72,7 +74,9 @@ export class Shell {
     const { records } = options.disk;
     const { seq, head } = this.state;
     const fresh = records.length === 0 && seq === 0;
-    this.engine = createEngine(options.config, options.toolkit.tools, fresh ? undefined : { records: [...records], executedSeq: seq });
+    const { memory } = options;
+    const recovered: Recovered = { records: [...records], executedSeq: seq, ...(memory !== undefined && { memory }) };
+    this.engine = createEngine(options.config, options.toolkit.tools, fresh && memory === undefined ? undefined : recovered);
     this.own.push({ type: "start", wallMs });
     // The durable checkpoint is known again, so that the engine can vouch for it again.
     if (seq > 0) this.own.push({ type: "checkpointed", seq, root: head });
@@ -242,6 +246,7 @@ export class Shell {
         this.transferring = true;
         return;
       case "diverged":
+      case "memory":
       case "rejected":
       case "view-entered":
       case "view-left":

@@ -145,7 +145,7 @@ function* run(world: World): Generator<undefined, number | undefined> {
   const chaosUs = plan.chaosMs * 1000;
   const hostileNetwork = plan.faults === "network" || plan.faults === "all";
   const nemesis = new Nemesis(world, {
-    crashes: plan.faults === "crash" || plan.faults === "all", network: hostileNetwork, reordering: plan.faults === "byzantine", untilUs: chaosUs,
+    crashes: plan.faults === "crash" || plan.faults === "all", network: hostileNetwork, reordering: plan.faults === "byzantine", untilUs: chaosUs, wipes: plan.wipes,
   });
   for (const node of world.nodes) scheduler.after(world.random.split(`boot ${node.name}`).int(0, 20_000), () => node.start());
   nemesis.start();

@@ -2,7 +2,7 @@
  * A scripted cluster: real engines in real shells, but no clock and no chance. Messages wait until the script passes or
  * drops them. For golden traces, paper tests and message counts; `simulate` is the place for time and faults.
  */
-import type { Bundle, Digest, Effect, EngineConfig, Input, Parameters, PeerMessage, ReplicaId, Signed, SignedBody, Signer, StableCheckpoint } from "@narses/core";
+import type { Bundle, Digest, Effect, EngineConfig, Input, Memory, Parameters, PeerMessage, ReplicaId, Signed, SignedBody, Signer, StableCheckpoint } from "@narses/core";
 import { DEFAULT_PARAMETERS, epoch, faultsTolerated, mintVerified, quorums, replicaId, requestId } from "@narses/core";
 import { GENESIS, type State } from "./app.ts";
 import { Disk } from "./disk.ts";
@@ -22,6 +22,8 @@ export interface StageOptions {
   readonly mergeVotes?: boolean;
   /** Checkpoints become durable when the script says so (`checkpointDurable`), not at once. */
   readonly holdCheckpoints?: boolean;
+  /** How far the log of a replica that starts can be trusted; by default beyond doubt. */
+  readonly memory?: (id: ReplicaId) => Memory | undefined;
   readonly onInput?: (id: ReplicaId, input: Input) => void;
   readonly onEffect?: (id: ReplicaId, effect: Effect) => void;
   readonly onSigned?: (id: ReplicaId, signed: Signed<SignedBody>) => void;
@@ -89,7 +91,9 @@ export class Stage {
       options.onBatch?.(batch.digest, bundles);
       return batch;
     };
+    const memory = options.memory?.(self);
     this.shells[id] = new Shell({
+      ...(memory !== undefined && { memory }),
       config: this.config(id), toolkit: { ...toolkit, tools: { makeBatch } }, signer: this.signer(id), disk: this.disks[id] as Disk, mergeVotes: options.mergeVotes ?? false,
       host: {
         send: (to, message) => void this.inFlight.push({ from: self, to, message }),

@@ -3,7 +3,7 @@
  * before it is read. Every limit follows from n, the protocol parameters and the constants here and in `core`.
  */
 import {
-  FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATUS_SLOTS_MAX, VOTES_PER_FRAME_MAX, type Parameters,
+  FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, RECALL_FRAMES_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATUS_SLOTS_MAX, VOTES_PER_FRAME_MAX, type Parameters,
 } from "@narses/core";
 
 export const DIGEST_BYTES = 32;
@@ -74,6 +74,8 @@ export interface FrameLimits {
   readonly stateNodes: number;
   readonly statePages: number;
   readonly stateGone: number;
+  readonly recall: number;
+  readonly recalled: number;
   readonly call: number;
 }
 
@@ -84,6 +86,7 @@ export interface FrameLimits {
  * - view change = 16 + S + T(L) + 4 + L·(120 + 2 + 5n) + 64
  * - new view = 16 + 2 + n·(view change) + 4 + 120·L + 64
  * - decision = 6 + 48 + T(1) + 2 + 5n + batch
+ * - recalled = 58 + 64·(V + 120) + view change
  * each cut at FRAME_BYTES_MAX.
  */
 export function frameLimits(n: number, p: Parameters): FrameLimits {
@@ -112,6 +115,8 @@ export function frameLimits(n: number, p: Parameters): FrameLimits {
     stateNodes: HEADER_BYTES + 8 + 1 + 2 + NODES_PER_FETCH_MAX * (STATE_NODE_HEADER_BYTES + STATE_FAN_OUT * DIGEST_BYTES),
     statePages: HEADER_BYTES + 8 + 2 + PAGES_PER_FETCH_MAX * STATE_PAGE_HEADER_BYTES + STATE_CHUNK_BYTES_MAX,
     stateGone: HEADER_BYTES + 16,
+    recall: HEADER_BYTES + DIGEST_BYTES + 8,
+    recalled: cut(HEADER_BYTES + DIGEST_BYTES + 20 + RECALL_FRAMES_MAX * (votes + PRE_PREPARE_BYTES) + viewChange),
     call: cut(HEADER_BYTES + 9 + METHOD_BYTES_MAX + p.bundleBytesMax),
   };
 }

@@ -7,7 +7,7 @@
  *   DECISION     header, commit certificate, batch          (batch digest = certified digest; none for NULL_DIGEST)
  *   STABLE       header, stable checkpoint
  *
- * Those of state transfer are in `state.ts`.
+ * Those of state transfer are in `state.ts`, RECALL and RECALLED in `memory.ts`.
  */
 import {
   assertNever, isStateMessage, NULL_DIGEST, STATUS_SLOTS_MAX, type PeerMessage, type PrePrepare, type Signed, type StateMessage, type Status,
@@ -18,6 +18,7 @@ import { readCommitCertificate, readStable, writeCommitCertificate, writeStable 
 import { checkSize, concat, readHeader, writeHeader, type Context } from "./context.ts";
 import { PRE_PREPARE_BYTES } from "./limits.ts";
 import { decoding, type Decoded } from "./malformed.ts";
+import { readRecall, readRecalled, writeRecall, writeRecalled } from "./memory.ts";
 import { Reader } from "./reader.ts";
 import { readFetchState, readStateGone, readStateHeader, readStateNodes, readStatePages, writeState } from "./state.ts";
 import { TAG } from "./tags.ts";
@@ -77,7 +78,7 @@ function readDecision(r: Reader, c: Context): PeerMessage {
 
 // ── encoding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type WrappedMessage = Extract<PeerMessage, { type: "pre-prepare" | "status" | "fetch-batch" | "decision" | "stable" }>;
+type WrappedMessage = Extract<PeerMessage, { type: "pre-prepare" | "status" | "fetch-batch" | "decision" | "stable" | "recall" | "recalled" }>;
 
 /** Everything but the batch at the end. */
 function writeWrapped(w: Writer, c: Context, m: WrappedMessage): void {
@@ -97,6 +98,12 @@ function writeWrapped(w: Writer, c: Context, m: WrappedMessage): void {
     case "stable":
       writeHeader(w, TAG.STABLE, c.epoch);
       return writeStable(w, m.stable);
+    case "recall":
+      writeHeader(w, TAG.RECALL, c.epoch);
+      return writeRecall(w, m);
+    case "recalled":
+      writeHeader(w, TAG.RECALLED, c.epoch);
+      return writeRecalled(w, m.recalled);
     default:
       return assertNever(m);
   }
@@ -160,6 +167,8 @@ export function peerFrames({ limits }: Context): PeerFrames {
     [TAG.BATCH, "batch", limits.batch, (r, c) => ({ type: "batch", batch: readBatch(r, c) })],
     [TAG.DECISION, "decision", limits.decision, wrapped(TAG.DECISION, "decision", readDecision)],
     [TAG.STABLE, "stable", limits.stable, wrapped(TAG.STABLE, "stable", (r, c) => ({ type: "stable", stable: readStable(r, c) }))],
+    [TAG.RECALL, "recall", limits.recall, wrapped(TAG.RECALL, "recall", readRecall)],
+    [TAG.RECALLED, "recalled", limits.recalled, wrapped(TAG.RECALLED, "recalled", readRecalled)],
     [TAG.FETCH_STATE, "fetch-state", limits.fetchState, wrapped(TAG.FETCH_STATE, "fetch-state", readFetchState)],
     [TAG.STATE_HEADER, "state-header", limits.stateHeader, wrapped(TAG.STATE_HEADER, "state-header", readStateHeader)],
     [TAG.STATE_NODES, "state-nodes", limits.stateNodes, wrapped(TAG.STATE_NODES, "state-nodes", readStateNodes)],

@@ -7,6 +7,8 @@
  *   VIEW_LEFT     view u64, stable checkpoint, prepared certificates
  *   NEW_VIEW      view u64, contents u8, (view changes), (NEW-VIEW envelope)
  *   STABLE        stable checkpoint
+ *   VOUCHED       seq u64, root 32
+ *   AMNESIA       view? u8, (view u64), floor? u8, (view u64, seq u64)
  *
  * A batch has the digest it is filed under. Certificates carry their frames, so that a record is read without others.
  */
@@ -65,6 +67,15 @@ function writeNewViewRecord(w: Writer, record: RecordOf<"new-view">): void {
   w.raw(signed.bytes);
 }
 
+function writeAmnesia(w: Writer, { view, floor }: RecordOf<"amnesia">): void {
+  w.flag(view !== undefined);
+  if (view !== undefined) w.u64(view);
+  w.flag(floor !== undefined);
+  if (floor === undefined) return;
+  w.u64(floor.view);
+  w.u64(floor.seq);
+}
+
 export function encodeRecord(c: Context, record: LogRecord): Uint8Array {
   const w = c.writer.begin();
   const header = (tag: number): void => writeHeader(w, tag, c.epoch, RECORD_VERSION);
@@ -96,6 +107,15 @@ export function encodeRecord(c: Context, record: LogRecord): Uint8Array {
     case "stable":
       header(TAG.RECORD_STABLE);
       writeStable(w, record.stable);
+      break;
+    case "vouched":
+      header(TAG.RECORD_VOUCHED);
+      w.u64(record.seq);
+      w.digest(record.root);
+      break;
+    case "amnesia":
+      header(TAG.RECORD_AMNESIA);
+      writeAmnesia(w, record);
       break;
     default:
       assertNever(record);
@@ -163,6 +183,13 @@ function readRecord(r: Reader, c: Context, tag: number): LogRecord {
       return readNewViewRecord(r, c);
     case TAG.RECORD_STABLE:
       return { type: "stable", stable: readStable(r, c) };
+    case TAG.RECORD_VOUCHED:
+      return { type: "vouched", seq: r.seq64("record seq", 1), root: r.digest("record root") };
+    case TAG.RECORD_AMNESIA: {
+      const view = r.flag("record view known") ? r.view64("record view", 0) : undefined;
+      const floor = r.flag("record floor known") ? { view: r.view64("record floor view", 0), seq: r.seq64("record floor seq", 1) } : undefined;
+      return { type: "amnesia", view, floor };
+    }
     default:
       return r.fail("record", `type tag ${tag} is not one of a record`);
   }

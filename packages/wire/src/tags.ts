@@ -35,6 +35,8 @@ export const TAG = {
   STATE_NODES: 39,
   STATE_PAGES: 40,
   STATE_GONE: 41,
+  RECALL: 42,
+  RECALLED: 43,
   // client to replica
   CALL: 48,
   // replica to client
@@ -49,6 +51,8 @@ export const TAG = {
   RECORD_VIEW_LEFT: 83,
   RECORD_NEW_VIEW: 84,
   RECORD_STABLE: 85,
+  RECORD_VOUCHED: 86,
+  RECORD_AMNESIA: 87,
   // files
   BLOCK: 96,
   RECEIPT: 97,

@@ -32,6 +32,8 @@ const GOLDEN: readonly (readonly [name: string, length: number, hash: string])[]
   ["batch", 308, "028440a8e0e25becb83f5befe5b0dda700a1003b0db03e9d99f54259f9cc4e83"],
   ["decision", 720, "b72a55a14fa04e4af8f1e75fe56240d84f2b002799dd5a5885afec58299a49a8"],
   ["stable", 384, "f4b5aec98b20a0f029a8864a5a1bb424864da54a5de9f1872237a80c6b0ca382"],
+  ["recall", 46, "f5a0d709ab72819938e088cbad0ad30d6fce3fd74a003b8ddb6cdc8bda19021d"],
+  ["recalled", 1665, "9570143007d46addd71ab0b5c2c127bb8453810c5c1028cf2cf4caab950c6c7f"],
   ["request", 142, "d0a4e57a46128b7becf243fbafca93ad3402b2cd3a5d513897bd4cb2cca469a9"],
   ["call", 22, "3da03b274542d8b084af639a20104d6e63a811b5365c7d73cd28c1d7a9f9ff83"],
   ["reply", 421, "6606e69a6065d9a426f17298fba4ac5ecc6b1f9299e0db53674f0ffe94d8a672"],
@@ -45,6 +47,8 @@ const GOLDEN: readonly (readonly [name: string, length: number, hash: string])[]
   ["record view-left", 1128, "f90c08f98d86f604c8e17f531dadddc7b7dc4a4b0456058eac74d52a8ce7e75f"],
   ["record new-view", 3923, "e93640d59227cd0edbd39cb392d4ed03782bf8a4c62eb82dc65092037dae20b3"],
   ["record stable", 384, "67c917ee7cd2ee3319d404c7e461dcca133191bbfd4d5cbe1a47e56206229308"],
+  ["record vouched", 46, "be98d76fc73b27846ec0c48339bd2b6526087a0591b50e288d05c56b889e15fd"],
+  ["record amnesia", 32, "774bae2f652d5510238382ae1c227eb0a1846ca8201bf1c56a3473c3c6d3b184"],
   ["block", 927, "c76bf0024d008074fc5bbd16a9354f785654afe6d8a0710b64dc3d8a7a5c202f"],
 ];
 

@@ -186,6 +186,13 @@ function summaryOf(record: LogRecord): Pick<InspectedRecord, "type" | "view" | "
       const { seq: covered, root, proof } = record.stable;
       return { type, view: undefined, seq: covered, digest: root, holds: proof.length === 0 ? "genesis" : `checkpoints of ${signers(proof)}`, record };
     }
+    case "vouched":
+      return { type, view: undefined, seq, digest: record.root, holds: "own checkpoint", record };
+    case "amnesia": {
+      const { view, floor } = record;
+      const until = floor === undefined ? "silent until its peers have said where they stand" : `silent below checkpoint ${floor.seq} and view ${floor.view}`;
+      return { type, view, seq: floor?.seq, digest: undefined, holds: `votes before this were lost; ${until}`, record };
+    }
   }
 }
 

@@ -5,10 +5,18 @@ import type { Random } from "../random.ts";
 
 export class ReplicaDisk {
   files: MemoryFileSystem = new MemoryFileSystem();
-  readonly state: MemoryBackend = new MemoryBackend();
+  state: MemoryBackend = new MemoryBackend();
   blocks: MemoryBlockStore = memoryBlockStore();
   /** The stores were opened before: an empty one is a lost one. Durable when set. */
   initialized = false;
+
+  /** Everything is gone. */
+  wipe(): void {
+    this.files = new MemoryFileSystem();
+    this.state = new MemoryBackend();
+    this.blocks = memoryBlockStore();
+    this.initialized = false;
+  }
 
   /** The process is gone (`kill`: the machine lives and keeps what was written) or the power was (`power`: what was not synced is lost, by sectors). */
   crash(kind: CrashKind, random: Random): void {

@@ -18,6 +18,10 @@ function recordKey(record: LogRecord): string {
       return `new-view v${record.view}`;
     case "stable":
       return `stable n${record.stable.seq}`;
+    case "vouched":
+      return `vouched n${record.seq} ${record.root}`;
+    case "amnesia":
+      return "amnesia";
   }
 }
 
@@ -45,6 +49,8 @@ function neededBy(effect: Effect): string | undefined {
       const { phase, view, seq, digest } = effect.vote;
       return `${phase === "prepare" ? "pre-prepared" : "prepared"} v${view} n${seq} ${digest}`;
     }
+    case "checkpoint":
+      return `vouched n${effect.seq} ${effect.root}`;
     case "view-change":
       return `view-left v${effect.view}`;
     case "new-view":

@@ -95,6 +95,24 @@ describe("state transfer", () => {
   });
 });
 
+describe("recall and recalled", () => {
+  /** header 6, nonce 32, sure, view, seq, then the count of vote frames. */
+  const answer = sample("recalled");
+  const bare = codec.encodePeer({
+    type: "recalled", recalled: { nonce: hash(1), sure: true, view: view(4), seq: seqNum(8), votes: [], prePrepares: [], viewChange: undefined },
+  });
+  test.each<Case>([
+    ["a view of 2^53", patch(sample("recall"), 38, ...ABOVE_2_53), "FRAME_MALFORMED", /recall view/],
+    ["sure 2", patch(answer, 38, 2), "FRAME_MALFORMED", /recalled sure .*: 2/],
+    ["an answer's view of 2^53", patch(answer, 39, ...ABOVE_2_53), "FRAME_MALFORMED", /recalled view/],
+    ["a seq of 2^53", patch(answer, 47, ...ABOVE_2_53), "FRAME_MALFORMED", /recalled seq/],
+    ["65 vote frames", patch(answer, 55, 65), "FRAME_TOO_LARGE", /recalled votes count .*: 65, at most 64/],
+    ["more vote frames than bytes", patch(bare, 55, 2), "FRAME_MALFORMED", /recalled votes count .*: 2 need/],
+    ["view-change 2", patch(bare, bare.length - 1, 2), "FRAME_MALFORMED", /recalled view-change .*: 2/],
+    ["a view-change that is not there", patch(bare, bare.length - 1, 1), "FRAME_MALFORMED", /./],
+  ])("with %s", check(codec.decodePeer));
+});
+
 describe("bundle", () => {
   const { bytes } = bundle(1);
   /** header 6, key 32, then session, ridFirst, ackLow, count, entries */

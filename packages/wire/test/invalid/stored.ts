@@ -45,6 +45,13 @@ describe("vote log record", () => {
     ["view-left for view 0", patch(sample("record view-left"), HEADER, ...ZERO_64), /record view .*: 0, at least 1/],
     ["new-view with a view of 2^53", patch(sample("record new-view"), HEADER, ...ABOVE_2_53), /record view/],
     ["new-view of view 0", patch(sample("record new-view"), HEADER, ...ZERO_64), /record view .*: 0, at least 1/],
+    ["vouched with a seq of 2^53", patch(sample("record vouched"), HEADER, ...ABOVE_2_53), /record seq/],
+    ["vouched for genesis", patch(sample("record vouched"), HEADER, ...ZERO_64), /record seq .*: 0, at least 1/],
+    ["amnesia with view known 2", patch(sample("record amnesia"), HEADER, 2), /record view known .*: 2/],
+    ["amnesia with a view of 2^53", patch(sample("record amnesia"), HEADER + 1, ...ABOVE_2_53), /record view/],
+    ["amnesia with floor known 2", patch(sample("record amnesia"), HEADER + 9, 2), /record floor known .*: 2/],
+    ["amnesia with a floor view of 2^53", patch(sample("record amnesia"), HEADER + 10, ...ABOVE_2_53), /record floor view/],
+    ["amnesia with a floor at genesis", patch(sample("record amnesia"), HEADER + 18, ...ZERO_64), /record floor seq .*: 0, at least 1/],
     ["stable without proof", patch(sample("record stable").subarray(0, HEADER + 42), HEADER + 40, 0, 0), /stable proof count .*: 0 at seq 8/],
   ])("%s", (_what, bytes, detail) => refusedAs(() => codec.decodeRecord(bytes), detail));
 });

@@ -53,6 +53,12 @@ export function rebuildPeer(m: PeerMessage | StateMessage): PeerMessage | StateM
       return { ...m, certificate: rebuildCommit(m.certificate), batch: m.batch && rebuildBatch(m.batch) };
     case "stable":
       return { ...m, stable: rebuildStable(m.stable) };
+    case "recalled": {
+      const { votes, prePrepares, viewChange } = m.recalled;
+      const rebuilt = { votes: votes.map(rebuildSigned), prePrepares: prePrepares.map(rebuildSigned), viewChange: viewChange && rebuildSigned(viewChange) };
+      return { ...m, recalled: { ...m.recalled, ...rebuilt } };
+    }
+    case "recall":
     case "status":
     case "fetch-batch":
     case "fetch-state":

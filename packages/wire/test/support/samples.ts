@@ -92,6 +92,11 @@ const peers: readonly PeerMessage[] = [
   { type: "batch", batch },
   { type: "decision", certificate: commitCertificate, batch },
   { type: "stable", stable },
+  { type: "recall", nonce: hash(0x1e), view: view(3) },
+  {
+    type: "recalled",
+    recalled: { nonce: hash(0x1e), sure: true, view: view(4), seq: seqNum(8), votes: [frameA, frameC], prePrepares: [prePrepare(9)], viewChange: sign(viewChangeBody(1)) },
+  },
 ];
 
 const stateMessages: readonly (readonly [name: string, message: StateMessage])[] = [
@@ -114,6 +119,8 @@ const records: readonly LogRecord[] = [
   { type: "view-left", view: view(4), stable, prepared: viewChangeBody(1).prepared },
   { type: "new-view", view: view(4), viewChanges: newView.body.viewChanges, signed: newView },
   { type: "stable", stable },
+  { type: "vouched", seq: seqNum(8), root: hash(0xcc) },
+  { type: "amnesia", view: view(3), floor: { view: view(3), seq: seqNum(264) } },
 ];
 
 export interface Sample {

@@ -154,6 +154,11 @@ export const arbPeer: { readonly [T in PeerMessage["type"]]: Arb<Extract<PeerMes
   batch: arbBatch.map((batch) => ({ type: "batch", batch })),
   decision: arbDecided.map((fields) => ({ type: "decision", ...fields })),
   stable: arbStable.map((stable) => ({ type: "stable", stable })),
+  recall: record({ type: fc.constant("recall" as const), nonce: arbDigest, view: arbView }),
+  recalled: record({
+    nonce: arbDigest, sure: fc.boolean(), view: arbView, seq: u53(0).map(seqNum),
+    votes: fc.array(arbVotes, { maxLength: 3 }), prePrepares: fc.array(arbPrePrepare, { maxLength: 3 }), viewChange: fc.option(arbViewChange, { nil: undefined }),
+  }).map((recalled) => ({ type: "recalled", recalled })),
 };
 
 // ── state transfer ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -249,6 +254,8 @@ export const arbRecord: { readonly [T in LogRecord["type"]]: Arb<Extract<LogReco
       ...optional({ view: v, viewChanges: same && signed !== undefined ? signed.body.viewChanges : viewChanges, signed }),
     })),
   stable: arbStable.map((stable) => ({ type: "stable", stable })),
+  vouched: record({ type: fc.constant("vouched" as const), seq: arbSeq, root: arbDigest }),
+  amnesia: record({ type: fc.constant("amnesia" as const), view: maybe(arbView), floor: maybe(record({ view: arbView, seq: arbSeq })) }),
 };
 
 export const arbBlock: Arb<Block> = record({ header: arbHeader, batch: maybe(arbBatch), certificate: maybe(arbCommitCertificate), results: fc.array(arbResults(0, 4), { maxLength: 4 }) })

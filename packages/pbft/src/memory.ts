@@ -1,0 +1,250 @@
+/**
+ * Memory: a replica must never contradict what it said, and says nothing while it does not know what that was (protocol
+ * page, "Memory"). After every restart it first asks the others what they heard from it. When their answers, signed by
+ * itself, show more than its log holds, or when the log is known to be lost, it is amnesiac: it follows, executes and
+ * serves, and signs nothing below a floor that bounds everything it can have said.
+ */
+import type { Digest, EngineSilence, LogRecord, Memory, PrePrepare, Recalled, ReplicaId, SeqNum, Signed, View, ViewChange, Votes } from "@narses/core";
+import { assert, RECALL_FRAMES_MAX, seqNum, view as toView } from "@narses/core";
+import { selectProposals } from "./new-view.ts";
+import { sayAgain } from "./recover.ts";
+import { slotsAscending } from "./slots.ts";
+import { emit, isPrimary, n, reject, type Replica, strong } from "./state.ts";
+
+/** Where a replica stands, by its own account. */
+export interface Claim {
+  readonly view: View;
+  readonly seq: SeqNum;
+}
+
+/** The question, and what came of it. */
+export interface Recall {
+  readonly nonce: Digest;
+  /** The view and the low watermark that the log gave back; what was said in this view, by phase and slot. */
+  readonly view: View;
+  readonly stableSeq: SeqNum;
+  readonly said: ReadonlyMap<string, Digest>;
+  /** By peer; undefined: it does not trust its own memory. */
+  readonly answers: Map<ReplicaId, Claim | undefined>;
+  askedTick: number;
+}
+
+export type Silence =
+  | { readonly cause: "recalling" }
+  /** `view`: nothing was said in a later one, if that is known. `floor`: undefined until enough peers have said where they stand. */
+  | { readonly cause: "amnesia"; readonly why: string; readonly view: View | undefined; readonly floor: Claim | undefined };
+
+/** RECALLs of one peer answered in a status interval, at most: it repeats itself, and may restart. */
+const RECALLS_PER_INTERVAL_MAX = 4;
+/** Q−1 answers will do; for those of the rest it waits this many status intervals. */
+const GRACE_INTERVALS = 2;
+
+/**
+ * Peers that must say where they stand before a floor is known: any so many include a correct one of any Q (this replica is
+ * not among them), since (n − Q + f + 1) + Q = n + f + 1.
+ */
+const witnesses = (r: Replica): number => n(r) - strong(r) + r.config.quorums.f + 1;
+
+// ── start ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Called when view, watermark and slots are restored. */
+export function restoreMemory(r: Replica, records: readonly LogRecord[], memory: Memory | undefined): void {
+  const record = records.findLast((one) => one.type === "amnesia");
+  if (memory?.lost !== undefined) r.silence = { cause: "amnesia", why: "its vote log was lost or damaged", view: memory.lost.view, floor: undefined };
+  else if (record?.type === "amnesia" && !isPast(r, record.floor)) {
+    r.silence = { cause: "amnesia", why: "before an earlier start its vote log was lost, damaged or old", view: record.view, floor: record.floor };
+  } else if (memory !== undefined) r.silence = { cause: "recalling" };
+  if (r.silence?.cause === "amnesia" && (r.silence.view ?? 0) > r.view) {
+    // It was there, and perhaps left for it: no vote in a lower view.
+    r.view = r.silence.view as View;
+    r.active = false;
+    r.newView = undefined;
+    r.newViewPending = undefined;
+    r.unsignedNewView = undefined;
+    r.leaving = undefined;
+  }
+  if (memory !== undefined) {
+    r.recall = { nonce: memory.nonce, view: r.view, stableSeq: r.stable.seq, said: saidInView(r), answers: new Map(), askedTick: 0 };
+  }
+}
+
+function saidInView(r: Replica): ReadonlyMap<string, Digest> {
+  const said = new Map<string, Digest>();
+  // An own NEW-VIEW may have been sent and the proposals it carries not been written down one by one.
+  const entered = r.newView?.body.viewChanges ?? r.unsignedNewView;
+  if (entered !== undefined && isPrimary(r)) {
+    for (const { seq, digest } of selectProposals(entered.map(({ body }) => body)).proposals) said.set(`prepare ${seq}`, digest);
+  }
+  for (const slot of r.slots.values()) {
+    if (slot.proposal?.view === r.view) said.set(`prepare ${slot.seq}`, slot.proposal.digest);
+    const certified = slot.prepared?.prePrepare.body;
+    if (certified?.view === r.view) said.set(`commit ${slot.seq}`, certified.digest);
+  }
+  return said;
+}
+
+/** At `start`: what was lost is written down, then the others are asked. */
+export function startMemory(r: Replica): void {
+  if (r.silence?.cause === "amnesia" && r.silence.floor === undefined) noteAmnesia(r, r.silence);
+  if (asks(r)) ask(r);
+}
+
+function noteAmnesia(r: Replica, silence: Extract<Silence, { cause: "amnesia" }>): void {
+  r.silence = silence;
+  emit(r, { type: "persist", record: { type: "amnesia", view: silence.view, floor: silence.floor }, lazy: false });
+  const { why, floor } = silence;
+  if (floor === undefined) emit(r, { type: "memory", state: "lost", detail: why });
+  else emit(r, { type: "memory", state: "bounded", detail: `it votes again once its stable checkpoint is at ${floor.seq} or above, in view ${floor.view} or later` });
+}
+
+// ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Whether answers are of use. */
+const asks = (r: Replica): boolean =>
+  r.recall !== undefined && r.silence !== undefined && (r.silence.cause === "recalling" || r.silence.floor === undefined);
+
+function ask(r: Replica): void {
+  const { recall } = r;
+  if (recall === undefined) return;
+  recall.askedTick = r.tick;
+  for (const replica of [...r.peers.keys()].sort((a, b) => a - b)) if (!recall.answers.has(replica)) askOne(r, replica);
+}
+
+function askOne(r: Replica, to: ReplicaId): void {
+  if (r.recall !== undefined) emit(r, { type: "send", to, message: { type: "recall", nonce: r.recall.nonce, view: r.recall.view } });
+}
+
+/** A connection is there: the question may have been lost before. */
+export function recallFrom(r: Replica, peer: ReplicaId): void {
+  if (asks(r) && r.recall?.answers.has(peer) === false) askOne(r, peer);
+}
+
+export function memoryTick(r: Replica): void {
+  if (asks(r) && r.tick - (r.recall?.askedTick ?? 0) >= r.config.parameters.statusIntervalTicks) ask(r);
+}
+
+// ── answering ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** RECALL: what was heard from the asker, as signed by it, and where this replica stands. */
+export function onRecall(r: Replica, from: ReplicaId, nonce: Digest, view: View): void {
+  const peer = r.peers.get(from);
+  if (peer === undefined) return;
+  const interval = Math.floor(r.tick / r.config.parameters.statusIntervalTicks);
+  peer.recalls = peer.recalls?.interval === interval ? { interval, count: peer.recalls.count + 1 } : { interval, count: 1 };
+  if (peer.recalls.count > RECALLS_PER_INTERVAL_MAX) return reject(r, from, "recall", "RATE_LIMITED", `more than ${RECALLS_PER_INTERVAL_MAX} in a status interval`);
+  const recalled: Recalled = {
+    nonce, sure: r.silence?.cause !== "amnesia", view: r.view, seq: seqNum(Math.max(r.executed, r.stableKnown.seq)),
+    ...heardFrom(r, from, view), viewChange: viewChangeOf(r, from, view),
+  };
+  emit(r, { type: "send", to: from, message: { type: "recalled", recalled } });
+}
+
+/** The highest slots first: a log that ends too early lacks what was said last. Certificates are what a restart leaves of the votes. */
+function heardFrom(r: Replica, sender: ReplicaId, view: View): Pick<Recalled, "votes" | "prePrepares"> {
+  const votes = new Set<Signed<Votes>>();
+  const prePrepares = new Set<Signed<PrePrepare>>();
+  for (const { prepares, commits, prepared, committed, proposal } of [...slotsAscending(r)].reverse()) {
+    for (const cast of [prepares.get(sender), commits.get(sender)]) if (cast !== undefined && cast.view >= view) votes.add(cast.ref.frame);
+    for (const { frame, index } of [...(prepared?.prepares ?? []), ...(committed?.commits ?? [])]) {
+      if (frame.body.sender === sender && (frame.body.votes[index]?.view ?? -1) >= view) votes.add(frame);
+    }
+    for (const signed of [proposal?.signed, prepared?.prePrepare]) if (signed?.body.sender === sender && signed.body.view >= view) prePrepares.add(signed);
+  }
+  return { votes: [...votes].slice(0, RECALL_FRAMES_MAX), prePrepares: [...prePrepares].slice(0, RECALL_FRAMES_MAX) };
+}
+
+function viewChangeOf(r: Replica, sender: ReplicaId, view: View): Signed<ViewChange> | undefined {
+  const held = [r.viewChanges.get(sender), r.newView?.body.viewChanges.find(({ body }) => body.sender === sender)];
+  return held.find((signed) => signed !== undefined && signed.body.view > view);
+}
+
+// ── judging ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function onRecalled(r: Replica, from: ReplicaId, recalled: Recalled): void {
+  const { recall, silence } = r;
+  if (recall === undefined || recalled.nonce !== recall.nonce || recall.answers.has(from)) return reject(r, from, "recalled", "UNSOLICITED", "nothing was asked");
+  if (silence === undefined) return; // came when this replica spoke already: what it shows may have been said since
+  recall.answers.set(from, recalled.sure ? { view: recalled.view, seq: recalled.seq } : undefined);
+  const forgotten = findForgotten(r.self, recall, recalled);
+  if (forgotten === undefined || silence.cause === "amnesia") return;
+  const why = `replica ${from} holds ${forgotten} signed by this replica, which its log lacks: an old copy of the data directory?`;
+  noteAmnesia(r, { cause: "amnesia", why, view: undefined, floor: undefined });
+}
+
+/** A statement with this replica's signature that its log lacks. Only such proof counts, so no liar can silence a replica. */
+function findForgotten(self: ReplicaId, recall: Recall, { votes, prePrepares, viewChange }: Recalled): string | undefined {
+  const lacks = (phase: "prepare" | "commit", view: View, seq: SeqNum, digest: Digest): boolean => {
+    // What was said in an earlier view was said before that view was left, which the log knows.
+    if (view < recall.view || seq <= recall.stableSeq) return false;
+    return view > recall.view || recall.said.get(`${phase} ${seq}`) !== digest;
+  };
+  for (const { body } of votes) {
+    if (body.sender !== self) continue;
+    const vote = body.votes.find((one) => lacks(one.phase, one.view, one.seq, one.digest));
+    if (vote !== undefined) return `a ${vote.phase} for view ${vote.view}, seq ${vote.seq}`;
+  }
+  for (const { body } of prePrepares) {
+    if (body.sender === self && lacks("prepare", body.view, body.seq, body.digest)) return `a pre-prepare for view ${body.view}, seq ${body.seq}`;
+  }
+  if (viewChange?.body.sender === self && viewChange.body.view > recall.view) return `a view-change to view ${viewChange.body.view}`;
+  return undefined;
+}
+
+/** After every step of a silent replica: may it speak? */
+export function considerSpeaking(r: Replica): void {
+  const { silence, recall } = r;
+  if (silence === undefined) return;
+  if (silence.cause === "recalling") {
+    assert(recall !== undefined, "a recalling replica asks");
+    const { size } = recall.answers;
+    const all = size >= r.peers.size;
+    const graceTicks = GRACE_INTERVALS * r.config.parameters.statusIntervalTicks;
+    if (all || (size >= strong(r) - 1 && r.tick >= graceTicks)) speak(r, `${size} of ${r.peers.size} peers hold nothing that its log lacks`);
+    return;
+  }
+  if (silence.floor === undefined) findFloor(r, silence);
+  const { floor } = r.silence as typeof silence;
+  if (isPast(r, floor)) speak(r, `its stable checkpoint is at ${r.stable.seq} in view ${r.view}`);
+}
+
+const isPast = (r: Replica, floor: Claim | undefined): boolean => floor !== undefined && r.stable.seq >= floor.seq && r.view >= floor.view;
+
+/**
+ * Everything this replica can have said is of a slot at or below floor.seq and of a view at or below floor.view; why, is on the
+ * protocol page. Any set of `witnesses` peers will do, so the lowest claims count, and liars cannot raise it.
+ */
+function findFloor(r: Replica, silence: Extract<Silence, { cause: "amnesia" }>): void {
+  const claims = [...(r.recall?.answers.values() ?? [])].filter((claim) => claim !== undefined);
+  const last = witnesses(r) - 1;
+  const seq = claims.map((claim) => claim.seq).sort((a, b) => a - b)[last];
+  const reached = claims.map((claim) => claim.view).sort((a, b) => a - b)[last];
+  if (seq === undefined || reached === undefined) return;
+  const floor: Claim = {
+    seq: seqNum(seq + r.config.parameters.logWindow),
+    view: silence.view ?? toView(reached + r.config.quorums.f + 1),
+  };
+  noteAmnesia(r, { ...silence, floor });
+}
+
+function speak(r: Replica, detail: string): void {
+  const remembered = r.silence?.cause === "recalling";
+  r.silence = undefined;
+  if (!remembered) emit(r, { type: "memory", state: "sound", detail });
+  sayAgain(r);
+}
+
+// ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function describeSilence(r: Replica): EngineSilence | undefined {
+  const { silence, recall } = r;
+  if (silence === undefined) return undefined;
+  const answered = recall === undefined ? "" : `${recall.answers.size} of ${r.peers.size} peers have answered`;
+  if (silence.cause === "recalling") {
+    return { cause: "recalling", reason: `it asks its peers what it said before the restart (${answered}, ${strong(r) - 1} are needed), and votes after that` };
+  }
+  const { why, floor } = silence;
+  const until = floor === undefined
+    ? `it will know from when on it may vote when ${witnesses(r)} peers that remember have answered (${answered})`
+    : `it votes again when its stable checkpoint is at ${floor.seq} or above (now ${r.stable.seq}) in view ${floor.view} or later (now ${r.view})`;
+  return { cause: "amnesia", reason: `it does not vote, because ${why}; ${until}`, ...(floor !== undefined && { floor }) };
+}
