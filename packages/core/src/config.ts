@@ -80,7 +80,7 @@ export interface Parameters {
   readonly rotationCheckpoints: number;
 
   // Timestamps: a backup accepts a fresh proposal in [received − delay·2^k − precision, received + precision] of its own clock.
-  /** PRECISION: two correct clocks differ by no more. */
+  /** PRECISION: two correct clocks differ by no more, a stall of the process included. */
   readonly timestampPrecisionMs: number;
   /** MSGDELAY: a proposal takes no longer to arrive; doubles with each failed view. */
   readonly timestampDelayMs: number;
@@ -114,7 +114,7 @@ export const DEFAULT_PARAMETERS: Parameters = {
   overtakenBundlesMax: 256,
   heartbeatTicks: 0,
   rotationCheckpoints: 0,
-  timestampPrecisionMs: 2_000,
+  timestampPrecisionMs: 5_000,
   timestampDelayMs: 15_000,
   fastReads: false,
 };

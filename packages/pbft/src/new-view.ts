@@ -132,7 +132,7 @@ function installNewView(r: Replica, from: ReplicaId, signed: Signed<NewView>): v
   r.leaving = undefined;
   const settled = body.prePrepares.at(-1)?.body.seq ?? stable.seq;
   r.settledSeq = settled;
-  r.watch = freshWatch({ tick: r.tick, stable: stable.seq, settled, lenience: r.watch.lenience });
+  r.watch = freshWatch({ tick: r.tick, stable: seqNum(Math.max(stable.seq, r.stable.seq)), settled, lenience: r.watch.lenience });
   for (const [sender, vc] of r.viewChanges) if (vc.body.view <= r.view) r.viewChanges.delete(sender);
   emit(r, { type: "view-entered", view: r.view, primary: primary(r) });
   onStableProof(r, from, stable);

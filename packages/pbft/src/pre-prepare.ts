@@ -6,7 +6,7 @@ import { emit, highWatermark, isPrimary, lowWatermark, n, reject, type Replica, 
 import { advance } from "./vote.ts";
 import { noteCarried } from "./request.ts";
 import { noteProposal } from "./suspicion.ts";
-import { checkTime, considerClock, noteRefused } from "./time.ts";
+import { checkTime, considerClock, noteAccepted, noteRefused } from "./time.ts";
 import { leaveView } from "./view-change.ts";
 
 /** A pre-prepare from the wire: live from the primary, or relayed by any peer in answer to STATUS. */
@@ -35,7 +35,7 @@ export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrep
     reject(r, from, "pre-prepare", "EQUIVOCATION", `seq ${body.seq} is already decided with another digest`);
     return leaveView(r, view(r.view + 1), `primary ${body.sender} re-proposed decided seq ${body.seq}`);
   }
-  r.clock.behindMs = undefined;
+  noteAccepted(r);
   noteProposal(r, body.seq, batch.bundles);
   accept(r, slot, signed, batch);
 }

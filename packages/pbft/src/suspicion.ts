@@ -41,7 +41,7 @@ export interface Watch {
   gap: { readonly seq: SeqNum; readonly tick: number } | undefined;
   /** Empty batches beyond two a heartbeat. */
   idle: number;
-  /** min-s of the view, the same at every replica: rotation counts from here. */
+  /** Low watermark when the view began, min-s at least: rotation counts from here. */
   rotationSeq: SeqNum;
   /** Exponent of patience with a primary that makes progress, across views: grows while replacing it does not help. */
   lenience: number;
@@ -59,7 +59,7 @@ const GAP_STATUS_INTERVALS = 4;
 const IDLE_BURST_MAX = 8;
 const LENIENCE_MAX = 3;
 
-/** `stable` is min-s and `settled` max-s of the view that begins. */
+/** `settled` is max-s of the view that begins. */
 export const freshWatch = (at: { readonly tick: number; readonly stable: SeqNum; readonly settled: SeqNum; readonly lenience: number }): Watch => ({
   enteredTick: at.tick, progressTick: at.tick, progressed: false, overtaken: { order: 0, count: 0 }, delays: [], commitTicks: 0, fullTick: at.tick,
   proposedSeq: at.settled, proposedTick: at.tick, gap: undefined, idle: 0, rotationSeq: at.stable, lenience: at.lenience,

@@ -5,7 +5,7 @@
  *
  * A replica that refuses what others accept has the wrong clock itself, and says so: its votes are missing until it is set right.
  */
-import type { Batch, Digest } from "@narses/core";
+import type { Batch, Digest, SeqNum } from "@narses/core";
 import { matchingVotes } from "./slots.ts";
 import { emit, type Replica, type Slot, weak } from "./state.ts";
 import { scaled } from "./synchroniser.ts";
@@ -14,14 +14,19 @@ import { scaled } from "./synchroniser.ts";
 const WARNING_TICKS = 6_000;
 
 export interface OwnClock {
-  /** How far the others' clocks are ahead of this one, as far as known; undefined while there is nothing to say. */
+  /**
+   * Others accepted what was refused here for its time: the first such slot since a fresh proposal was last accepted. Once may be a
+   * pause of this process, whose messages waited; the same again, a request's timeout later, is the clock.
+   */
+  contradicted: { readonly seq: SeqNum; readonly tick: number } | undefined;
+  /** How far the others' clocks are ahead of this one; undefined while there is nothing to say. */
   behindMs: number | undefined;
   warnedTick: number | undefined;
   /** Highest timestamp proposed here or executed. */
   seenMs: number;
 }
 
-export const freshClock = (): OwnClock => ({ behindMs: undefined, warnedTick: undefined, seenMs: 0 });
+export const freshClock = (): OwnClock => ({ contradicted: undefined, behindMs: undefined, warnedTick: undefined, seenMs: 0 });
 
 /** The time of the next own proposal. */
 export function proposalTimeMs(r: Replica): number {
@@ -38,6 +43,12 @@ export function checkTime(r: Replica, { timestampMs }: Batch): string | undefine
   return -ahead > allowed ? `timestamp is ${-ahead} ms behind the clock here, at most ${allowed} are accepted` : undefined;
 }
 
+/** A fresh proposal was accepted: its time and the clock here agree. */
+export function noteAccepted(r: Replica): void {
+  r.clock.contradicted = undefined;
+  r.clock.behindMs = undefined;
+}
+
 /** A proposal was not accepted for its time. Others may see it otherwise. */
 export function noteRefused(r: Replica, slot: Slot, batch: Batch): void {
   const { refused } = slot;
@@ -51,6 +62,9 @@ export function considerClock(r: Replica, slot: Slot): void {
   if (refused === undefined) return;
   const decided = slot.committed?.digest === refused.digest;
   if (!decided && matchingVotes(slot.prepares, refused.view, refused.digest).length < weak(r)) return;
+  r.clock.contradicted ??= { seq: slot.seq, tick: r.tick };
+  const { seq, tick } = r.clock.contradicted;
+  if (slot.seq === seq || r.tick - tick < r.config.parameters.requestTimeoutTicks) return;
   r.clock.behindMs = refused.behindMs;
   if (r.clock.warnedTick !== undefined && r.tick - r.clock.warnedTick < WARNING_TICKS) return;
   r.clock.warnedTick = r.tick;

@@ -76,35 +76,59 @@ test("a primary's times never fall, though its clock does, and never below what 
 describe("a replica whose clock is wrong", () => {
   const off = (): Bench => bench(configOf(1, 4, limits));
 
-  test("finds out when W others prepare what it refused, or a quorum decides it: says by how much, once, and `waitingFor` keeps saying it", () => {
+  /** The others decide slot n, proposed at a time that is refused here. */
+  const refuse = (b: Bench, n: number, ms: number): readonly Effect[] => {
+    const batch = at(ms, `slot ${n}`);
+    b.from(0, prePrepare(0, n, batch));
+    const effects = [2, 3].flatMap((id) => b.from(id, prepare(id, 0, n, batch.digest)));
+    for (const id of [0, 2, 3]) b.from(id, commit(id, 0, n, batch.digest));
+    b.from(3, { type: "batch", batch });
+    b.executed(n);
+    return effects;
+  };
+
+  test("finds out when W others prepare what it refused, again and again: says by how much, once, and `waitingFor` keeps saying it", () => {
     const b = off();
-    const late = at(9_000);
-    b.from(0, prePrepare(0, 1, late));
-    expect(warnings(b.from(2, prepare(2, 0, 1, late.digest)))).toEqual([]);
-    expect(warnings(b.from(3, prepare(3, 0, 1, late.digest)))).toEqual([9_000]);
+    expect(warnings(refuse(b, 1, 9_000))).toEqual([]);
+    b.tick(10);
+    expect(warnings(refuse(b, 2, 9_000))).toEqual([9_000]);
     expect(b.status().waitingFor.join("; ")).toContain("clock to be set: it is 9.0 s behind the others");
-    for (const id of [0, 2, 3]) expect(warnings(b.from(id, commit(id, 0, 1, late.digest)))).toEqual([]);
+    expect(warnings(refuse(b, 3, 9_000))).toEqual([]);
+    expect(b.status()).toMatchObject({ view: 0, executedSeq: 3 });
   });
 
-  test("says it when the decision comes first", () => {
+  test("says it when decisions come first, and in which direction", () => {
     const b = off();
-    const early = at(-9_000);
-    for (const id of [2, 3]) b.from(id, commit(id, 0, 1, early.digest));
-    b.from(0, prePrepare(0, 1, early));
-    expect(warnings(b.from(0, commit(0, 0, 1, early.digest)))).toEqual([-9_000]);
+    for (const n of [1, 2]) {
+      const early = at(-9_000, `slot ${n}`);
+      for (const id of [2, 3]) b.from(id, commit(id, 0, n, early.digest));
+      b.from(0, prePrepare(0, n, early));
+      b.from(0, commit(0, 0, n, early.digest));
+      b.from(3, { type: "batch", batch: early });
+      b.executed(n);
+      b.tick(10);
+    }
     expect(b.status().waitingFor.join("; ")).toContain("9.0 s ahead of the others");
   });
 
-  test("follows by decisions meanwhile, and takes the warning back once it accepts proposals again", () => {
+  test("takes the warning back once it accepts proposals again; the others are followed by decisions meanwhile", () => {
     const b = off();
-    const late = at(9_000);
-    b.from(0, prePrepare(0, 1, late));
-    for (const id of [0, 2, 3]) b.from(id, commit(id, 0, 1, late.digest));
-    expect(b.from(3, { type: "batch", batch: late }).map((e) => e.type)).toContain("execute");
-    b.executed(1);
-    decideSlot(b, 1, 0, 2, batchOf("b"));
+    for (const n of [1, 2]) {
+      refuse(b, n, 9_000);
+      b.tick(10);
+    }
+    expect(b.status().waitingFor.join("; ")).toContain("clock");
+    decideSlot(b, 1, 0, 3, batchOf("b"));
     expect(b.status().waitingFor.join("; ")).not.toContain("clock");
-    expect(b.status().view).toBe(0);
+  });
+
+  test("a pause of the process is no wrong clock: what waited unread is refused all at once, what is fresh afterwards is accepted", () => {
+    const b = off();
+    for (const n of [1, 2, 3]) expect(warnings(refuse(b, n, -60_000 + n))).toEqual([]);
+    b.tick(2);
+    decideSlot(b, 1, 0, 4, batchOf("fresh"));
+    b.tick(50);
+    expect(b.status().waitingFor.join("; ")).not.toContain("clock");
   });
 
   test("f others that accept an impossible time prove nothing about the clock here", () => {
