@@ -6,9 +6,9 @@ import { simulateEngine } from "../src/index.ts";
 const restless: Partial<Parameters> = { rotationCheckpoints: 1, heartbeatTicks: 15, proposalDelayTicksMax: 10, overtakenBundlesMax: 8 };
 
 describe("rotation", () => {
-  test.each(["none", "crash", "network", "byzantine", "all"] as const)("under faults %s: agreement, exactly once, and everything is served", async (faults) => {
+  test.each(["none", "crash", "network", "byzantine", "all"] as const)("under faults %s: agreement, exactly once, and everything is served", (faults) => {
     for (const seed of ["a", "b"]) {
-      const run = await simulateEngine({ seed: `rotation ${seed}`, faults, parameters: restless });
+      const run = simulateEngine({ seed: `rotation ${seed}`, faults, parameters: restless });
       expect(run.detail).toBeUndefined();
       expect(run.outcome).toBe("ok");
     }
