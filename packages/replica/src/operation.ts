@@ -46,9 +46,8 @@ const TOO_LARGE = rejected("RESULT_TOO_LARGE", "the result is larger than the cl
 export function runOperation(operation: Operation, context: OperationContext): Uint8Array {
   const payload = decodePayload(operation.payload);
   if (!payload.ok) return BAD_OPERATION;
-  const { app, state } = context;
-  const { bundle, rid, time, seq, random } = context;
-  const attempted: AttemptContext = { ...context, fields: { seq, rid, client: bundle.client } };
+  const { app, state, logger, bytesMax, bundle, rid, time, seq, random } = context;
+  const attempted: AttemptContext = { logger, bytesMax, fields: { seq, rid, client: bundle.client } };
   if (operation.kind === "query") return query(payload.value, { ...attempted, app, state, place: { time, seq } });
   state.begin();
   const lease = leaseStore(state);

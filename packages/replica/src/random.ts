@@ -20,10 +20,10 @@ export function slotSeed(hasher: Hasher, { batch, seq, parent }: SlotSeed): () =
 /** Numbers in [0, 1) with 53 bits, four to a hash. */
 export function randomNumbers(hasher: Hasher, seed: () => Uint8Array, bundle: number, operation: number): () => number {
   let drawn = 0;
-  let block: DataView = new DataView(new ArrayBuffer(0));
+  let block: DataView | undefined;
   return () => {
     const at = drawn % 4;
-    if (at === 0) {
+    if (at === 0 || block === undefined) {
       const bytes = hasher.sha256(seed(), words(bundle, operation, Math.floor(drawn / 4)));
       block = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     }

@@ -54,13 +54,27 @@ export function decodeScalar(bytes: Uint8Array, start = 0): { readonly value: un
     if (token < 0x80) return { value: token };
     return token === NIL ? { value: null } : token === TRUE ? { value: true } : token === FALSE ? { value: false } : undefined;
   }
-  const width = WIDTHS[token];
-  if (width === undefined || left < width) return undefined;
+  const width = widthOf(token);
+  if (width === 0 || left < width) return undefined;
   let value = 0;
   for (let i = 1; i <= width; i++) value = value * 256 + (bytes[start + i] ?? 0);
   if (token >= 0xcc) return left === width ? { value } : undefined;
   return left === width + value ? { value: plain(bytes).slice(start + 1 + width) } : undefined;
 }
 
-/** Bytes of the length or number behind a token. */
-const WIDTHS: Readonly<Record<number, number>> = { 0xc4: 1, 0xc5: 2, 0xc6: 4, 0xcc: 1, 0xcd: 2, 0xce: 4 };
+/** Bytes of the length or number behind a token; 0 for a token without. */
+function widthOf(token: number): number {
+  switch (token) {
+    case 0xc4:
+    case 0xcc:
+      return 1;
+    case 0xc5:
+    case 0xcd:
+      return 2;
+    case 0xc6:
+    case 0xce:
+      return 4;
+    default:
+      return 0;
+  }
+}

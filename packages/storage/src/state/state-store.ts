@@ -21,11 +21,11 @@ import { readState, type Opened } from "./read-state.ts";
 import { openStaging, type StateStaging } from "./staging.ts";
 import { FAN_OUT_BITS, leafHash, type HashTree } from "./tree.ts";
 
-export const CACHE_BYTES_DEFAULT: number = 256 << 20;
+export const CACHE_BYTES_DEFAULT: number = 64 << 20;
 /** Keys that one call of `keys` gives, at most. */
 export const KEYS_LIMIT_MAX = 65_536;
 /** Keys whose bucket is remembered, at most; then all are forgotten. */
-const BUCKETS_REMEMBERED_MAX = 65_536;
+const BUCKETS_REMEMBERED_MAX = 16_384;
 
 export interface AuthenticatedState extends StateStore {
   readonly bucketBits: number;

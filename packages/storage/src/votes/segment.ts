@@ -11,6 +11,8 @@ import { segmentSeed } from "./record.ts";
 
 /** A sector of its own: appending never rewrites it. */
 export const SEGMENT_HEADER_BYTES = 4_096;
+/** The first segment of a log, if others are larger: a fresh replica does not wait for zeros that it will need much later. */
+export const FIRST_SEGMENT_BYTES: number = 1 << 20;
 /** Obsolete segments kept for reuse, at most; the rest are deleted. */
 export const SPARE_SEGMENTS_MAX = 4;
 export const VOTE_LOG_VERSION = 1;
@@ -125,9 +127,9 @@ export class SegmentPool {
   }
 
   /** An empty segment with room for `recordBytes`, durable under its name. */
-  take(id: number, firstLsn: number, recordBytes: number): { readonly segment: Segment; readonly file: File } {
+  take(id: number, firstLsn: number, recordBytes: number, bytes: number = this.#segmentBytes): { readonly segment: Segment; readonly file: File } {
     const own = SEGMENT_HEADER_BYTES + recordBytes;
-    const capacity = own > this.#segmentBytes ? own : this.#segmentBytes;
+    const capacity = own > bytes ? own : bytes;
     const salt = this.#salt();
     const segment = emptySegment(id, segmentPath(this.#directory, id), { capacity, firstLsn, seed: segmentSeed(id, salt) });
     const spare = capacity === this.#segmentBytes ? this.#spares.pop() : undefined;

@@ -10,7 +10,7 @@ import { attempt, diskFailed, syncParent, type File, type FileSystem } from "../
 import { nodeFileSystem } from "../files/node-file-system.ts";
 import { RECORD_KIND, encodeCut, putRecordHeader, recordBytes, type RecordKind } from "./record.ts";
 import { recoverLog, type RecoveredLog } from "./recover.ts";
-import { SEGMENT_HEADER_BYTES, SegmentPool, type Segment } from "./segment.ts";
+import { FIRST_SEGMENT_BYTES, SEGMENT_HEADER_BYTES, SegmentPool, type Segment } from "./segment.ts";
 import { WriteBuffers } from "./write-buffers.ts";
 
 export const SEGMENT_BYTES_DEFAULT: number = 16 << 20;
@@ -169,6 +169,8 @@ class Log implements SegmentedVoteLog {
     this.#put(start);
     this.#pending = [];
     this.#pendingBytes = 0;
+    // Long before it is needed, and only the first time: later on segments are recycled.
+    if (this.#active.offset > this.#active.segment.capacity / 2) this.#pool.prepare();
   }
 
   #place({ kind, slot, payload }: Pending): void {
@@ -259,9 +261,8 @@ export async function openVoteLog(options: VoteLogOptions): Promise<SegmentedVot
     const pool = new SegmentPool(files, directory, { segmentBytes, salt });
     pool.release(recovered.stale);
     const active: Active = last === undefined
-      ? { ...pool.take(1, 1, 0), offset: SEGMENT_HEADER_BYTES }
+      ? { ...pool.take(1, 1, 0, Math.min(segmentBytes, FIRST_SEGMENT_BYTES)), offset: SEGMENT_HEADER_BYTES }
       : { segment: last, file: files.open(last.path, "existing"), offset: recovered.offset };
-    pool.prepare();
     return new Log(pool, recovered, active, { directory, logBytesMax });
   });
 }
