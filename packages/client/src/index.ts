@@ -11,4 +11,5 @@ export { systemTimers, type Timers } from "./timers.ts";
 export { encodeReceipt, verifyReceipt, verifyReceiptBundle, verifyReceiptBytes, type VerifiedReceipt } from "./receipt.ts";
 export { verifyBlock, verifyBlockBytes, verifyBlockChain, type ParentBlock, type VerifiedBlock, type VerifiedChain } from "./block.ts";
 export { clusterIdOf, parseClusterFile } from "./cluster-file.ts";
+export { verifyEvidence, type VerifiedEvidence } from "./evidence.ts";
 export type { FailedCheck } from "./invalid.ts";

@@ -6,6 +6,7 @@
 import type { Batch, CommitCertificate, PeerMessage, PreparedCertificate, Signed, StableCheckpoint, ViewChange, Vote } from "./messages.ts";
 import type { Digest, ReplicaId, SeqNum, View } from "./ids.ts";
 import type { LogRecord } from "./records.ts";
+import type { Evidence } from "./evidence.ts";
 import type { Rejection } from "./reject.ts";
 
 export type Effect =
@@ -42,7 +43,7 @@ export type Effect =
    */
   | { readonly type: "transfer"; readonly target: StableCheckpoint; readonly reason: "behind" | "diverged" }
   // observations, for logs, metrics and `why`
-  | { readonly type: "rejected"; readonly from: ReplicaId; readonly message: string; readonly rejection: Rejection }
+  | { readonly type: "rejected"; readonly from: ReplicaId; readonly message: string; readonly rejection: Rejection; readonly evidence?: Evidence }
   | { readonly type: "view-entered"; readonly view: View; readonly primary: ReplicaId }
   | { readonly type: "view-left"; readonly view: View; readonly reason: string }
   /** A quorum decided what was refused here for its time: not the primary's clock is wrong but this replica's, by `behindMs` (negative: ahead). */

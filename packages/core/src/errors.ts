@@ -19,6 +19,7 @@ export const ERROR_CODES = [
   "UNAVAILABLE", // the replica is fetching its state from others; another one may answer
   "OVERLOADED", // a bounded queue is full
   "REQUEST_TOO_LARGE", // operation or bundle above its cap
+  "EVIDENCE_INVALID", // an evidence file proves nothing against anyone
   "RECEIPT_INVALID", // a receipt, block or chain does not verify
   "APP_REJECTED", // the state machine refused the operation
   "APP_NONDETERMINISTIC", // the determinism guard caught the state machine; `data.hazards` says at what

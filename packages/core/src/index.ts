@@ -31,4 +31,5 @@ export {
   type TransportHandlers, type Transport, type ClientTransport, type AppReader, type AppStore, type ApplyContext, type StateMachine,
   type LogFields, type Logger,
 } from "./ports.ts";
+export type { Evidence } from "./evidence.ts";
 export type { Receipt } from "./receipt.ts";

@@ -4,7 +4,7 @@ import { checkStable } from "./certificate.ts";
 import { onPrePrepareEarly } from "./early.ts";
 import { proposeReady } from "./request.ts";
 import { noteStable } from "./suspicion.ts";
-import { coveredSeq, emit, reject, type Replica, strong } from "./state.ts";
+import { coveredSeq, emit, pair, reject, type Replica, strong } from "./state.ts";
 import { considerTransfer, onDiverged } from "./transfer.ts";
 
 /** CHECKPOINTs kept per sender: the window, one window above, and one more. The highest are kept. */
@@ -34,7 +34,7 @@ export function onCheckpoint(r: Replica, from: ReplicaId, signed: Signed<Checkpo
   if (held === undefined) r.checkpoints.set(sender, (held = new Map()));
   const earlier = held.get(seq);
   if (earlier !== undefined) {
-    if (earlier.body.root !== root) reject(r, from, "checkpoint", "EQUIVOCATION", `replica ${sender} signed two roots for seq ${seq}`);
+    if (earlier.body.root !== root) reject(r, from, "checkpoint", "EQUIVOCATION", `replica ${sender} signed two roots for seq ${seq}`, pair(earlier, signed));
     return;
   }
   held.set(seq, signed);

@@ -2,7 +2,7 @@
 import type { Batch, PrePrepare, ReplicaId, Signed } from "@narses/core";
 import { assert, NULL_DIGEST, primaryOf, view } from "@narses/core";
 import { addPayload, hasPayload, slotAt } from "./slots.ts";
-import { emit, highWatermark, isPrimary, lowWatermark, n, reject, type Replica, type Slot, storeLimit } from "./state.ts";
+import { emit, highWatermark, isPrimary, lowWatermark, n, pair, reject, type Replica, type Slot, storeLimit } from "./state.ts";
 import { advance } from "./vote.ts";
 import { noteCarried } from "./request.ts";
 import { noteProposal } from "./suspicion.ts";
@@ -46,11 +46,12 @@ function keepEarly(r: Replica, from: ReplicaId, slot: Slot, signed: Signed<PrePr
   if (held?.view !== signed.body.view) {
     slot.early = { signed, batch };
     noteProposal(r, slot.seq, batch.bundles);
-  } else if (held.digest !== signed.body.digest) onEquivocation(r, from, signed.body);
+  } else if (held.digest !== signed.body.digest) onEquivocation(r, from, slot.early?.signed, signed);
 }
 
-function onEquivocation(r: Replica, from: ReplicaId, { sender, seq }: PrePrepare): void {
-  reject(r, from, "pre-prepare", "EQUIVOCATION", `primary ${sender} signed two proposals for view ${r.view}, seq ${seq}`);
+function onEquivocation(r: Replica, from: ReplicaId, first: Signed<PrePrepare> | undefined, second: Signed<PrePrepare>): void {
+  const { sender, seq } = second.body;
+  reject(r, from, "pre-prepare", "EQUIVOCATION", `primary ${sender} signed two proposals for view ${r.view}, seq ${seq}`, pair(first, second));
   leaveView(r, view(r.view + 1), `primary ${sender} equivocated at seq ${seq}`);
 }
 
@@ -77,7 +78,7 @@ function onSecond(r: Replica, from: ReplicaId, signed: Signed<PrePrepare>, batch
     if (!hasPayload(slot, batch.digest)) onPayload(r, slot, batch);
     return;
   }
-  onEquivocation(r, from, signed.body);
+  onEquivocation(r, from, slot.proposal?.signed, signed);
 }
 
 /** Acceptance is a function of bytes all correct replicas share: caps only, nothing about sessions or state. */

@@ -27,7 +27,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
   }
   const r: Replica = {
     config, tools, self: config.self, tick: 0, wallMs: 0, clock: freshClock(),
-    ...freshSynchroniser(toView(0), true), newView: undefined, settledSeq: seqNum(0), viewChanges: new Map(), newViewPending: undefined,
+    ...freshSynchroniser(toView(0), true), newView: undefined, settledSeq: seqNum(0), viewChanges: new Map(), twoFaced: new Set(), newViewPending: undefined,
     leaving: undefined, unsignedNewView: undefined,
     stable: genesis, stableKnown: genesis, slots: new Map(), checkpoints: new Map(), ownRoots: new Map(), vouched: new Map(), forwarding: new Map(),
     recoveredSeq: executed, handed: executed, executed, nextSeq: seqNum(executed + 1),

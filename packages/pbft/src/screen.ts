@@ -4,7 +4,7 @@
  * good ends here, so that a liar cannot make a correct replica verify thousands of signatures for nothing.
  */
 import type { PeerMessage, Rejection, Vote } from "@narses/core";
-import { assertNever, primaryOf, rejection } from "@narses/core";
+import { assertNever, bytesEqual, primaryOf, rejection } from "@narses/core";
 import { checkCommitted, checkStable } from "./certificate.ts";
 import { checkNewView, hasConflict } from "./new-view.ts";
 import { hasPayload } from "./slots.ts";
@@ -73,10 +73,14 @@ function screenPrePrepare(r: Replica, { signed: { body } }: Extract<PeerMessage,
   return early?.view === body.view && early.digest === body.digest ? rejection("DUPLICATE", `seq ${body.seq} waits above the high watermark`) : undefined;
 }
 
-function screenViewChange(r: Replica, { signed: { body } }: Extract<PeerMessage, { type: "view-change" }>): Verdict {
+function screenViewChange(r: Replica, { signed: { body, bytes } }: Extract<PeerMessage, { type: "view-change" }>): Verdict {
   if (body.view < r.view || (body.view === r.view && r.active)) return rejection("VIEW_OLD", `view ${body.view}, now in ${r.view}`);
   const held = r.viewChanges.get(body.sender);
-  if (held !== undefined && held.body.view >= body.view) return rejection("DUPLICATE", `one of view ${held.body.view} is held`);
+  if (held !== undefined && held.body.view >= body.view) {
+    // Another one for the same view goes on, once: if it is signed, it is equivocation.
+    const other = held.body.view === body.view && !bytesEqual(held.bytes, bytes) && !r.twoFaced.has(body.sender);
+    return other ? undefined : rejection("DUPLICATE", `one of view ${held.body.view} is held`);
+  }
   const problem = checkViewChange(r, body);
   return problem === undefined ? undefined : rejection("VIEW_CHANGE_INVALID", `of replica ${body.sender}: ${problem}`);
 }

@@ -3,8 +3,8 @@
  * mirrored in the vote log by `persist` effects; everything else can be lost.
  */
 import type {
-  Batch, Bundle, Checkpoint, CommitCertificate, Digest, Effect, EngineConfig, EngineTools, NewView, PreparedCertificate,
-  PrePrepare, RejectionCode, ReplicaId, SeqNum, Signed, StableCheckpoint, View, ViewChange, VoteRef,
+  Batch, Bundle, Checkpoint, CommitCertificate, Digest, Effect, EngineConfig, EngineTools, Evidence, NewView, PreparedCertificate,
+  PrePrepare, RejectionCode, ReplicaId, SeqNum, Signed, SignedBody, StableCheckpoint, View, ViewChange, VoteRef,
 } from "@narses/core";
 import { primaryOf, rejection, seqNum } from "@narses/core";
 import type { Recall, Silence } from "./memory.ts";
@@ -112,6 +112,8 @@ export interface Replica extends Synchroniser {
   settledSeq: SeqNum;
   /** Latest VIEW-CHANGE by sender, own included once signed. */
   readonly viewChanges: Map<ReplicaId, Signed<ViewChange>>;
+  /** Replicas proven to have signed two view-changes for one view. At most n. */
+  readonly twoFaced: Set<ReplicaId>;
   /** The view for which this primary has emitted `new-view` and waits to see it signed. */
   newViewPending: View | undefined;
   /** After a restart: V of an own NEW-VIEW that the log holds unsigned, to be made again at start. */
@@ -216,9 +218,12 @@ function isStatement({ type }: Effect): boolean {
   }
 }
 
-export function reject(r: Replica, from: ReplicaId, message: string, code: RejectionCode, detail: string): void {
-  emit(r, { type: "rejected", from, message, rejection: rejection(code, detail) });
+export function reject(r: Replica, from: ReplicaId, message: string, code: RejectionCode, detail: string, evidence?: Evidence): void {
+  emit(r, { type: "rejected", from, message, rejection: rejection(code, detail), ...(evidence && { evidence }) });
 }
+
+/** Two statements of one replica that no correct one signs both; nothing when the first is not at hand as signed. */
+export const pair = (first: Signed<SignedBody> | undefined, second: Signed<SignedBody>): Evidence | undefined => first && { type: "pair", first, second };
 
 /** Slots with a number above the last executed one. */
 export function* slotsOpen(r: Replica): Iterable<Slot> {

@@ -1,11 +1,11 @@
 /** View change: leaving a view that does not serve, and collecting the others' VIEW-CHANGEs (PBFT §4.4). */
 import type { PreparedCertificate, ReplicaId, Signed, View, ViewChange } from "@narses/core";
-import { assert, view as toView } from "@narses/core";
+import { assert, bytesEqual, view as toView } from "@narses/core";
 import { checkPrepared, checkStable } from "./certificate.ts";
 import { onStableProof } from "./checkpoint.ts";
 import { buildNewView } from "./new-view.ts";
 import { slotsAscending } from "./slots.ts";
-import { emit, isPrimary, reject, type Replica } from "./state.ts";
+import { emit, isPrimary, pair, reject, type Replica } from "./state.ts";
 import { ask, considerEntry, lengthen, viewToJoin } from "./synchroniser.ts";
 
 /**
@@ -32,10 +32,16 @@ export function onViewChange(r: Replica, from: ReplicaId, signed: Signed<ViewCha
   const { sender, view, epoch } = signed.body;
   if (epoch !== r.config.epoch) return reject(r, from, "view-change", "EPOCH_FOREIGN", `epoch ${epoch}, this is ${r.config.epoch}`);
   const held = r.viewChanges.get(sender);
-  if (held !== undefined && held.body.view >= view) return;
+  if (held !== undefined && held.body.view >= view) {
+    if (held.body.view === view && sender !== r.self && !bytesEqual(held.bytes, signed.bytes)) {
+      r.twoFaced.add(sender);
+      reject(r, from, "view-change", "EQUIVOCATION", `replica ${sender} signed two view-changes for view ${view}`, pair(held, signed));
+    }
+    return;
+  }
   if (view < r.view || (view === r.view && r.active)) return reject(r, from, "view-change", "VIEW_OLD", `view ${view}, now in ${r.view}`);
   const problem = checkViewChange(r, signed.body);
-  if (problem !== undefined) return reject(r, from, "view-change", "VIEW_CHANGE_INVALID", `of replica ${sender}: ${problem}`);
+  if (problem !== undefined) return reject(r, from, "view-change", "VIEW_CHANGE_INVALID", `of replica ${sender}: ${problem}`, { type: "forged", signed });
   r.viewChanges.set(sender, signed);
   onStableProof(r, from, signed.body.stable);
   joinHigher(r);

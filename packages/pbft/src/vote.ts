@@ -4,7 +4,7 @@ import { assert, primaryOf } from "@narses/core";
 import { executeReady } from "./execute.ts";
 import { rememberToForward } from "./forward.ts";
 import { addVote, hasPayload, matchingVotes, slotAt } from "./slots.ts";
-import { emit, lowWatermark, n, reject, type Replica, type Slot, storeLimit, strong } from "./state.ts";
+import { emit, lowWatermark, n, pair, reject, type Replica, type Slot, storeLimit, strong } from "./state.ts";
 import { considerClock } from "./time.ts";
 
 /** A vote frame, from a peer or own (`from` = self). Own votes count from here on: they are durable and signed. */
@@ -23,7 +23,8 @@ export function onVotes(r: Replica, from: ReplicaId, frame: Signed<Votes>): void
     if (outcome === "added") touched.add(slot);
     else if (outcome === "equivocation") {
       assert(sender !== r.self, `own ${vote.phase} for view ${vote.view}, seq ${vote.seq} differs from an earlier one`);
-      reject(r, from, vote.phase, "EQUIVOCATION", `replica ${sender} voted for two digests at view ${vote.view}, seq ${vote.seq}`);
+      reject(r, from, vote.phase, "EQUIVOCATION", `replica ${sender} voted for two digests at view ${vote.view}, seq ${vote.seq}`,
+        pair((vote.phase === "prepare" ? slot.prepares : slot.commits).get(sender)?.ref.frame, frame));
     }
   });
   for (const slot of touched) advance(r, slot);

@@ -24,6 +24,9 @@ export interface Counters {
   inboxDropped: number;
   /** Times a source was put in the penalty box. */
   penalties: number;
+  /** Offences of replicas proven and kept as evidence, and those for which there was no room. */
+  evidence: number;
+  evidenceDropped: number;
   /** Answers to peers left out because the peer had its share of bytes. */
   answersDropped: number;
   turns: number;
@@ -50,7 +53,7 @@ export interface Counters {
 export function newCounters(): Counters {
   return {
     sent: { ...noMessages }, received: { ...noMessages }, rejected: {}, refused: {},
-    bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, penalties: 0, answersDropped: 0, turns: 0, fsyncs: 0, records: 0,
+    bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, penalties: 0, answersDropped: 0, evidence: 0, evidenceDropped: 0, turns: 0, fsyncs: 0, records: 0,
     signaturesMade: 0, signaturesVerified: 0, signaturesCached: 0, slotsExecuted: 0, operationsExecuted: 0,
     bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0, transfers: 0,
   };

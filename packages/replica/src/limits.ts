@@ -116,6 +116,17 @@ export const RESENDS_MAX = 256;
 /** A rejection or refusal code is logged at most once in this many milliseconds; the line tells how many were left out. */
 export const LOG_INTERVAL_MS = 5_000;
 
+/** Evidence files kept; later ones are only told and counted. */
+export const EVIDENCE_FILES_MAX = 64;
+/** Bytes of all evidence files; likewise. */
+export const EVIDENCE_BYTES_MAX: number = 64 << 20;
+/** Bytes of one piece of evidence; a larger one is only counted. */
+export const EVIDENCE_BYTES_EACH_MAX: number = 8 << 20;
+/** Pieces of evidence that wait to be written; further ones are only counted. */
+export const EVIDENCE_PENDING_MAX = 8;
+/** Offences remembered, so that each is told and kept once. */
+export const EVIDENCE_REMEMBERED_MAX = 1_024;
+
 // ── operations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Different rejections (by sender, message and code) that `why` remembers; the one not repeated for longest is forgotten. */

@@ -11,6 +11,7 @@ import type { AdmissionControl } from "./admission.ts";
 import type { ClientConnections } from "./client-connections.ts";
 import type { Control } from "./control.ts";
 import { count, type Counters } from "./counters.ts";
+import type { EvidenceKeeper } from "./evidence.ts";
 import type { Item } from "./inbox.ts";
 import { describeError, type LogLimiter } from "./log.ts";
 import type { Incidents } from "./operations/incidents.ts";
@@ -28,6 +29,7 @@ export interface ReaderOptions {
   readonly connections: ClientConnections;
   readonly counters: Counters;
   readonly incidents: Incidents;
+  readonly evidence: Pick<EvidenceKeeper, "keep">;
   /** The peer sent what no correct one sends. */
   readonly penalise: (from: ReplicaId) => void;
   readonly logger: Logger;
@@ -78,7 +80,10 @@ function readPeer(options: ReaderOptions, from: ReplicaId, frame: Uint8Array): r
   const unwanted = message.type === "forward" ? admission.relayed(from, message.bundle) : undefined;
   if (unwanted !== undefined) return rejectPeer(options, { from, what: message.type, problem: unwanted, guilty: [] });
   const judgement = verifier.message(from, message);
-  if (!judgement.ok) return rejectPeer(options, { from, what: message.type, problem: judgement.rejection, guilty: judgement.guilty });
+  if (!judgement.ok) {
+    if (judgement.evidence !== undefined) options.evidence.keep(judgement.evidence, judgement.rejection.detail);
+    return rejectPeer(options, { from, what: message.type, problem: judgement.rejection, guilty: judgement.guilty });
+  }
   if (message.type === "forward") admission.admit(message.bundle, from);
   return [{ type: "message", from, message: judgement.message }];
 }

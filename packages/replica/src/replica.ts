@@ -14,6 +14,7 @@ import { ClientConnections } from "./client-connections.ts";
 import { createControl } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
+import { createEvidenceKeeper, type EvidenceKeeper, type EvidenceStore } from "./evidence.ts";
 import { createExecution, type Execution } from "./execution.ts";
 import { createExecutor, type Executor } from "./executor.ts";
 import { openHeads, type Heads } from "./genesis.ts";
@@ -65,6 +66,8 @@ export interface ReplicaParts {
   readonly scheduler?: Scheduler;
   readonly probe?: Probe;
   readonly localQueries: boolean;
+  /** Where proofs of misbehaviour are kept; without it they are only told. */
+  readonly evidence?: EvidenceStore;
   /** The stores were used before. */
   readonly mustExist: boolean;
   /** How far the vote log can be trusted; absent: beyond doubt. */
@@ -124,6 +127,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const limiter = createLogLimiter(nowMs);
   const inbox = createInbox(counters);
   const verifier = verifierOf(parts, engine, counters);
+  const evidence = createEvidenceKeeper({ codec, hasher, store: parts.evidence, counters, logger });
   const signer = createSigner({ codec, key: parts.signingKey, verifier, counters });
   const outbox = createOutbox({ config, signer, codec, transport, counters, logger });
   const pending = new PendingBundles(cluster.parameters, nowMs);
@@ -163,11 +167,10 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
-    engine, inbox, execution, outbox, decisions, transfer, counters, incidents, logger, limiter,
+    engine, inbox, execution, outbox, decisions, transfer, counters, incidents, evidence, logger, limiter,
     journal: createJournal({ log, codec, counters, measures, recovered: records }),
     read: createReader({
-      codec, verifier, admission, replies, control, connections, counters, incidents, logger, limiter,
-      penalise: (from) => inbox.penalise(from),
+      codec, verifier, admission, replies, control, connections, counters, incidents, evidence, logger, limiter, penalise: (from) => inbox.penalise(from),
       state: { message: (from, message) => (message.type === "fetch-state" ? donor.request(from, message) : transfer.message(from, message)) },
     }),
     schedule: (turn) => scheduler.soon(turn), probe: parts.probe,
@@ -175,7 +178,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     onStable: (seq) => void (known.settledSeq = seq),
     onFatal: (error) => end(asError(error)),
   });
-  return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, outbox, inbox, connections, ended, end });
+  return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, outbox, evidence, inbox, connections, ended, end });
 }
 
 /** With fast reads, what execution writes is remembered for a while. */
@@ -218,6 +221,7 @@ interface Assembled {
   readonly donor: Donor;
   readonly loop: ReturnType<typeof createLoop>;
   readonly outbox: Outbox;
+  readonly evidence: EvidenceKeeper;
   readonly inbox: ReturnType<typeof createInbox>;
   readonly connections: ClientConnections;
   readonly ended: Promise<Error | undefined>;

@@ -1,4 +1,5 @@
 /** `startReplica`: opens a home directory and runs the replica it describes. */
+import { join } from "node:path";
 import type { BlockStore, ClusterConfig, Digest, Logger, ReplicaId, StateMachine, VoteLog } from "@narses/core";
 import { hasher, verifyingKey } from "@narses/crypto";
 import { createTransport } from "@narses/network";
@@ -8,6 +9,7 @@ import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire"
 import { replicaKeysOf } from "./cluster-file.ts";
 import { guardDeterminism, type GuardOptions } from "./guard/guard.ts";
 import { adminOf, loadHome } from "./home.ts";
+import { evidenceDirectory } from "./evidence-directory.ts";
 import { describeError, withFields } from "./log.ts";
 import { startAdmin, type AdminSources } from "./operations/admin.ts";
 import { Incidents, rememberProblems } from "./operations/incidents.ts";
@@ -95,7 +97,7 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
     const core = await runReplica({
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
       app: guarded(options.app as StateMachine, options.guard), engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
-      mustExist: directory.initialized, onOpened: async () => {
+      evidence: evidenceDirectory(join(dataDirectory, "evidence")), mustExist: directory.initialized, onOpened: async () => {
         directory.markInitialized();
         await markVoted(voter);
       },

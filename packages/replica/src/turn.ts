@@ -8,6 +8,7 @@
 import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type SeqNum, type View } from "@narses/core";
 import { count, type Counters } from "./counters.ts";
 import type { Decisions } from "./decisions.ts";
+import type { EvidenceKeeper } from "./evidence.ts";
 import type { Execution } from "./execution.ts";
 import type { Inbox, Item } from "./inbox.ts";
 import type { Journal } from "./journal.ts";
@@ -29,6 +30,7 @@ export interface TurnOptions {
   readonly transfer: Pick<Transfer, "start">;
   readonly counters: Counters;
   readonly incidents: Incidents;
+  readonly evidence: Pick<EvidenceKeeper, "keep">;
   readonly logger: Logger;
   readonly limiter: LogLimiter;
   readonly onView: (view: View) => void;
@@ -202,9 +204,10 @@ function onMemory({ logger }: TurnOptions, { state, detail }: Extract<Effect, { 
   }
 }
 
-function onRejected({ counters, incidents, limiter, logger }: TurnOptions, { from, message, rejection }: Extract<Effect, { type: "rejected" }>): void {
+function onRejected({ counters, incidents, evidence: keeper, limiter, logger }: TurnOptions, { from, message, rejection, evidence }: Extract<Effect, { type: "rejected" }>): void {
   count(counters.rejected, rejection.code);
   incidents.rejected(from, message, rejection);
+  if (evidence !== undefined) keeper.keep(evidence, rejection.detail);
   const { code, detail } = rejection;
   limiter.line(code, (leftOut) => logger.debug({ from, code, leftOut }, `rejected ${message} from replica ${from}: ${detail}`));
 }

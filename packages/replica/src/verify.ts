@@ -8,8 +8,8 @@
  */
 import {
   assertNever, mintVerified, primaryOf, rejection, verdict,
-  type Batch, type Bundle, type ClientId, type CommitCertificate, type Hasher, type NewView, type PeerMessage, type PreparedCertificate, type Rejection, type ReplicaId,
-  type Signed, type SignedBody, type StableCheckpoint, type Verified, type VerifyingKey, type ViewChange, type VoteRef,
+  type Batch, type Bundle, type ClientId, type CommitCertificate, type Evidence, type Hasher, type NewView, type PeerMessage, type PreparedCertificate,
+  type Rejection, type ReplicaId, type Signed, type SignedBody, type StableCheckpoint, type Verified, type VerifyingKey, type ViewChange, type VoteRef,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import { BoundedSet } from "./bounded-set.ts";
@@ -18,8 +18,8 @@ import { CLIENT_KEYS_CACHED_MAX, VERIFIED_BUNDLES_MAX, VERIFIED_ENVELOPES_MAX } 
 
 export type Judgement =
   | { readonly ok: true; readonly message: Verified<PeerMessage> }
-  /** `guilty`: replicas proven to have sent what no correct replica sends. */
-  | { readonly ok: false; readonly rejection: Rejection; readonly guilty: readonly ReplicaId[] };
+  /** `guilty`: replicas proven to have sent what no correct replica sends, to this replica; `evidence` proves it to anyone. */
+  | { readonly ok: false; readonly rejection: Rejection; readonly guilty: readonly ReplicaId[]; readonly evidence?: Evidence };
 
 export interface Verifier {
   /** Judges a decoded message from the authenticated channel of `from`. */
@@ -72,7 +72,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (finding === undefined) return { ok: true, message: mintVerified(message) };
       // A correct replica relays only what it has verified itself: whoever brings a forgery is guilty of it.
       const guilty = verdict(finding.rejection) === "ignore" ? [] : [...new Set([from, ...(finding.signer === undefined ? [] : [finding.signer])])];
-      return { ok: false, rejection: finding.rejection, guilty };
+      const evidence = guilty.length === 0 ? undefined : evidenceIn(tools, message, finding);
+      return { ok: false, rejection: finding.rejection, guilty, ...(evidence && { evidence }) };
     },
     bundle(bundle) {
       const problem = tools.bundles.check(bundle);
@@ -116,6 +117,16 @@ function examine(tools: Tools, message: PeerMessage): Finding | undefined {
     default:
       return assertNever(message);
   }
+}
+
+/** What the signer of the message itself can be shown to have signed: certificates or requests that are forged. */
+function evidenceIn({ envelopes }: Tools, message: PeerMessage, { signer }: Finding): Evidence | undefined {
+  if (message.type === "view-change" || message.type === "new-view") {
+    return envelopes.check(message.signed) === undefined ? { type: "forged", signed: message.signed } : undefined;
+  }
+  // In later views a primary may have to propose what others certified: only here the proposal alone tells who judged its requests.
+  if (message.type !== "pre-prepare" || signer === undefined || message.signed.body.view !== 0) return undefined;
+  return { type: "batch", signed: message.signed, batch: message.batch };
 }
 
 function proposal({ envelopes, bundles, options }: Tools, { signed, batch }: PeerMessage & { type: "pre-prepare" }): Finding | undefined {

@@ -47,7 +47,7 @@ function rig(): Rig {
   const admission = createAdmission({ state, parameters: cluster.parameters, verifier, pending, connections, counters, executedSeq: () => executor.head.header.seq, halted: () => undefined });
   const read = createReader({
     codec, verifier, admission, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), state: { message: () => undefined },
-    control: { call: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined }, penalise: (from) => inbox.penalise(from),
+    control: { call: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined }, penalise: (from) => inbox.penalise(from), evidence: { keep: () => undefined },
   });
   const admitted: Bundle[] = [];
   return {

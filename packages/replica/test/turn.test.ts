@@ -75,7 +75,7 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
   const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
   const config = { self, epoch: cluster.epoch, quorums: quorums(n) };
   const loop = createLoop({
-    engine, inbox, counters, incidents: new Incidents(() => 0), logger, journal: createJournal({ log, codec, counters, measures: newMeasures(() => 0), recovered }), limiter: createLogLimiter(() => 0),
+    engine, inbox, counters, incidents: new Incidents(() => 0), evidence: { keep: () => undefined }, logger, journal: createJournal({ log, codec, counters, measures: newMeasures(() => 0), recovered }), limiter: createLogLimiter(() => 0),
     outbox: createOutbox({ config, signer, codec, transport, counters, logger }),
     read: (item) => {
       if (item.type !== "input") throw new TypeError("only facts here");

@@ -8,6 +8,7 @@ import {
   type Bundle,
   type ClientMessage,
   type Epoch,
+  type Evidence,
   type LogRecord,
   type PeerMessage,
   type Receipt,
@@ -18,6 +19,7 @@ import {
 } from "@narses/core";
 import { makeBatch, readBatch } from "./batch.ts";
 import { decodeBlock, encodeBlock } from "./block.ts";
+import { decodeEvidence, encodeEvidence } from "./evidence.ts";
 import { makeBundle, readBundle, type BundleParts } from "./bundle.ts";
 import { decodeClient, decodeToClient, encodeClient, encodeToClient } from "./client-frames.ts";
 import { createContext, type CodecOptions, type Context } from "./context.ts";
@@ -76,6 +78,8 @@ export interface Codec {
   decodeBlock(bytes: Uint8Array): Block;
   encodeReceipt(receipt: Receipt): Uint8Array;
   decodeReceipt(bytes: Uint8Array): Decoded<Receipt>;
+  encodeEvidence(evidence: Evidence): Uint8Array;
+  decodeEvidence(bytes: Uint8Array): Decoded<Evidence>;
 }
 
 function writeBody(w: Writer, body: SignedBody): void {
@@ -133,5 +137,7 @@ export function createCodec(options: CodecOptions): Codec {
     decodeBlock: (bytes) => decodeBlock(c, bytes),
     encodeReceipt: (receipt) => encodeReceipt(c, receipt),
     decodeReceipt: (bytes) => decodeReceipt(c, bytes),
+    encodeEvidence: (evidence) => encodeEvidence(c, evidence),
+    decodeEvidence: (bytes) => decodeEvidence(c, bytes),
   };
 }

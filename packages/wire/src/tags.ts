@@ -11,6 +11,8 @@ export const RECORD_VERSION = 1;
 export const BLOCK_VERSION = 1;
 /** First byte of a receipt. */
 export const RECEIPT_VERSION = 1;
+/** First byte of an evidence file. */
+export const EVIDENCE_VERSION = 1;
 
 export const TAG = {
   // signed by a replica: [version][tag][epoch][sender] body [signature]
@@ -56,5 +58,6 @@ export const TAG = {
   // files
   BLOCK: 96,
   RECEIPT: 97,
+  EVIDENCE: 98,
 } as const;
 // retired: none

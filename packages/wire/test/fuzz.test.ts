@@ -42,6 +42,7 @@ const targets: readonly Target[] = [
   { name: "decodeBundle", decode: codec.decodeBundle, encode: (b: Bundle) => rebuildBundle(b).bytes },
   { name: "decodeBatch", decode: codec.decodeBatch, encode: (b: Batch) => rebuildBatch(b).bytes },
   { name: "decodeReceipt", decode: codec.decodeReceipt, encode: codec.encodeReceipt },
+  { name: "decodeEvidence", decode: codec.decodeEvidence, encode: codec.encodeEvidence },
   { name: "decodeRecord", decode: read(codec.decodeRecord), encode: codec.encodeRecord },
   { name: "decodeBlock", decode: read(codec.decodeBlock), encode: codec.encodeBlock },
   { name: "decodePayload", decode: decodePayload },

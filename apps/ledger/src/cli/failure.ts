@@ -74,6 +74,7 @@ const EXIT_OF_CODE: Readonly<Record<NarsesError["code"], Exit>> = {
   APP_REJECTED: EXIT.refused,
   NOT_EXECUTED: EXIT.refused,
   RECEIPT_INVALID: EXIT.unverified,
+  EVIDENCE_INVALID: EXIT.unverified,
   FRAME_INVALID: EXIT.unverified,
 };
 

@@ -150,6 +150,8 @@ const COUNTERS: readonly Family[] = [
   plain("narses_sends_dropped_total", "sendsDropped", "Frames the transport did not take: not connected, or queue full."),
   plain("narses_inbox_dropped_total", "inboxDropped", "Frames dropped unread: too many waited."),
   plain("narses_penalties_total", "penalties", "Sources put in the penalty box: they sent what no correct sender sends."),
+  plain("narses_evidence_total", "evidence", "Offences of replicas proven and kept as evidence files."),
+  plain("narses_evidence_dropped_total", "evidenceDropped", "Offences of replicas proven for which there was no room."),
   plain("narses_answers_dropped_total", "answersDropped", "Answers to peers left out: the peer had its share of bytes."),
   { name: "narses_peer_dropped_frames_total", help: "Frames for the peer dropped.", ...perPeer((p) => p.dropped) },
   plain("narses_turns_total", "turns", "Turns of the loop."),

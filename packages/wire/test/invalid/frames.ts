@@ -3,7 +3,7 @@ import { FRAME_BYTES_MAX, requestId, seqNum, view, type Digest } from "@narses/c
 import { describe, expect, test } from "vitest";
 import type { Decoded } from "../../src/index.ts";
 import { codec, codecOf, EPOCH, fakeKey, PARAMETERS } from "../support/cluster.ts";
-import { batch, block, bundle, emptyBatch, frames, hash, header, newView, patch, receipt, reply } from "../support/samples.ts";
+import { batch, block, bundle, emptyBatch, evidence, frames, hash, header, newView, patch, receipt, reply } from "../support/samples.ts";
 import { join } from "../support/mutate.ts";
 
 type Case = readonly [what: string, frame: Uint8Array, code: string, detail: RegExp];
@@ -274,6 +274,24 @@ describe("receipts", () => {
     ["a damaged bundle", frame({ bundle: patch(bundle(1).bytes, 64, 9) }), "REQUEST_INVALID", /operation kind/],
     ["a bundle of another epoch", frame({ bundle: patch(bundle(1).bytes, 5, 9) }), "REQUEST_INVALID", /epoch 9/],
   ])("with %s", check(codec.decodeReceipt));
+});
+
+describe("evidence", () => {
+  const [pair, forged] = evidence.map((e) => codec.encodeEvidence(e).slice()) as [Uint8Array, Uint8Array];
+  const u32 = (value: number): number[] => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
+  const first = new DataView(pair.buffer, pair.byteOffset).getUint32(7);
+  test.each<Case>([
+    ["another version", patch(pair, 0, 2), "FRAME_MALFORMED", /evidence .*version 2, this is 1/],
+    ["another tag", patch(pair, 1, 97), "FRAME_MALFORMED", /evidence .*type tag 97, must be 98/],
+    ["a kind of nothing", patch(pair, 6, 4), "FRAME_MALFORMED", /evidence kind .*4, must be 1 to 3/],
+    ["a message that is not signed", patch(pair, 12, 33), "FRAME_MALFORMED", /evidence .*type tag 33 is no signed message/],
+    ["more after a message", patch(pair, 7, ...u32(first + 1)), "FRAME_MALFORMED", /evidence/],
+    ["a message longer than the file", patch(pair, 7, ...u32(1 << 20)), "FRAME_MALFORMED", /evidence message .*needs/],
+    ["one message for two", pair.subarray(0, 11 + first), "FRAME_MALFORMED", /evidence .*type tag 0 is no signed message/],
+    ["votes as certificates", patch(pair, 6, 2).subarray(0, 11 + first), "FRAME_MALFORMED", /evidence .*a votes carries no certificates/],
+    ["something beside a forged message", join(forged, Uint8Array.of(1)), "FRAME_MALFORMED", /evidence/],
+    ["votes as a proposal", patch(pair, 6, 3), "FRAME_MALFORMED", /evidence .*a votes proposes no batch/],
+  ])("with %s", check(codec.decodeEvidence));
 });
 
 describe("stored values", () => {

@@ -1,7 +1,7 @@
 /** One fixed valid value of every kind, for tables of damage and for the golden bytes. */
 import {
   digest, replicaId, requestId, seqNum, view, type Batch, type Block, type BlockHeader, type Bundle, type Digest, type LogRecord,
-  type PeerMessage, type StateMessage, type Receipt, type Reply, type StableCheckpoint, type ViewChange, type Vote,
+  type Evidence, type PeerMessage, type StateMessage, type Receipt, type Reply, type StableCheckpoint, type ViewChange, type Vote,
 } from "@narses/core";
 import type { Decoded } from "../../src/index.ts";
 import { codec, EPOCH, fakeKey, sign } from "./cluster.ts";
@@ -123,6 +123,12 @@ const records: readonly LogRecord[] = [
   { type: "amnesia", view: view(3), floor: { view: view(3), seq: seqNum(264) } },
 ];
 
+export const evidence: readonly Evidence[] = [
+  { type: "pair", first: frameB, second: frameC },
+  { type: "forged", signed: sign(viewChangeBody(1)) },
+  { type: "batch", signed: prePrepare(9, batch.digest), batch },
+];
+
 export interface Sample {
   readonly name: string;
   readonly bytes: Uint8Array;
@@ -151,6 +157,7 @@ export const frames: readonly Sample[] = [
     decode: codec.decodeToClient,
   },
   { name: "receipt", bytes: codec.encodeReceipt(receipt), decode: codec.decodeReceipt },
+  ...evidence.map((e) => ({ name: `evidence ${e.type}`, bytes: codec.encodeEvidence(e), decode: codec.decodeEvidence })),
 ];
 
 export interface StoredSample {

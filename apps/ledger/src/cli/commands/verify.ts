@@ -1,8 +1,8 @@
-/** `verify receipt`, `verify chain`, `verify page`: believe nobody, check it. */
-import { existsSync, writeFileSync } from "node:fs";
+/** `verify receipt`, `verify chain`, `verify evidence`, `verify page`: believe nobody, check it. */
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { verifyReceiptBundle, verifyReceiptBytes, type VerifiedReceipt } from "@narses/client";
+import { verifyEvidence, verifyReceiptBundle, verifyReceiptBytes, type VerifiedReceipt } from "@narses/client";
 import { NarsesError, seqNum, type ClusterConfig } from "@narses/core";
 import { loadCluster } from "@narses/replica";
 import { openBlockStore } from "@narses/storage";
@@ -205,6 +205,26 @@ async function chain(shell: Shell, _args: Args, flags: ChainFlags): Promise<Exit
   return EXIT.ok;
 }
 
+/** A file larger than any evidence is not read. */
+const EVIDENCE_FILE_BYTES_MAX = 64 << 20;
+
+async function evidence({ output }: Shell, args: Args, flags: ClientFlags): Promise<Exit> {
+  const file = argument(args, 0);
+  const cluster = await loadCluster(clusterPath(flags));
+  const { size } = statSync(file);
+  if (size > EVIDENCE_FILE_BYTES_MAX)
+    throw new NarsesError("EVIDENCE_INVALID", `${file} has ${size} bytes, evidence has at most ${EVIDENCE_FILE_BYTES_MAX}: it is something else`, { file, size });
+  const verified = verifyEvidence(readFileSync(file), cluster);
+  const text = fields([
+    ["evidence", output.style("green", "valid")],
+    ["accused", `replica ${verified.accused}, key ${cluster.replicas[verified.accused]?.publicKey ?? ""}`],
+    ["offence", `it ${verified.what}`],
+    ["proof", "its own signatures: nobody else can have made them, and no correct replica makes them"],
+  ]);
+  output.result({ valid: true, ...verified }, text);
+  return EXIT.ok;
+}
+
 async function page({ output }: Shell, args: Args): Promise<Exit> {
   const file = argument(args, 0);
   requireNewFile(file);
@@ -237,6 +257,15 @@ export function registerVerify(program: Command, runner: Runner): void {
       "narses-ledger verify chain --data ./bank/replica-0/data --cluster ./bank/cluster.json",
     ]),
     chain,
+  );
+  const evidenceCommand = verify
+    .command("evidence <FILE>")
+    .description("verify a proof that a replica broke the protocol (DIR/replica-N/data/evidence/*.evidence); needs no network");
+  runner.run(
+    examples(addClusterOptions(evidenceCommand, { signs: false, reaches: false }), [
+      "narses-ledger verify evidence replica-2-pair-votes-view-0-slot-7-1f3a5c7e9b0d2f48.evidence --cluster cluster.json",
+    ]),
+    evidence,
   );
   const pageCommand = verify.command("page <FILE>").description("write a self-contained web page on which anybody can verify receipts, offline");
   runner.run(examples(pageCommand, ["narses-ledger verify page verify.html"]), page);
