@@ -119,8 +119,10 @@ export const DEFAULT_PARAMETERS: Parameters = {
   fastReads: false,
 };
 
-/** Votes in one frame, at most: bounds the size of a certificate's frame. */
+/** Votes in one frame, at most: bounds the size of a certificate's frame. See {@link votesPerFrameMax}. */
 export const VOTES_PER_FRAME_MAX = 32;
+/** Fewer in a cluster of more than 128: f liars pad every certificate with full frames, and a NEW-VIEW holds Q times L of those. */
+export const votesPerFrameMax = (n: number): number => (n <= 128 ? VOTES_PER_FRAME_MAX : VOTES_PER_FRAME_MAX / 4);
 /** Slots one STATUS describes, at most. */
 export const STATUS_SLOTS_MAX = 512;
 /** Vote frames, and pre-prepares, that one RECALLED gives back, at most. */
@@ -144,12 +146,13 @@ const ENVELOPE_BYTES = 128;
 
 /**
  * The largest log window for which a NEW-VIEW fits one frame: Q view-changes, each with L prepared certificates of a
- * pre-prepare and Q−1 vote frames, of which f may be padded to VOTES_PER_FRAME_MAX votes by liars. Beyond it a view change
+ * pre-prepare and Q−1 vote frames, of which f may be padded to votesPerFrameMax votes by liars. Beyond it a view change
  * could not be said, and the cluster would stop for good.
  */
-export function logWindowMax({ strong, f }: Quorums): number {
-  const padded = f * (ENVELOPE_BYTES + VOTES_PER_FRAME_MAX * VOTE_BYTES);
-  const plain = Math.max(0, strong - 1 - f) * (ENVELOPE_BYTES + VOTE_BYTES);
+export function logWindowMax({ n, strong, f }: Quorums): number {
+  const padded = f * (ENVELOPE_BYTES + votesPerFrameMax(n) * VOTE_BYTES);
+  // A correct replica's PREPARE and its COMMIT of a slot are in one frame each, or share frames: at most both count.
+  const plain = Math.max(0, strong - 1 - f) * (ENVELOPE_BYTES + 2 * VOTE_BYTES);
   const certificate = 2 * ENVELOPE_BYTES + padded + plain;
   return Math.floor((FRAME_BYTES_MAX - (1 << 16)) / (strong * certificate));
 }

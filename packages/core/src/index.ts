@@ -10,7 +10,7 @@ export { ERROR_CODES, NarsesError, type ErrorCode } from "./errors.ts";
 export { REJECTION_CODES, rejection, verdict, type Verdict, type RejectionCode, type Rejection } from "./reject.ts";
 export { faultsTolerated, quorums, primaryOf, type Quorums } from "./quorum.ts";
 export {
-  SIGNATURE_SUITE, TICK_MS, DEFAULT_PARAMETERS, VOTES_PER_FRAME_MAX, STATUS_SLOTS_MAX, RECALL_FRAMES_MAX, FRAME_BYTES_MAX,
+  SIGNATURE_SUITE, TICK_MS, DEFAULT_PARAMETERS, VOTES_PER_FRAME_MAX, votesPerFrameMax, STATUS_SLOTS_MAX, RECALL_FRAMES_MAX, FRAME_BYTES_MAX,
   NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, STATE_CHUNK_BYTES_MAX, STATE_PAGE_BYTES_MAX, STATE_BITS_MAX, checkParameters, checkCluster,
   defaultParameters, logWindowMax,
   type ReplicaInfo, type ClusterConfig, type Parameters, type EngineConfig,

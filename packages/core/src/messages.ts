@@ -71,7 +71,7 @@ export interface Vote {
   readonly digest: Digest;
 }
 
-/** A vote frame: PREPARE and COMMIT votes cast in one turn. 1 … VOTES_PER_FRAME_MAX of them. */
+/** A vote frame: PREPARE and COMMIT votes cast in one turn. 1 … votesPerFrameMax(n) of them. */
 export interface Votes {
   readonly type: "votes";
   readonly epoch: Epoch;

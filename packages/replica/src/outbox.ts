@@ -3,7 +3,7 @@
  * the journal, so that everything said is durable. Own messages go back to the engine, which counts them from then on.
  */
 import {
-  NarsesError, replicaId, VOTES_PER_FRAME_MAX,
+  NarsesError, replicaId, votesPerFrameMax,
   type Effect, type EngineConfig, type Input, type Logger, type OwnMessage, type PeerMessage, type ReplicaId, type Signed, type Signer, type SignedBody, type StateMessage,
   type Transport, type Vote,
 } from "@narses/core";
@@ -51,12 +51,13 @@ export interface OutboxOptions {
 
 export function createOutbox(options: OutboxOptions): Outbox {
   const speaker = new Speaker(options);
+  const frameMax = votesPerFrameMax(options.config.quorums.n);
   return {
     say(utterances) {
       const own: Input[] = [];
       let votes: Vote[] = [];
       const castVotes = (): void => {
-        for (let i = 0; i < votes.length; i += VOTES_PER_FRAME_MAX) own.push(...speaker.votes(votes.slice(i, i + VOTES_PER_FRAME_MAX)));
+        for (let i = 0; i < votes.length; i += frameMax) own.push(...speaker.votes(votes.slice(i, i + frameMax)));
         votes = [];
       };
       // Answers to peers and relays can be bulky: nothing that carries a vote waits behind them.

@@ -146,6 +146,15 @@ describe("a turn", () => {
     expect(sizes).toEqual([VOTES_PER_FRAME_MAX, VOTES_PER_FRAME_MAX, 5]);
   });
 
+  test("in a cluster of more than 128 replicas frames are smaller: certificates of a NEW-VIEW must fit one frame", () => {
+    const r = rig(onTick([]));
+    const counters = newCounters();
+    const signer = createSigner({ codec: tools.codec, key: tools.signingKeys[0] as (typeof tools.signingKeys)[number], counters, verifier: { remember: () => undefined } });
+    const outbox = createOutbox({ config: { self, epoch: tools.cluster.epoch, quorums: quorums(200) }, signer, codec: tools.codec, transport: r.transport, counters, logger: r.logger });
+    const own = outbox.say(Array.from({ length: 20 }, (_, i) => ({ type: "vote", vote: { phase: "prepare", view: view(0), seq: seqNum(i + 1), digest: D } })));
+    expect(own.map((input) => (input.type === "own" && input.signed.body.type === "votes" ? input.signed.body.votes.length : 0))).toEqual([8, 8, 4]);
+  });
+
   test("votes of the old view go before the message that leaves it", () => {
     const r = rig(onTick([vote(1), persist(1), { type: "view-change", view: view(1), stable: genesis, prepared: [] }, vote(2)]));
     r.loop.input(tick);

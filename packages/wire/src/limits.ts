@@ -3,7 +3,7 @@
  * before it is read. Every limit follows from n, the protocol parameters and the constants here and in `core`.
  */
 import {
-  FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, RECALL_FRAMES_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATUS_SLOTS_MAX, VOTES_PER_FRAME_MAX, type Parameters,
+  FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, RECALL_FRAMES_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATUS_SLOTS_MAX, votesPerFrameMax, type Parameters,
 } from "@narses/core";
 
 export const DIGEST_BYTES = 32;
@@ -80,7 +80,7 @@ export interface FrameLimits {
 }
 
 /**
- * With n replicas, L = logWindow, V = votesBytes(VOTES_PER_FRAME_MAX):
+ * With n replicas, L = logWindow, V = votesBytes(votesPerFrameMax(n)):
  * - stable checkpoint S = 42 + 112n: seq, root, count, n checkpoints
  * - frame table of k certificates T(k) = 4 + k·n·V: in the worst case every vote sits in a full frame of its own
  * - view change = 16 + S + T(L) + 4 + L·(120 + 2 + 5n) + 64
@@ -91,7 +91,7 @@ export interface FrameLimits {
  */
 export function frameLimits(n: number, p: Parameters): FrameLimits {
   const cut = (bytes: number): number => Math.min(bytes, FRAME_BYTES_MAX);
-  const votes = votesBytes(VOTES_PER_FRAME_MAX);
+  const votes = votesBytes(votesPerFrameMax(n));
   const stable = 8 + DIGEST_BYTES + 2 + n * CHECKPOINT_BYTES;
   const frameTable = (certificates: number): number => 4 + certificates * n * votes;
   const batch = BATCH_HEADER_BYTES + 4 * Math.min(BATCH_BUNDLES_MAX, p.batchOperationsMax) + p.batchBytesMax;

@@ -1,5 +1,5 @@
 /** PRE-PREPARE, vote frames, CHECKPOINT and OUTCOME: the small signed messages, and the hot path. */
-import { VOTES_PER_FRAME_MAX, type Checkpoint, type Outcome, type PrePrepare, type ReplicaId, type Signed, type Vote, type Votes } from "@narses/core";
+import { votesPerFrameMax, type Checkpoint, type Outcome, type PrePrepare, type ReplicaId, type Signed, type Vote, type Votes } from "@narses/core";
 import type { Context } from "./context.ts";
 import { readEnvelope, writeReplicaHeader } from "./envelope.ts";
 import { VOTE_BYTES } from "./limits.ts";
@@ -47,7 +47,7 @@ function readVote(r: Reader): Vote {
 }
 
 function votesBody(r: Reader, c: Context, sender: ReplicaId): Votes {
-  const count = r.count("votes count", r.u8("votes count"), VOTES_PER_FRAME_MAX, VOTE_BYTES);
+  const count = r.count("votes count", r.u8("votes count"), votesPerFrameMax(c.replicas), VOTE_BYTES);
   if (count === 0) r.fail("votes count", "0, at least 1");
   const votes: Vote[] = [];
   for (let i = 0; i < count; i++) votes.push(readVote(r));
