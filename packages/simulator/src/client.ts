@@ -20,6 +20,8 @@ export interface ClientOptions {
   readonly n: number;
   /** Matching answers that it believes: W are proof, and fast reads need Q. */
   readonly needed: number;
+  /** W: matching answers that are proof. */
+  readonly weak: number;
   readonly operationsMax: number;
   /** Two different bundles under the same request ids, to different replicas, now and then. */
   readonly equivocates: boolean;
@@ -29,6 +31,8 @@ interface Outstanding {
   readonly bundle: Bundle;
   /** Replicas by the answer they gave. */
   readonly answers: Map<string, Set<ReplicaId>>;
+  /** Replicas that executed it without an answer to show (they fetched the state), by slot. */
+  readonly notices: Map<number, Set<ReplicaId>>;
 }
 
 export class SimClient {
@@ -67,7 +71,7 @@ export class SimClient {
     if (rid + count - 1 > this.ackLow + SESSION_WINDOW) return;
     this.nextRid += count;
     const bundle = this.make(rid, count, 0);
-    this.outstanding.set(bundle.digest, { bundle, answers: new Map() });
+    this.outstanding.set(bundle.digest, { bundle, answers: new Map(), notices: new Map() });
     this.world.onSubmitted(this, bundle);
     if (this.random.chance(0.2)) this.sendToAll(bundle);
     else this.world.sendBundle(this, (this.believedView % this.options.n) as ReplicaId, bundle);
@@ -90,11 +94,21 @@ export class SimClient {
     let senders = entry.answers.get(key);
     if (senders === undefined) entry.answers.set(key, (senders = new Set()));
     senders.add(from);
-    if (senders.size < this.options.needed) return;
+    const noticed = [...(entry.notices.get(answer.seq) ?? [])].filter((replica) => !senders.has(replica)).length;
+    if (senders.size < this.options.weak || senders.size + noticed < this.options.needed) return;
     this.outstanding.delete(answer.bundle);
     this.accepted++;
     this.believedView = view <= Number.MAX_SAFE_INTEGER ? view : 0;
     this.world.onAccepted(this, entry.bundle, answer);
+  }
+
+  /** A replica says that it executed the bundle, and holds no answer any more. The next answer of another one counts it. */
+  onNotice(from: ReplicaId, bundle: string, seq: number): void {
+    const notices = this.outstanding.get(bundle)?.notices;
+    if (notices === undefined) return;
+    const senders = notices.get(seq);
+    if (senders === undefined) notices.set(seq, new Set([from]));
+    else senders.add(from);
   }
 
   private sendToAll(bundle: Bundle): void {

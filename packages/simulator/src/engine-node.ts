@@ -78,6 +78,10 @@ export class EngineNode implements SimNode {
     return this.options.byzantine;
   }
 
+  get machine(): undefined {
+    return undefined;
+  }
+
   get up(): boolean {
     return this.shell !== undefined;
   }

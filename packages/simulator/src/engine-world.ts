@@ -3,6 +3,7 @@ import type { Bundle, ClientId, EngineConfig, PeerMessage, ReplicaId, StableChec
 import { epoch, mintVerified } from "@narses/core";
 import type { Outgoing } from "./adversaries/policy.ts";
 import { GENESIS, type SimBlock, type State } from "./app.ts";
+import { isJudged, type Fault } from "./budget.ts";
 import type { SimClient } from "./client.ts";
 import { EngineNode } from "./engine-node.ts";
 import { createKeyring, type Keyring } from "./keyring.ts";
@@ -10,6 +11,9 @@ import type { SimNode } from "./node.ts";
 import type { RunPlan } from "./options.ts";
 import type { SignedAnswer } from "./shell.ts";
 import { CLIENT_ENDPOINT, World } from "./world.ts";
+
+/** Messages are values here: what one counts for on a slow link. */
+const MESSAGE_BYTES = 400;
 
 export class EngineWorld extends World {
   readonly keyring: Keyring;
@@ -27,11 +31,11 @@ export class EngineWorld extends World {
     return { self: id, epoch: epoch(0), quorums: this.plan.quorums, parameters: this.plan.parameters, genesisRoot: GENESIS.hash };
   }
 
-  protected makeNode(index: number, id: ReplicaId, name: string, byzantine: boolean): SimNode {
+  protected makeNode(index: number, id: ReplicaId, name: string, fault: Fault): SimNode {
     const random = this.random.split(`node ${name}`);
     const { clockSkewMaxMs, syncMeanUs, executionMeanUs, checkpointMeanUs, mergeVotes } = this.plan;
     const node = new EngineNode({
-      index, id, name, byzantine, mergeVotes, syncMeanUs, executionMeanUs, checkpointMeanUs, config: this.configOf(id), signer: this.keyring.signer(id),
+      index, id, name, fault, byzantine: !isJudged(fault), mergeVotes, syncMeanUs, executionMeanUs, checkpointMeanUs, config: this.configOf(id), signer: this.keyring.signer(id),
       clockOffsetMs: random.int(-clockSkewMaxMs, clockSkewMaxMs) / 2,
     }, this, random);
     this.byNode.set(node, node);
@@ -55,7 +59,7 @@ export class EngineWorld extends World {
 
   private transmit(from: EngineNode, to: EngineNode, message: PeerMessage): void {
     this.counters.messages++;
-    this.network.send(from.options.index, to.options.index, () => {
+    this.network.send(from.options.index, to.options.index, MESSAGE_BYTES, () => {
       if (!to.up) return;
       const problem = this.toolkit.verifyPeer(message);
       if (problem !== undefined) return to.deliver({ type: "misbehaviour", replica: from.id, rejection: problem });
@@ -69,13 +73,13 @@ export class EngineWorld extends World {
     if (target === undefined) return;
     // A Byzantine replica lies to clients too.
     const told: SignedAnswer = from.byzantine && from.policies.length > 0 ? { ...answer, answer: { ...answer.answer, result: "a lie" } } : answer;
-    this.network.send(from.options.index, CLIENT_ENDPOINT + target.options.index, () => target.onAnswer(from.id, told));
+    this.network.send(from.options.index, CLIENT_ENDPOINT + target.options.index, MESSAGE_BYTES, () => target.onAnswer(from.id, told));
   }
 
   sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void {
     for (const node of this.byNode.values()) {
       if (node.id !== to) continue;
-      this.network.send(CLIENT_ENDPOINT + client.options.index, node.options.index, () => {
+      this.network.send(CLIENT_ENDPOINT + client.options.index, node.options.index, MESSAGE_BYTES, () => {
         if (!node.up) return;
         node.shell?.request(bundle);
         node.wake();

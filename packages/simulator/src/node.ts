@@ -4,7 +4,10 @@
  */
 import type { Digest, EngineConfig, EngineStatus, LogRecord, ReplicaId, SeqNum, Signer } from "@narses/core";
 import type { Policy } from "./adversaries/policy.ts";
+import type { Fault } from "./budget.ts";
+import type { MachineClock } from "./clocks/machine-clock.ts";
 import type { CrashKind } from "./disk.ts";
+import type { ReplicaDisk } from "./disks/replica-disk.ts";
 
 /** Wall time at the start of every run, Unix milliseconds. */
 export const EPOCH_MS = 1_700_000_000_000;
@@ -15,6 +18,7 @@ export interface NodeIdentity {
   readonly id: ReplicaId;
   readonly name: string;
   readonly byzantine: boolean;
+  readonly fault: Fault;
   readonly config: EngineConfig;
   readonly signer: Signer;
 }
@@ -38,6 +42,12 @@ export interface Head {
   readonly head: Digest;
 }
 
+/** The parts of a machine that can break. */
+export interface Machine {
+  readonly disk: Pick<ReplicaDisk, "health" | "damage" | "backUp" | "restore">;
+  readonly clock: MachineClock;
+}
+
 export interface SimNode {
   readonly options: NodeIdentity;
   readonly id: ReplicaId;
@@ -50,6 +60,8 @@ export interface SimNode {
   armed: CrashKind | undefined;
   /** Undefined while down. */
   readonly head: Head | undefined;
+  /** What the machine it runs on may suffer; undefined for a node that has none. */
+  readonly machine: Machine | undefined;
   /** Undefined while down. */
   status(): EngineStatus | undefined;
   /** Starts, or restarts from what its disk holds. */

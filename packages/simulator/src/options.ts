@@ -1,10 +1,11 @@
 /** What a run is made of. Everything not given is drawn from the seed. */
 import { DEFAULT_PARAMETERS, faultsTolerated, type Parameters, quorums, type Quorums } from "@narses/core";
+import type { Fault } from "./budget.ts";
 import { POLICY_NAMES, type PolicyName } from "./adversaries/index.ts";
 import { Random } from "./random.ts";
 
-export const FAULT_KINDS = ["none", "crash", "network", "byzantine", "all"] as const;
-/** `all` is crash, network and byzantine together. */
+export const FAULT_KINDS = ["none", "crash", "network", "disk", "clock", "byzantine", "all"] as const;
+/** `all` is all of them together. */
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 export interface SimOptions {
@@ -48,6 +49,14 @@ export interface RunPlan {
   readonly parameters: Parameters;
   readonly traceLines: number;
   readonly liveness: boolean;
+  /** How a replica that counts against f can be faulty. */
+  readonly faultyAs: readonly Exclude<Fault, "none">[];
+  /** Frames travel as bytes through the real framing, connections break; otherwise each frame for itself. Whole replicas only. */
+  readonly streams: boolean;
+  /** Clocks for timers run this much fast or slow, at most. */
+  readonly driftMax: number;
+  /** Replicas come up within this time of each other. */
+  readonly bootSpreadUs: number;
   /** Mean pause between two bundles of a client. */
   readonly thinkMeanMs: number;
   readonly operationsMax: number;
@@ -60,6 +69,10 @@ export interface RunPlan {
 
 const N_MAX = 13;
 
+const FAULTY_AS: Readonly<Record<FaultKind, readonly Exclude<Fault, "none">[]>> = {
+  none: [], crash: [], network: [], disk: ["amnesiac", "rotten"], clock: ["skewed"], byzantine: ["liar"], all: ["liar", "liar", "liar", "amnesiac", "rotten", "skewed"],
+};
+
 /** @throws RangeError when n or f are out of range. */
 export function planRun(options: SimOptions): RunPlan {
   const seed = String(options.seed);
@@ -69,7 +82,8 @@ export function planRun(options: SimOptions): RunPlan {
   const f = options.f ?? faultsTolerated(n);
   const faults = options.faults ?? random.pick(FAULT_KINDS);
   const hostile = faults === "byzantine" || faults === "all";
-  const byzantine = options.byzantine ?? (hostile ? f : 0);
+  const spoilt = hostile || faults === "disk" || faults === "clock";
+  const byzantine = options.byzantine ?? (spoilt ? f : 0);
   if (!Number.isSafeInteger(byzantine) || byzantine < 0 || byzantine > n) throw new RangeError(`byzantine must be an integer from 0 to n = ${n}, got ${byzantine}`);
   return {
     seed, quorums: quorums(n, f), faults, byzantine,
@@ -83,6 +97,10 @@ export function planRun(options: SimOptions): RunPlan {
     parameters: { ...drawParameters(random.split("parameters")), ...options.parameters },
     traceLines: options.traceLines ?? 0,
     liveness: options.liveness ?? byzantine + (options.wipes ?? 0) <= f,
+    faultyAs: FAULTY_AS[faults],
+    streams: random.split("streams").chance(0.5),
+    driftMax: random.split("drift").pick(faults === "none" ? [0] : [0, 0.001, 0.1]),
+    bootSpreadUs: random.split("boot").pick(faults === "none" ? [20_000] : [20_000, 20_000, 500_000]),
     thinkMeanMs: random.int(20, 120),
     operationsMax: random.int(1, 4),
     // Without faults everything keeps up with the load, so that a view left is a finding.

@@ -4,12 +4,10 @@
  */
 import {
   NarsesError, TICK_MS,
-  type Block, type ClientConnection, type Effect, type EngineConfig, type EngineStatus, type Input, type LogRecord, type OrderingEngine, type PeerMessage, type ReplicaId,
-  type Signed, type SignedBody, type TransportHandlers,
+  type ClientConnection, type EngineStatus, type LogRecord, type OrderingEngine, type ReplicaId, type Signed, type SignedBody, type TransportHandlers,
 } from "@narses/core";
 import { hasher } from "@narses/crypto";
-import { createEngine } from "@narses/pbft";
-import { runReplica, type EngineFactory, type ReplicaParts, type RunningCore } from "@narses/replica/core";
+import { runReplica, type RunningCore } from "@narses/replica/core";
 import { openStateOver, openVoteLog, SEGMENT_BYTES_MIN, type DiskOperation } from "@narses/storage/portable";
 import type { Policy } from "./adversaries/policy.ts";
 import { MachineClock } from "./clocks/machine-clock.ts";
@@ -20,52 +18,12 @@ import { LogWatch } from "./disks/log-watch.ts";
 import { ProcessFiles } from "./disks/process-files.ts";
 import { ProcessBackend, ProcessBlocks, type Latency } from "./disks/process-stores.ts";
 import { ReplicaDisk } from "./disks/replica-disk.ts";
-import type { Head, NodeIdentity, SimNode, WatchedDisk, WatchedLog } from "./node.ts";
+import type { Head, Machine, SimNode } from "./node.ts";
 import { Process } from "./process.ts";
+import type { ReplicaNodeOptions, ReplicaNodeWorld } from "./replica-node-world.ts";
 import type { Random } from "./random.ts";
-import type { Scheduler } from "./scheduler.ts";
 import { Violation } from "./violation.ts";
-
-/** What a node needs of the world. */
-export interface ReplicaNodeWorld {
-  readonly scheduler: Scheduler;
-  readonly parts: Omit<ReplicaParts, "self" | "signingKey" | "engine" | "log" | "state" | "blocks" | "transport" | "clock" | "scheduler" | "probe" | "mustExist" | "memory" |
-    "onOpened">;
-  /** What really leaves in place of a frame: a Byzantine replica's policies may change it. */
-  outgoing(from: ReplicaNode, to: ReplicaId, frame: Uint8Array): readonly OutgoingFrame[];
-  transmit(from: ReplicaNode, to: ReplicaId, frame: Uint8Array): void;
-  /** Undefined for what bytes cannot say. */
-  encode(message: PeerMessage): Uint8Array | undefined;
-  note(node: SimNode, text: string): void;
-  onInput(node: SimNode, input: Input): void;
-  onEffect(node: SimNode, effect: Effect): void;
-  onSigned(node: SimNode, signed: Signed<SignedBody>): void;
-  onBlock(node: ReplicaNode, block: Block, hash: Head["head"]): void;
-  /** The stores are open and the engine is made; nothing was said yet. */
-  onStart(node: ReplicaNode, disk: WatchedDisk): void;
-  /** It takes frames. */
-  onListening(node: ReplicaNode): void;
-  onTurn(node: ReplicaNode, disk: WatchedLog): void;
-  /** The process ended by itself. */
-  onExit(node: ReplicaNode): void;
-  fail(violation: Violation): void;
-}
-
-export interface OutgoingFrame {
-  readonly to: ReplicaId;
-  readonly frame: Uint8Array;
-}
-
-export interface ReplicaNodeOptions extends NodeIdentity {
-  readonly signingKey: ReplicaParts["signingKey"];
-  readonly clockOffsetMs: number;
-  /** Mean time of a sync of the log, of executing a slot, and of a write of the state. */
-  readonly syncMeanUs: number;
-  readonly executionMeanUs: number;
-  readonly checkpointMeanUs: number;
-  /** log2 of the number of pages of the state. */
-  readonly bucketBits: number;
-}
+import { watchedEngine, type EngineWatch } from "./watched-engine.ts";
 
 interface Life {
   readonly process: Process;
@@ -81,20 +39,26 @@ interface Life {
   readonly connected: Set<ReplicaId>;
   /** Operations on the disk and frames to say until it dies, once `armed`. */
   fuse: number;
+  /** An operation on its disk failed. */
+  diskFailed: boolean;
 }
 
 /** Time an operation on a file takes when it need not wait for the disk. */
 const FILE_OPERATION_US = 2;
 const FUSE_MAX = 12;
+/** Starts over damaged data until nobody tries again. */
+const REFUSALS_MAX = 3;
 
 export class ReplicaNode implements SimNode {
   readonly options: ReplicaNodeOptions;
-  readonly disk: ReplicaDisk = new ReplicaDisk();
+  readonly disk: ReplicaDisk;
   readonly clock: MachineClock;
   readonly policies: Policy[] = [];
   private readonly world: ReplicaNodeWorld;
   private readonly random: Random;
   private life: Life | undefined;
+  /** Starts that damaged data refused. */
+  refusals = 0;
   private wiped = false;
   private starts = 0;
   private armedKind: CrashKind | undefined;
@@ -103,7 +67,8 @@ export class ReplicaNode implements SimNode {
     this.options = options;
     this.world = world;
     this.random = random;
-    this.clock = new MachineClock(world.scheduler, options.clockOffsetMs);
+    this.disk = new ReplicaDisk(random.split("disk"));
+    this.clock = new MachineClock(world.scheduler, { offsetMs: options.clockOffsetMs, rate: options.clockRate });
   }
 
   get id(): ReplicaId {
@@ -116,6 +81,10 @@ export class ReplicaNode implements SimNode {
 
   get byzantine(): boolean {
     return this.options.byzantine;
+  }
+
+  get machine(): Machine {
+    return this;
   }
 
   get up(): boolean {
@@ -149,9 +118,9 @@ export class ReplicaNode implements SimNode {
     if (this.life !== undefined) return;
     const { scheduler } = this.world;
     const process = new Process({ scheduler, onError: (error) => this.exit(life, error) });
-    const backend = new ProcessBackend(this.disk.state, this.latency(process));
+    const backend = new ProcessBackend(this.disk, this.latency(process));
     const life: Life = {
-      process, backend, handlers: undefined, engine: undefined, core: undefined, log: undefined, head: undefined, outgoing: [], connected: new Set(), fuse: 0,
+      process, backend, handlers: undefined, engine: undefined, core: undefined, log: undefined, head: undefined, outgoing: [], connected: new Set(), fuse: 0, diskFailed: false,
     };
     this.life = life;
     process.run(() => {
@@ -171,7 +140,7 @@ export class ReplicaNode implements SimNode {
     const { life } = this;
     if (life === undefined) return;
     this.down(life);
-    this.disk.crash(kind, this.random);
+    this.disk.crash(kind);
   }
 
   wipe(): void {
@@ -181,6 +150,7 @@ export class ReplicaNode implements SimNode {
 
   private down(life: Life): void {
     life.process.kill();
+    this.world.onDown(this);
     life.backend.abandon(this.random);
     this.life = undefined;
     this.armedKind = undefined;
@@ -190,33 +160,37 @@ export class ReplicaNode implements SimNode {
   private exit(life: Life, error: unknown): void {
     if (!life.process.alive || this.life !== life) return;
     this.down(life);
-    this.disk.crash("kill", this.random);
+    this.disk.crash(life.diskFailed ? "error" : "kill");
     const reason = error instanceof Error ? error.message : String(error);
+    const code = error instanceof NarsesError ? error.code : undefined;
     this.world.note(this, `# stops: ${reason}`);
-    const excused = error instanceof NarsesError && error.code === "DISK_FAILED";
+    // It may stop when its disk failed, and must when it was damaged.
+    const excused = life.diskFailed || (this.options.fault !== "none" && code === "DATA_CORRUPT");
+    if (code === "DATA_CORRUPT") this.refusals++;
     if (!this.byzantine && !excused) {
       this.world.fail(error instanceof Violation ? error : new Violation("crash", "replica", `${this.name}: ${reason}`, { cause: error }));
     }
-    this.world.onExit(this);
+    // Nothing a restart could cure: a supervisor gives up after some tries.
+    if (this.refusals < REFUSALS_MAX) this.world.onExit(this);
   }
 
   private async boot(life: Life): Promise<void> {
     const { options, disk, world } = this;
     const { parts } = world;
     const latency = this.latency(life.process);
-    const files = new ProcessFiles(disk.files, (operation, _path, bytes) => this.gate(life, operation, bytes));
+    const files = new ProcessFiles(disk.files, disk.health, (operation, _path, bytes) => this.gate(life, operation, bytes));
     const log = await openVoteLog({ directory: "/votes", segmentBytes: SEGMENT_BYTES_MIN, files, mustExist: disk.initialized, salt: () => this.random.word() });
     const records = log.recovered.map((bytes) => parts.codec.decodeRecord(bytes));
     life.log = new LogWatch(log, records);
     const state = await openStateOver({ hasher, bucketBits: options.bucketBits }, life.backend);
-    const blocks = new ProcessBlocks(disk.blocks, parts.codec, latency);
+    const blocks = new ProcessBlocks(disk, parts.codec, latency);
     if (!life.process.alive) return;
     const forgot = this.wiped && !records.some(({ type }) => type === "amnesia");
     const core = await runReplica({
       ...parts, memory: { nonce: hashText(`${this.name} starts for the ${++this.starts}. time`), ...(forgot && { lost: { view: undefined } }) },
       self: options.id, signingKey: options.signingKey, state, blocks, log: life.log, clock: this.clock, mustExist: disk.initialized,
       codec: { ...parts.codec, seal: (body, unsigned, signature) => this.sealed(life, parts.codec.seal(body, unsigned, signature)) },
-      engine: this.engineFactory(life, records), scheduler: processTimers(life.process, this.random),
+      engine: watchedEngine(this.watchEngine(life, records)), scheduler: processTimers(life.process, this.clock, this.random),
       transport: {
         start: (handlers) => {
           life.handlers = handlers;
@@ -259,28 +233,19 @@ export class ReplicaNode implements SimNode {
     };
   }
 
-  /** Sees everything that goes into the engine. */
-  private engineFactory(life: Life, records: readonly LogRecord[]): EngineFactory {
-    return (config: EngineConfig, tools, recovered) => {
-      const engine = createEngine(config, tools, recovered);
-      const seq = recovered?.executedSeq ?? engine.status().executedSeq;
-      life.head = { seq, head: config.genesisRoot };
-      life.engine = engine;
-      this.observe(life, () => this.world.onStart(this, { records, snapshot: { seq } }));
-      return {
-        name: engine.name,
-        screen: (message) => engine.screen(message),
-        status: () => engine.status(),
-        step: (input) => {
-          if (input.type === "message" && this.policies.some((policy) => policy.incoming?.(input.from, input.message) === false)) return [];
-          this.observe(life, () => {
-            if (input.type === "checkpointed" && input.seq === life.head?.seq) life.head = { seq: input.seq, head: input.root };
-            if (input.type === "transferred") life.head = { seq: input.stable.seq, head: input.stable.root };
-            this.world.onInput(this, input);
-          });
-          return engine.step(input);
-        },
-      };
+  private watchEngine(life: Life, records: readonly LogRecord[]): EngineWatch {
+    return {
+      made: (engine, genesisRoot, seq) => {
+        life.head = { seq, head: genesisRoot };
+        life.engine = engine;
+        this.observe(life, () => this.world.onStart(this, { records, snapshot: { seq } }));
+      },
+      hides: (input) => input.type === "message" && this.policies.some((policy) => policy.incoming?.(input.from, input.message) === false),
+      takes: (input) => this.observe(life, () => {
+        if (input.type === "checkpointed" && input.seq === life.head?.seq) life.head = { seq: input.seq, head: input.root };
+        if (input.type === "transferred") life.head = { seq: input.stable.seq, head: input.stable.root };
+        this.world.onInput(this, input);
+      }),
     };
   }
 
@@ -303,7 +268,13 @@ export class ReplicaNode implements SimNode {
   private gate(life: Life, operation: DiskOperation, bytes: number): void {
     this.burn(life);
     if (!life.process.alive) throw new NarsesError("DISK_FAILED", "the process is dead", { operation });
-    life.process.spend(operation === "sync" || operation === "sync-directory" ? this.random.exponential(this.options.syncMeanUs) : FILE_OPERATION_US + bytes / 1_000);
+    const { health } = this.disk;
+    const syncs = operation === "sync" || operation === "sync-directory";
+    life.process.spend(syncs ? health.syncUs(this.random.exponential(this.options.syncMeanUs)) : FILE_OPERATION_US + bytes / 1_000);
+    const errno = health.errnoOf(operation);
+    if (errno === undefined) return;
+    life.diskFailed = true;
+    throw Object.assign(new Error(`${errno}: ${operation}`), { code: errno });
   }
 
   /** An armed crash: the process dies at one of its next operations, between any two. */
@@ -316,6 +287,7 @@ export class ReplicaNode implements SimNode {
     life.outgoing = [];
     this.crash(kind);
     for (const send of left) send();
+    this.world.flush(this);
     this.world.onExit(this);
   }
 
@@ -336,6 +308,7 @@ export class ReplicaNode implements SimNode {
       if (frames.length === 0) return;
       this.world.scheduler.after(spentUs, () => {
         for (const one of frames) one();
+        this.world.flush(this);
       });
     });
   }

@@ -7,13 +7,17 @@ import { hasher, merkleRoot, merkleVerify } from "@narses/crypto";
 import { silentLogger } from "@narses/replica/core";
 import { blockHash, clusterId, createCodec, encodePayload, encodeResult, resultLeaf, type Codec } from "@narses/wire";
 import type { Outgoing } from "./adversaries/policy.ts";
+import { isJudged, type Fault } from "./budget.ts";
 import type { SimClient } from "./client.ts";
 import { counterApp } from "./counter-app.ts";
 import { fakeCryptography, realCryptography, type Cryptography } from "./cryptography.ts";
 import { BlockReader, resultLine } from "./executed-block.ts";
+import { Connections } from "./links/connections.ts";
 import type { SimNode, WatchedDisk, WatchedLog } from "./node.ts";
 import type { RunPlan } from "./options.ts";
-import { ReplicaNode, type OutgoingFrame, type ReplicaNodeWorld } from "./replica-node.ts";
+import { ReplicaNode } from "./replica-node.ts";
+import type { OutgoingFrame, ReplicaNodeWorld } from "./replica-node-world.ts";
+import type { Random } from "./random.ts";
 import type { SignedAnswer } from "./shell.ts";
 import type { Violation } from "./violation.ts";
 import { createWireKeyring, type WireKeyring } from "./wire-keyring.ts";
@@ -30,6 +34,7 @@ interface Setting {
 /** Bits of the state's page number: few pages, so that each checkpoint costs little and pages are shared. */
 const BUCKET_BITS = 6;
 const RESTART_MEAN_US = 50_000;
+const GARBAGE_CHANCE = 0.002;
 const LIE: Uint8Array = encodeResult({ status: "ok", value: "a lie" });
 
 function settingOf(plan: RunPlan): Setting {
@@ -49,6 +54,8 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
   readonly keyring: WireKeyring;
   readonly parts: ReplicaNodeWorld["parts"];
   private readonly setting: Setting;
+  private readonly connections: Connections;
+  private readonly garbage: Random;
   private readonly byNode = new Map<SimNode, ReplicaNode>();
   private readonly reader = new BlockReader();
   /** Open connections: by client and node. */
@@ -63,6 +70,16 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
     super(plan, setting.keyring.toolkit);
     this.setting = setting;
     this.keyring = setting.keyring;
+    this.garbage = this.random.split("garbage");
+    const byIndex = (index: number): ReplicaNode | undefined => [...this.byNode.values()][index];
+    this.connections = new Connections({
+      network: this.network, scheduler: this.scheduler, random: this.random.split("connections"),
+      deliver: (from, to, frame) => {
+        const sender = byIndex(from);
+        if (sender !== undefined) byIndex(to)?.receive(sender.id, frame);
+      },
+      changed: () => this.refreshConnections(), note: (text) => this.note(undefined, text),
+    });
     const { cluster, codec, cryptography } = setting;
     this.parts = {
       cluster, codec, hasher, clusterId: setting.clusterId, app: counterApp, localQueries: true, logger: silentLogger, verifyingKey: cryptography.verifyingKey,
@@ -81,14 +98,15 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
     };
   }
 
-  protected makeNode(index: number, id: ReplicaId, name: string, byzantine: boolean): SimNode {
+  protected makeNode(index: number, id: ReplicaId, name: string, fault: Fault): SimNode {
     const random = this.random.split(`node ${name}`);
-    const { clockSkewMaxMs, syncMeanUs, executionMeanUs, checkpointMeanUs } = this.plan;
+    const { clockSkewMaxMs, driftMax, syncMeanUs, executionMeanUs, checkpointMeanUs } = this.plan;
     const signingKey = this.keyring.signingKeys[id];
     if (signingKey === undefined) throw new RangeError(`there is no replica ${id}`);
     const node = new ReplicaNode({
-      index, id, name, byzantine, syncMeanUs, executionMeanUs, checkpointMeanUs, signingKey, bucketBits: BUCKET_BITS, config: this.configOf(id),
+      index, id, name, fault, byzantine: !isJudged(fault), syncMeanUs, executionMeanUs, checkpointMeanUs, signingKey, bucketBits: BUCKET_BITS, config: this.configOf(id),
       signer: this.keyring.signer(id), clockOffsetMs: random.int(-clockSkewMaxMs, clockSkewMaxMs) / 2,
+      clockRate: 1 + (random.float() * 2 - 1) * driftMax,
     }, this, random);
     this.byNode.set(node, node);
     return node;
@@ -118,8 +136,33 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
     for (const target of this.byNode.values()) {
       if (target.id !== to || target.id === from.id || !this.sees(from, target)) continue;
       this.counters.messages++;
-      this.network.send(from.options.index, target.options.index, () => target.receive(from.id, frame));
+      if (this.plan.streams) this.stream(from, target, frame);
+      else this.network.send(from.options.index, target.options.index, frame.length, () => target.receive(from.id, frame));
     }
+  }
+
+  private stream(from: ReplicaNode, target: ReplicaNode, frame: Uint8Array): void {
+    this.connections.send(from.options.index, target.options.index, frame);
+    if (from.options.fault !== "liar" || !this.garbage.chance(GARBAGE_CHANCE)) return;
+    // Bytes that are no frame, or announce one that nobody may send.
+    const bytes = Uint8Array.from({ length: this.garbage.int(1, 200) }, () => this.garbage.int(0, 255));
+    this.connections.garble(from.options.index, target.options.index, bytes);
+  }
+
+  flush(from: ReplicaNode): void {
+    if (this.plan.streams) this.connections.flush(from.options.index, this.nodes.length);
+  }
+
+  onDown(node: ReplicaNode): void {
+    this.connections.lose(node.options.index, this.nodes.length);
+  }
+
+  override resetConnection(a: number, b: number): void {
+    if (this.plan.streams) this.connections.reset(a, b, "reset");
+  }
+
+  protected override linked(a: number, b: number): boolean {
+    return this.connections.isUp(a, b);
   }
 
   encode(message: PeerMessage): Uint8Array | undefined {
@@ -143,7 +186,7 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
 
   private sendToNode(client: SimClient, node: ReplicaNode, frame: Uint8Array): void {
     const { index } = client.options;
-    this.network.send(CLIENT_ENDPOINT + index, node.options.index, () => this.clientLinks.get(`${index} ${node.name}`)?.receive(frame));
+    this.network.send(CLIENT_ENDPOINT + index, node.options.index, frame.length, () => this.clientLinks.get(`${index} ${node.name}`)?.receive(frame));
   }
 
   /** Every client connects, and asks where its session stands: from then on replies come back over this connection. */
@@ -152,7 +195,7 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
       const { index, key } = client.options;
       const deliver = (frame: Uint8Array): void => {
         const told = node.byzantine && node.policies.length > 0 ? this.lie(node, frame) : frame;
-        this.network.send(node.options.index, CLIENT_ENDPOINT + index, () => this.toClient(client, node.id, told));
+        this.network.send(node.options.index, CLIENT_ENDPOINT + index, told.length, () => this.toClient(client, node.id, told));
       };
       this.clientLinks.set(`${index} ${node.name}`, node.openClient(`client ${index}`, deliver));
       const params = encodePayload({ client: key.id });
@@ -162,8 +205,11 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
 
   private toClient(client: SimClient, from: ReplicaId, frame: Uint8Array): void {
     const decoded = this.setting.codec.decodeToClient(frame);
-    if (!decoded.ok || decoded.value.type !== "reply") return;
-    const answer = this.answerOf(decoded.value.reply);
+    if (!decoded.ok) return;
+    const message = decoded.value;
+    if (message.type === "executed") return client.onNotice(from, message.bundleDigest, message.seq);
+    if (message.type !== "reply") return;
+    const answer = this.answerOf(message.reply);
     if (answer !== undefined) client.onAnswer(from, answer);
   }
 

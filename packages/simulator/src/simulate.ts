@@ -6,8 +6,8 @@ import { policyId } from "./coverage/catalogue.ts";
 import type { Counts } from "./coverage/coverage.ts";
 import { watchPolicy } from "./coverage/watch-policy.ts";
 import { EngineWorld } from "./engine-world.ts";
-import { Nemesis } from "./nemesis.ts";
-import { livenessBudgetMs, planRun, type RunPlan, type SimOptions } from "./options.ts";
+import { Nemesis, TROUBLES, type Trouble } from "./nemesis.ts";
+import { type FaultKind, livenessBudgetMs, planRun, type RunPlan, type SimOptions } from "./options.ts";
 import type { Random } from "./random.ts";
 import { ReplicaWorld } from "./replica-world.ts";
 import { type FailureKind, Violation } from "./violation.ts";
@@ -113,14 +113,20 @@ function assemble(world: World): readonly string[] {
   const cast: string[] = [];
   for (const id of ids) {
     if (!villains.has(id)) {
-      world.addNode(id, "", false);
+      world.addNode(id, "", "none");
+      continue;
+    }
+    const fault = plan.faultyAs.length === 0 ? "liar" : random.pick(plan.faultyAs);
+    if (fault !== "liar") {
+      cast.push(`r${id}: ${fault}`);
+      world.addNode(id, "", fault);
       continue;
     }
     const roles = drawRoles(plan, random);
     cast.push(`r${id}: ${roles.join(", ")}`);
     const twins = roles.includes("twins") ? ["a", "b"] : [""];
     for (const suffix of twins) {
-      const node = world.addNode(id, suffix, true);
+      const node = world.addNode(id, suffix, "liar");
       for (const role of roles) {
         const effective = (): void => world.coverage.sometimes(policyId(role));
         if (role === "twins") effective();
@@ -139,15 +145,16 @@ function drawRoles(plan: RunPlan, random: Random): readonly RunPlan["policies"][
   return first === second || random.chance(0.6) ? [first] : [first, second];
 }
 
+const TROUBLES_OF: Readonly<Record<FaultKind, readonly Trouble[]>> = {
+  none: [], crash: ["lives"], network: ["links"], disk: ["disks", "lives"], clock: ["clocks", "links"], byzantine: [], all: TROUBLES,
+};
+
 /** @returns virtual milliseconds from healing to convergence; undefined when progress is not judged. */
 function* run(world: World): Generator<undefined, number | undefined> {
   const { plan, scheduler } = world;
   const chaosUs = plan.chaosMs * 1000;
-  const hostileNetwork = plan.faults === "network" || plan.faults === "all";
-  const nemesis = new Nemesis(world, {
-    crashes: plan.faults === "crash" || plan.faults === "all", network: hostileNetwork, reordering: plan.faults === "byzantine", untilUs: chaosUs, wipes: plan.wipes,
-  });
-  for (const node of world.nodes) scheduler.after(world.random.split(`boot ${node.name}`).int(0, 20_000), () => node.start());
+  const nemesis = new Nemesis(world, { troubles: TROUBLES_OF[plan.faults], reordering: plan.faults === "byzantine", untilUs: chaosUs, wipes: plan.wipes });
+  for (const node of world.nodes) scheduler.after(world.random.split(`boot ${node.name}`).int(0, plan.bootSpreadUs), () => node.start());
   nemesis.start();
   const load = { over: false };
   for (const client of world.clients) keepSubmitting(world, client.options.index, load);

@@ -6,11 +6,12 @@ import type { Bundle, Effect, EngineConfig, Input, ReplicaId, Signed, SignedBody
 import { replicaId } from "@narses/core";
 import type { Powers } from "./adversaries/policy.ts";
 import type { Answer, SimBlock, State } from "./app.ts";
+import { FaultBudget, isAwaited, type Fault } from "./budget.ts";
 import { SimClient } from "./client.ts";
 import { Coverage } from "./coverage/coverage.ts";
 import { formatEffect, formatInput } from "./format.ts";
 import type { Keyring, Toolkit } from "./keyring.ts";
-import { Network } from "./network.ts";
+import { Network } from "./links/network.ts";
 import type { SimNode, WatchedDisk, WatchedLog } from "./node.ts";
 import type { RunPlan } from "./options.ts";
 import { createOracles } from "./oracles/index.ts";
@@ -26,6 +27,8 @@ export const CLIENT_ENDPOINT = 1_000;
 const NOTICE_MAX_US = 20_000;
 /** The status of a replica is looked at after every so manyth turn: it is the costliest thing to ask. */
 const STATUS_SAMPLING = 16;
+/** Behind the name of a node. */
+const MARK: Readonly<Record<Fault, string>> = { none: "", liar: "!", skewed: "", wiped: "", amnesiac: "~", rotten: "%" };
 
 /** Counters of what happened, for reports and coverage. */
 export interface Counters {
@@ -36,6 +39,8 @@ export interface Counters {
   rejected: number;
   crashes: number;
   stableCheckpoints: number;
+  /** What the nemesis did, by name. */
+  readonly acts: Map<string, number>;
 }
 
 export abstract class World {
@@ -45,9 +50,10 @@ export abstract class World {
   readonly network: Network;
   readonly trace: Trace;
   readonly coverage: Coverage = new Coverage();
+  readonly budget: FaultBudget;
   readonly nodes: SimNode[] = [];
   readonly clients: SimClient[] = [];
-  readonly counters: Counters = { executedSlots: 0, viewsEntered: 0, viewsLeft: 0, messages: 0, rejected: 0, crashes: 0, stableCheckpoints: 0 };
+  readonly counters: Counters = { executedSlots: 0, viewsEntered: 0, viewsLeft: 0, messages: 0, rejected: 0, crashes: 0, stableCheckpoints: 0, acts: new Map() };
   /** Bundles any replica has seen: material for Byzantine primaries. */
   readonly bundles: Bundle[] = [];
   /** Twins: which of them a node talks to; unset is all. */
@@ -58,6 +64,8 @@ export abstract class World {
   private turns = 0;
   /** What an oracle, or an exception, said while nobody could be told. Ends the run before the next event. */
   failure: Violation | undefined;
+  /** Nothing breaks any more. */
+  healed = false;
   abstract readonly keyring: Keyring;
 
   constructor(plan: RunPlan, toolkit: Toolkit) {
@@ -66,6 +74,7 @@ export abstract class World {
     this.scheduler = new Scheduler(this.random.split("ties"));
     this.network = new Network(this.scheduler, this.random.split("network"));
     this.trace = new Trace(plan.traceLines);
+    this.budget = new FaultBudget(plan.byzantine + plan.wipes);
     this.noticeRandom = this.random.split("notice");
     const { n, f } = plan.quorums;
     const allCorrect = plan.byzantine === 0 && plan.equivocatingClients === 0;
@@ -73,7 +82,7 @@ export abstract class World {
   }
 
   abstract configOf(id: ReplicaId): EngineConfig;
-  protected abstract makeNode(index: number, id: ReplicaId, name: string, byzantine: boolean): SimNode;
+  protected abstract makeNode(index: number, id: ReplicaId, name: string, fault: Fault): SimNode;
   /** From a client to whatever goes by the replica's id. */
   abstract sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void;
   /** Its transport reports that it lost or gained the connection to a peer. */
@@ -86,11 +95,12 @@ export abstract class World {
   }
 
   get correct(): readonly SimNode[] {
-    return this.nodes.filter((node) => !node.byzantine);
+    return this.nodes.filter(({ options }) => isAwaited(options.fault));
   }
 
-  addNode(id: ReplicaId, suffix: string, byzantine: boolean): SimNode {
-    const node = this.makeNode(this.nodes.length, id, `r${id}${suffix}${byzantine ? "!" : ""}`, byzantine);
+  addNode(id: ReplicaId, suffix: string, fault: Fault): SimNode {
+    this.budget.spend(id, fault);
+    const node = this.makeNode(this.nodes.length, id, `r${id}${suffix}${MARK[fault]}`, fault);
     this.nodes.push(node);
     return node;
   }
@@ -109,7 +119,8 @@ export abstract class World {
   addClient(equivocates: boolean): SimClient {
     const index = this.clients.length;
     const { n, weak, strong } = this.plan.quorums;
-    const options = { index, key: this.keyring.client(index), n, needed: this.plan.parameters.fastReads ? strong : weak, operationsMax: this.plan.operationsMax, equivocates };
+    const { operationsMax, parameters: { fastReads } } = this.plan;
+    const options = { index, key: this.keyring.client(index), n, weak, needed: fastReads ? strong : weak, operationsMax, equivocates };
     const client = new SimClient(options, this, this.random.split(`client ${index}`));
     this.clients.push(client);
     return client;
@@ -133,7 +144,17 @@ export abstract class World {
     for (const oracle of this.oracles) oracle.onAccepted?.(bundle, answer);
   }
 
+  /** The nemesis did something. */
+  acted(name: string): void {
+    this.counters.acts.set(name, (this.counters.acts.get(name) ?? 0) + 1);
+  }
+
   // ── connections ──
+
+  /** The connection between two nodes breaks; both make another one when they notice. */
+  resetConnection(_a: number, _b: number): void {
+    // messages that are values know no connections
+  }
 
   protected sees(a: SimNode, b: SimNode): boolean {
     return !this.hidden.has(`${a.options.index} ${b.options.index}`);
@@ -148,8 +169,13 @@ export abstract class World {
   }
 
   private connected(a: SimNode, id: ReplicaId): boolean {
-    return this.nodes.some((b) => b.id === id && b.up && this.sees(a, b)
+    return this.nodes.some((b) => b.id === id && b.up && this.sees(a, b) && this.linked(a.options.index, b.options.index)
       && !this.network.isCut(a.options.index, b.options.index) && !this.network.isCut(b.options.index, a.options.index));
+  }
+
+  /** Whether there is a connection, as far as connections exist. */
+  protected linked(_a: number, _b: number): boolean {
+    return true;
   }
 
   /** Tells every node, a little later, which connections it lost or gained. */

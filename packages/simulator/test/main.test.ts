@@ -33,7 +33,7 @@ describe("pnpm sim", () => {
   test("wrong usage says what would be right; exit code 64", () => {
     const { status, lines } = sim("--faults", "gremlins");
     expect(status).toBe(64);
-    expect(lines[0]).toContain("--faults must be one of none, crash, network, byzantine, all, got gremlins");
+    expect(lines[0]).toContain("--faults must be one of none, crash, network, disk, clock, byzantine, all, got gremlins");
     expect(lines.join("\n")).toContain("Usage: sim run");
   });
 });

@@ -35,6 +35,22 @@ describe("whole replicas", () => {
     }
   });
 
+  test.each([
+    ["disk", ["slow-disk", "full-disk", "failing-disk", "damage", "misdirected-write", "backup", "lying-disk", "power-loss", "crash-in-turn"]],
+    ["network", ["weather", "uneven-weather", "partition", "flapping", "narrow-replica", "clog", "reset"]],
+  ] as const)("%s: the catalogue is drawn from, and damage is noticed", async (faults, acts) => {
+    const met = new Map<string, number>();
+    let damageNoticed = 0;
+    for (let seed = 1; seed <= 10; seed++) {
+      const result = await simulate({ seed, n: 4, faults, chaosMs: 1_500, traceLines: 50_000 });
+      expect(failure(result)).toBeUndefined();
+      for (const [name, count] of result.counters.acts) met.set(name, (met.get(name) ?? 0) + count);
+      damageNoticed += result.trace.filter((line) => /# stops: .*(is damaged|does not validate|has a damaged header|is missing)/.test(line)).length;
+    }
+    for (const act of acts) expect(met.get(act), act).toBeGreaterThan(0);
+    if (faults === "disk") expect(damageNoticed).toBeGreaterThan(0);
+  });
+
   test("f + 1 equivocating replicas break it (negative control)", async () => {
     const outcomes: string[] = [];
     for (let seed = 0; seed < 8; seed++) outcomes.push((await simulate({ seed, n: 4, byzantine: 2, faults: "byzantine", policies: ["equivocate"], chaosMs: CHAOS_MS })).outcome);

@@ -1,6 +1,7 @@
 /** Timers of one process: they fire when its thread is free, never once it is dead, and a period that was missed is not made up for. */
 import type { Scheduler as ReplicaScheduler, Timer } from "@narses/replica/core";
 import type { Process } from "../process.ts";
+import type { MachineClock } from "./machine-clock.ts";
 import type { Random } from "../random.ts";
 
 /** Time until a turn that was asked for comes. */
@@ -8,7 +9,7 @@ const TURN_DELAY_MAX_US = 30;
 /** Imprecision of timers. */
 const JITTER_US = 50;
 
-export function processTimers(process: Process, random: Random): ReplicaScheduler {
+export function processTimers(process: Process, clock: MachineClock, random: Random): ReplicaScheduler {
   const stoppable = (start: (active: () => boolean) => void): Timer => {
     let active = true;
     start(() => active);
@@ -20,11 +21,11 @@ export function processTimers(process: Process, random: Random): ReplicaSchedule
   };
   return {
     soon: (run) => process.after(random.int(1, TURN_DELAY_MAX_US), run),
-    after: (ms, run) => stoppable((active) => process.after(ms * 1000, () => {
+    after: (ms, run) => stoppable((active) => process.after(clock.trueUs(ms), () => {
       if (active()) run();
     })),
     every: (ms, run) => stoppable((active) => {
-      const next = (): void => process.after(ms * 1000 + random.int(-JITTER_US, JITTER_US), () => {
+      const next = (): void => process.after(clock.trueUs(ms) + random.int(-JITTER_US, JITTER_US), () => {
         if (!active()) return;
         next();
         run();

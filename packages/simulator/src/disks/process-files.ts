@@ -1,26 +1,30 @@
-/** The file system as one process sees it: every operation takes time, may be its last, and has no effect once the process is dead. */
+/** The file system as one process sees it: every operation takes time, may fail or be its last, and has no effect once the process is dead. */
 import type { DiskOperation, File, FileSystem } from "@narses/storage/portable";
+import type { DiskHealth } from "./disk-health.ts";
 
 /** Asked before each operation; throws when it must fail. */
 export type Gate = (operation: DiskOperation, path: string, bytes: number) => void;
 
 export class ProcessFiles implements FileSystem {
   private readonly inner: FileSystem;
+  private readonly health: DiskHealth;
   private readonly gate: Gate;
 
-  constructor(inner: FileSystem, gate: Gate) {
+  constructor(inner: FileSystem, health: DiskHealth, gate: Gate) {
     this.inner = inner;
+    this.health = health;
     this.gate = gate;
   }
 
   open(path: string, mode: "create" | "existing"): File {
     this.gate("open", path, 0);
     const file = this.inner.open(path, mode);
-    const { gate } = this;
+    const { gate, health } = this;
     return {
       write(buffers, position) {
-        gate("write", path, buffers.reduce((sum, { length }) => sum + length, 0));
-        file.write(buffers, position);
+        const bytes = buffers.reduce((sum, { length }) => sum + length, 0);
+        gate("write", path, bytes);
+        file.write(buffers, health.placeOf(position, bytes, file.size()));
       },
       read(target, position) {
         gate("read", path, target.length);
@@ -28,7 +32,7 @@ export class ProcessFiles implements FileSystem {
       },
       sync() {
         gate("sync", path, 0);
-        file.sync();
+        if (!health.liesNow()) file.sync();
       },
       size: () => file.size(),
       close: () => file.close(),
@@ -59,6 +63,6 @@ export class ProcessFiles implements FileSystem {
 
   syncDirectory(path: string): void {
     this.gate("sync-directory", path, 0);
-    this.inner.syncDirectory(path);
+    if (!this.health.liesNow()) this.inner.syncDirectory(path);
   }
 }

@@ -2,10 +2,11 @@
  * State and blocks as one process writes them: through the real state store over pages in memory, with the time a database takes. A
  * write under way when the process dies is there as a whole or not at all, as LevelDB's synced batches are.
  */
-import type { Block, BlockGap, BlockStore, SeqNum } from "@narses/core";
+import { NarsesError, type Block, type BlockGap, type BlockStore, type SeqNum } from "@narses/core";
 import type { BackendSnapshot, MemoryBackend, MemoryBlockStore, StateBackend, StateWrite } from "@narses/storage/portable";
 import type { Codec } from "@narses/wire";
 import type { Random } from "../random.ts";
+import type { ReplicaDisk } from "./replica-disk.ts";
 
 /** Time a database takes. */
 export interface Latency {
@@ -16,20 +17,33 @@ export interface Latency {
   readonly alive: () => boolean;
 }
 
+/** Flips a bit: what reads it must notice. */
+function rotted(bytes: Uint8Array): Uint8Array {
+  const copy = bytes.slice();
+  if (copy.length > 0) copy[copy.length >> 1] = (copy[copy.length >> 1] ?? 0) ^ 1;
+  return copy;
+}
+
 export class ProcessBackend implements StateBackend {
   readonly name = "state";
   private readonly inner: MemoryBackend;
+  private readonly rotten: Set<number>;
   private readonly latency: Latency;
   private readonly underWay: StateWrite[] = [];
 
-  constructor(inner: MemoryBackend, latency: Latency) {
-    this.inner = inner;
+  constructor(disk: Pick<ReplicaDisk, "state" | "rottenPages">, latency: Latency) {
+    this.inner = disk.state;
+    this.rotten = disk.rottenPages;
     this.latency = latency;
+  }
+
+  page(bucket: number): Uint8Array | undefined {
+    const bytes = this.inner.page(bucket);
+    return bytes !== undefined && this.rotten.has(bucket) ? rotted(bytes) : bytes;
   }
 
   record: StateBackend["record"] = (kind) => this.inner.record(kind);
   leaves: StateBackend["leaves"] = () => this.inner.leaves();
-  page: StateBackend["page"] = (bucket) => this.inner.page(bucket);
   staged: StateBackend["staged"] = () => this.inner.staged();
   keys: StateBackend["keys"] = (prefix, limit) => this.inner.keys(prefix, limit);
 
@@ -38,6 +52,7 @@ export class ProcessBackend implements StateBackend {
     return new Promise((resolve) => {
       this.latency.later(this.latency.writeUs(), () => {
         this.underWay.shift();
+        for (const bucket of write.pages?.keys() ?? []) this.rotten.delete(bucket);
         resolve(this.inner.write(write));
       });
     });
@@ -69,11 +84,13 @@ export class ProcessBackend implements StateBackend {
 
 export class ProcessBlocks implements BlockStore {
   private readonly inner: MemoryBlockStore;
+  private readonly rotten: ReadonlySet<number>;
   private readonly codec: Pick<Codec, "encodeBlock" | "decodeBlock">;
   private readonly latency: Latency;
 
-  constructor(inner: MemoryBlockStore, codec: Pick<Codec, "encodeBlock" | "decodeBlock">, latency: Latency) {
-    this.inner = inner;
+  constructor(disk: Pick<ReplicaDisk, "blocks" | "rottenBlocks">, codec: Pick<Codec, "encodeBlock" | "decodeBlock">, latency: Latency) {
+    this.inner = disk.blocks;
+    this.rotten = disk.rottenBlocks;
     this.codec = codec;
     this.latency = latency;
   }
@@ -93,6 +110,7 @@ export class ProcessBlocks implements BlockStore {
   get(seq: SeqNum): Promise<Block | undefined> {
     return this.delayed(this.latency.readUs(), async () => {
       const block = await this.inner.get(seq);
+      if (this.rotten.has(seq)) throw new NarsesError("DATA_CORRUPT", `block ${seq} does not validate`, { seq });
       return block === undefined ? undefined : this.codec.decodeBlock(this.codec.encodeBlock(block));
     });
   }
