@@ -32,6 +32,7 @@ export function fakeLedgerClient(bench: LedgerOnABench, who: string, options: Fa
       });
     },
     query: async (question) => Promise.resolve({ ...answered(bench.ask(question as LedgerQuestion)), consistency: "ordered" as const }),
+    read: () => Promise.reject(new TypeError("not used")),
     submitMany: () => Promise.reject(new TypeError("not used")),
     call: () => Promise.reject(new TypeError("not used")),
     status: () => {

@@ -22,6 +22,7 @@ import type { ResolvedOptions } from "./options.ts";
 import type { Submitted } from "./outbox.ts";
 import { RejectionCounter, type RejectionCounts } from "./rejections.ts";
 import { chooseSession, randomPart } from "./session-choice.ts";
+import { staleRead, type ReadOptions, type StaleAnswer } from "./stale-read.ts";
 import { Session, type SessionStatus, type SubmitOptions } from "./session.ts";
 
 export interface ClientStatus extends SessionStatus {
@@ -51,6 +52,12 @@ export interface Client {
    */
   query(question: unknown, options?: QueryOptions & { readonly consistency?: "ordered" }): Promise<OrderedAnswer>;
   query(question: unknown, options: QueryOptions): Promise<Answered>;
+  /**
+   * The value of a key of the application's state after some block, proven by one replica and believed because of the proof: stale by
+   * up to a checkpoint interval, and portable. A key, not a question: see the state machine for where it keeps what.
+   * @throws NarsesError UNAVAILABLE when nobody proves a state that is new enough, CLOSED; `signal.reason` when aborted.
+   */
+  read(key: string, options?: ReadOptions): Promise<StaleAnswer>;
   /**
    * Submits operations that execute in the order given, in as few bundles as they fit, one bundle after the other. The
    * answers are in that order; each is judged alone. When one may still execute (TIMEOUT, abort, CLOSED) the bundles after
@@ -185,6 +192,22 @@ export class ConnectedClient implements Client {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async read(key: string, options: ReadOptions = {}): Promise<StaleAnswer> {
+    if (this.#closed !== undefined) throw this.#closed;
+    const { connected } = this.#links;
+    const { signal } = options;
+    const first = this.#fastTurn++ % Math.max(1, connected.length);
+    return staleRead({
+      membership: this.#membership,
+      key,
+      wanted: options,
+      replicas: [...connected.slice(first), ...connected.slice(0, first)],
+      ask: (replica) => this.#calls.call(replica, "prove", { key }, signal === undefined ? {} : { signal }),
+      nowMs: () => this.#options.timers.now(),
+      onInvalid: (replica, problem) => this.#reject(replica, { code: "CERTIFICATE_INVALID", detail: `stale read: ${problem}` }),
+    });
   }
 
   /** What Q replicas agree on, or why the question must be ordered. @throws CLOSED; `signal.reason` when aborted. */

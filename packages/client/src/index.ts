@@ -10,6 +10,8 @@ export { DEFAULT_TIMEOUTS, type ConnectOptions, type Limits, type Timeouts } fro
 export { systemTimers, type Timers } from "./timers.ts";
 export { encodeReceipt, verifyReceipt, verifyReceiptBundle, verifyReceiptBytes, type VerifiedReceipt } from "./receipt.ts";
 export { verifyBlock, verifyBlockBytes, verifyBlockChain, type ParentBlock, type VerifiedBlock, type VerifiedChain } from "./block.ts";
+export type { ReadOptions, StaleAnswer } from "./stale-read.ts";
+export { verifyStateReceipt, type VerifiedState } from "./state-receipt.ts";
 export { clusterIdOf, parseClusterFile } from "./cluster-file.ts";
 export { verifyEvidence, type VerifiedEvidence } from "./evidence.ts";
 export type { FailedCheck } from "./invalid.ts";

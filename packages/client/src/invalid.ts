@@ -16,6 +16,12 @@ export type FailedCheck =
   | "outcome-replica" // a replica twice, or out of order
   | "outcome-block" // signed for another block than the header's
   | "outcome-signature"
+  | "checkpoint-count"
+  | "checkpoint-replica" // a replica twice, or out of order
+  | "checkpoint-block" // signed for another block than the header's
+  | "checkpoint-signature"
+  | "state-path" // the key does not lead to the header's state root
+  | "value-encoding"
   | "operation-encoding"
   | "result-encoding"
   | "genesis"

@@ -1,6 +1,6 @@
 /** The client's only source of time, so that a test or a simulator can own it. */
 export interface Timers {
-  /** Milliseconds; only differences are used, and only for reported ages. */
+  /** Unix milliseconds: for reported ages, and for how stale a proven read may be. */
   now(): number;
   /** Calls `callback` once, `ms` milliseconds from now. The handle is opaque. */
   set(ms: number, callback: () => void): unknown;

@@ -32,4 +32,4 @@ export {
   type LogFields, type Logger,
 } from "./ports.ts";
 export type { Evidence } from "./evidence.ts";
-export type { Receipt } from "./receipt.ts";
+export type { Receipt, StateProof, StateReceipt } from "./receipt.ts";

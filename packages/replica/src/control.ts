@@ -18,6 +18,7 @@ import type { Executor } from "./executor.ts";
 import { CALL_PARAMS_BYTES_MAX, CALL_RESULT_BYTES_MAX, CALLS_MAX, CALLS_PER_CONNECTION_MAX } from "./limits.ts";
 import { describeError } from "./log.ts";
 import type { FastRead } from "./reads/fast-read.ts";
+import type { ProvenReads } from "./reads/proven-read.ts";
 
 export interface Call {
   readonly id: number;
@@ -43,6 +44,7 @@ export interface ControlOptions {
   /** Why this replica answers nothing about its state, if so. */
   readonly halted: () => Halt | undefined;
   readonly fastRead: FastRead;
+  readonly provenReads: Pick<ProvenReads, "prove">;
   /** Plain data. */
   readonly status: () => unknown;
   /** Plain data. */
@@ -59,6 +61,7 @@ const none = z.strictObject({});
 const sessionParams = z.strictObject({ client: z.string().regex(/^[0-9a-f]{64}$/, "must be 64 lower-case hex digits"), session: z.int().min(0).optional() });
 const blockParams = z.strictObject({ seq: z.int().min(0) });
 const readParams = z.strictObject({ question: z.instanceof(Uint8Array), full: z.boolean() });
+const proveParams = z.strictObject({ key: z.string().min(1).max(512) });
 const queryParams = z.strictObject({ question: z.unknown() });
 
 export function createControl(options: ControlOptions): Control {
@@ -155,6 +158,7 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
       const { question, full } = readParams.parse(params);
       return options.fastRead(question, full);
     }],
+    ["prove", (params) => options.provenReads.prove(proveParams.parse(params).key)],
     ["app-query", (params) => appQuery(options, queryParams.parse(params).question)],
   ]);
 }

@@ -59,6 +59,9 @@ export const READ_KEYS_REMEMBERED_MAX = 65_536;
 export const READ_BUSY_SHARE = 0.25;
 export const READ_DEBT_MS_MAX = 50;
 
+/** Proofs of state being made at once; the next is refused with OVERLOADED. */
+export const PROOFS_AT_ONCE_MAX = 16;
+
 /** Result of one operation, encoded; a longer one is undone and becomes rejected RESULT_TOO_LARGE. Part of the agreed behaviour. */
 export const RESULT_BYTES_MAX: number = 256 << 10;
 /** Results of one bundle together; operations beyond it are undone likewise. Part of the agreed behaviour. */

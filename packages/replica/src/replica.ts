@@ -15,7 +15,7 @@ import { createControl } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
 import { createEvidenceKeeper, type EvidenceKeeper, type EvidenceStore } from "./evidence.ts";
-import { createExecution, type Execution } from "./execution.ts";
+import { createExecution, type Execution, type Halt } from "./execution.ts";
 import { createExecutor, type Executor } from "./executor.ts";
 import { openHeads, type Heads } from "./genesis.ts";
 import { createInbox } from "./inbox.ts";
@@ -28,7 +28,8 @@ import { createOutbox, type Outbox } from "./outbox.ts";
 import { PendingBundles } from "./pending.ts";
 import type { Probe } from "./probe.ts";
 import { createReader } from "./reader.ts";
-import { createFastReads } from "./reads/fast-read.ts";
+import { createFastReads, type FastRead } from "./reads/fast-read.ts";
+import { createProvenReads, type ProvenReads } from "./reads/proven-read.ts";
 import { RecentWrites } from "./reads/recent-writes.ts";
 import { recoveryHorizon, untilRecovered } from "./recovery.ts";
 import { createReplies } from "./replies.ts";
@@ -160,10 +161,10 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
+  const reads = readsOf(parts, { config, records, execution, executor, writes, horizon });
   const control = createControl({
-    codec, state, blocks, executor, admission, connections, counters, logger, app: parts.app, localQueries: parts.localQueries,
+    ...reads, codec, state, blocks, executor, admission, connections, counters, logger, app: parts.app, localQueries: parts.localQueries,
     halted: () => execution.halted, status: () => observer.status(), why: () => observer.why(), recovered: () => untilRecovered(horizon, () => executor.head.header.seq, scheduler),
-    fastRead: createFastReads({ writes, state, hasher, horizon, logger, nowMs, app: parts.app, head: () => executor.head.header, halted: () => execution.halted }),
   });
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
@@ -175,10 +176,30 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     }),
     schedule: (turn) => scheduler.soon(turn), probe: parts.probe,
     onView: (view) => void (known.view = view),
-    onStable: (seq) => void (known.settledSeq = seq),
+    onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
     onFatal: (error) => end(asError(error)),
   });
   return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, outbox, evidence, inbox, connections, ended, end });
+}
+
+interface ReadParts {
+  readonly config: EngineConfig;
+  readonly records: readonly LogRecord[];
+  readonly execution: Execution;
+  readonly executor: Executor;
+  readonly writes: RecentWrites | undefined;
+  readonly horizon: number;
+}
+
+/** What is answered without ordering. */
+function readsOf(parts: ReplicaParts, { config, records, execution, executor, writes, horizon }: ReadParts): { readonly fastRead: FastRead; readonly provenReads: ProvenReads } {
+  const { codec, state, blocks, hasher, logger, app, clock } = parts;
+  const halted = (): Halt | undefined => execution.halted;
+  const stable = records.filter((record) => record.type === "stable").at(-1)?.stable;
+  return {
+    fastRead: createFastReads({ writes, state, hasher, horizon, logger, app, halted, nowMs: () => clock.monotonicMs(), head: () => executor.head.header }),
+    provenReads: createProvenReads({ codec, state, blocks, stable, halted, quorums: config.quorums }),
+  };
 }
 
 /** With fast reads, what execution writes is remembered for a while. */

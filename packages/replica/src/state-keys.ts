@@ -1,10 +1,11 @@
 /** Where things live in the replicated state. The application cannot reach outside its prefix. */
 import type { ClientId } from "@narses/core";
+import { APP_STATE_PREFIX } from "@narses/wire";
 
 /** The cluster id, written by genesis: its presence tells that genesis has run. */
 export const CONFIG_KEY = "c/config";
 
-const APP_PREFIX = "a/";
+const APP_PREFIX = APP_STATE_PREFIX;
 /** UTF-8 bytes of an application's key: what the state store takes, less the prefix. */
 export const APP_KEY_BYTES_MAX: number = 512 - APP_PREFIX.length;
 

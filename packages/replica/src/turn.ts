@@ -5,7 +5,7 @@
  * Invariant: nothing leaves this process before every record of its turn is on disk. Any error stops the loop for good, and
  * nothing is said after it: a replica that cannot keep its word must be silent.
  */
-import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type SeqNum, type View } from "@narses/core";
+import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type SeqNum, type StableCheckpoint, type View } from "@narses/core";
 import { count, type Counters } from "./counters.ts";
 import type { Decisions } from "./decisions.ts";
 import type { EvidenceKeeper } from "./evidence.ts";
@@ -36,6 +36,8 @@ export interface TurnOptions {
   readonly onView: (view: View) => void;
   /** The low watermark has moved. */
   readonly onStable: (seq: SeqNum) => void;
+  /** A checkpoint is stable, with its proof. */
+  readonly onCertified?: (stable: StableCheckpoint) => void;
   /** Called once, with what broke. */
   readonly onFatal: (error: unknown) => void;
   readonly schedule: (turn: () => void) => void;
@@ -135,6 +137,7 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
     }
     switch (effect.type) {
       case "persist":
+        if (effect.record.type === "stable") options.onCertified?.(effect.record.stable);
         break;
       case "execute":
         execution.push(effect);

@@ -41,6 +41,7 @@ function setUp(options: { readonly localQueries?: boolean; readonly machine?: St
   const control = createControl({
     codec: tools.codec, state, blocks, executor, connections, app: machine, localQueries: options.localQueries ?? true, counters: newCounters(), logger,
     admission: { isOpen: ({ session }) => session === 7 }, halted: () => undefined,
+    provenReads: { prove: async (key) => new TextEncoder().encode(`proof of ${key}`) },
     fastRead: (question, full) => ({ seq: 1, since: 0, digest: hasher.sha256(question), ...(full && { result: question }) }),
     status: () => ({ replica: 0, halted: null }), why: () => ({ headline: "Replica 0 is waiting for nothing" }),
   });
@@ -74,7 +75,7 @@ describe("control calls", () => {
   });
 
   test.each([
-    ["nothing", {}, "METHOD_UNKNOWN", "status, why, session, head, block, read, app-query"],
+    ["nothing", {}, "METHOD_UNKNOWN", "status, why, session, head, block, read, prove, app-query"],
     ["block", { seq: 2 }, "NOT_FOUND", "block 2"],
     ["block", { seq: -1 }, "REQUEST_INVALID", "seq"],
     ["block", { seq: 1, also: 1 }, "REQUEST_INVALID", "also"],

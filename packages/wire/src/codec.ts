@@ -16,6 +16,7 @@ import {
   type Signed,
   type SignedBody,
   type StateMessage,
+  type StateReceipt,
 } from "@narses/core";
 import { makeBatch, readBatch } from "./batch.ts";
 import { decodeBlock, encodeBlock } from "./block.ts";
@@ -30,6 +31,7 @@ import { decodePeer, encodePeer, peerFrames } from "./peer.ts";
 import { decodeReceipt, encodeReceipt } from "./receipt.ts";
 import { Reader } from "./reader.ts";
 import { decodeRecord, encodeRecord } from "./record.ts";
+import { decodeStateReceipt, encodeStateReceipt } from "./state-receipt.ts";
 import { writeNewView, writeViewChange } from "./view-change.ts";
 import { writeCheckpoint, writeOutcome, writePrePrepare, writeVotes } from "./votes.ts";
 import type { Writer } from "./writer.ts";
@@ -80,6 +82,8 @@ export interface Codec {
   decodeReceipt(bytes: Uint8Array): Decoded<Receipt>;
   encodeEvidence(evidence: Evidence): Uint8Array;
   decodeEvidence(bytes: Uint8Array): Decoded<Evidence>;
+  encodeStateReceipt(receipt: StateReceipt): Uint8Array;
+  decodeStateReceipt(bytes: Uint8Array): Decoded<StateReceipt>;
 }
 
 function writeBody(w: Writer, body: SignedBody): void {
@@ -139,5 +143,7 @@ export function createCodec(options: CodecOptions): Codec {
     decodeReceipt: (bytes) => decodeReceipt(c, bytes),
     encodeEvidence: (evidence) => encodeEvidence(c, evidence),
     decodeEvidence: (bytes) => decodeEvidence(c, bytes),
+    encodeStateReceipt: (receipt) => encodeStateReceipt(c, receipt),
+    decodeStateReceipt: (bytes) => decodeStateReceipt(c, bytes),
   };
 }

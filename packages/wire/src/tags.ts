@@ -59,5 +59,6 @@ export const TAG = {
   BLOCK: 96,
   RECEIPT: 97,
   EVIDENCE: 98,
+  STATE_RECEIPT: 99,
 } as const;
 // retired: none

@@ -44,6 +44,7 @@ const GOLDEN: readonly (readonly [name: string, length: number, hash: string])[]
   ["evidence pair", 353, "e2a0e109f85f5f32bfd119f8e2f0dc4973fec99c6aaa158861f5a44f265cfe46"],
   ["evidence forged", 1205, "0719eb7170c6dd6dc99afa46b7ca0d084e5ea10ec88826c94757f781488f2627"],
   ["evidence batch", 439, "bc46eec33f694ee19c2ece3d7874fab4056bb2face300e74eaecf64170fa37e7"],
+  ["state receipt", 944, "19b33870b7ad55ed7db515731a0fc31be5a051220081d7bf1fb3776d8f2a6afa"],
   ["record pre-prepared", 484, "a18dbfee3b83e144d7732f894c25c03611313e09c004a80f3c7e8b94756a4e87"],
   ["record prepared", 435, "241d88a372549ad0b5b659dd9380ad548937c4659547c065142f025592f31d47"],
   ["record committed", 721, "414d9edf07d5b63ee4c585d6ed172a42e804c1390ab832a40ff98b8f2b23e7ab"],

@@ -1,9 +1,9 @@
 /** What no correct replica or client sends, in the frames without a replica's signature: one row per rule. */
-import { FRAME_BYTES_MAX, requestId, seqNum, view, type Digest } from "@narses/core";
+import { FRAME_BYTES_MAX, requestId, seqNum, view, type Checkpoint, type Digest, type Signed, type StateProof } from "@narses/core";
 import { describe, expect, test } from "vitest";
 import type { Decoded } from "../../src/index.ts";
 import { codec, codecOf, EPOCH, fakeKey, PARAMETERS } from "../support/cluster.ts";
-import { batch, block, bundle, emptyBatch, evidence, frames, hash, header, newView, patch, receipt, reply } from "../support/samples.ts";
+import { batch, block, bundle, emptyBatch, evidence, frames, hash, header, newView, patch, receipt, reply, stateReceipt } from "../support/samples.ts";
 import { join } from "../support/mutate.ts";
 
 type Case = readonly [what: string, frame: Uint8Array, code: string, detail: RegExp];
@@ -292,6 +292,30 @@ describe("evidence", () => {
     ["something beside a forged message", join(forged, Uint8Array.of(1)), "FRAME_MALFORMED", /evidence/],
     ["votes as a proposal", patch(pair, 6, 3), "FRAME_MALFORMED", /evidence .*a votes proposes no batch/],
   ])("with %s", check(codec.decodeEvidence));
+});
+
+describe("receipts about state", () => {
+  const frame = (change: Partial<typeof stateReceipt>): Uint8Array => codec.encodeStateReceipt({ ...stateReceipt, ...change });
+  const proof = (change: Partial<StateProof>): Uint8Array => frame({ proof: { ...stateReceipt.proof, ...change } });
+  const good = frame({});
+  test.each<Case>([
+    ["another version", patch(good, 0, 2), "FRAME_MALFORMED", /state receipt .*version 2, this is 1/],
+    ["another tag", patch(good, 1, 97), "FRAME_MALFORMED", /state receipt .*type tag 97/],
+    ["another epoch", patch(good, 5, 9), "EPOCH_FOREIGN", /epoch 9/],
+    ["more checkpoints than replicas", frame({ checkpoints: [0, 1, 2, 3, 4].map(() => stateReceipt.checkpoints[0] as Signed<Checkpoint>) }), "FRAME_TOO_LARGE", /checkpoints count .*: 5, at most 4/],
+    ["more checkpoints than bytes", good.subarray(0, 6 + 176 + 2), "FRAME_MALFORMED", /checkpoints count .*: 2 need/],
+    ["an empty key", frame({ key: "" }), "FRAME_MALFORMED", /key .*is empty/],
+    ["a key of 511 bytes", frame({ key: "k".repeat(511) }), "FRAME_TOO_LARGE", /key length .*: 511, at most 510/],
+    ["a key longer than what is left", good.subarray(0, 6 + 176 + 2 + 2 * 112 + 2), "FRAME_MALFORMED", /key length .*: 9 need/],
+    ["a key that is not UTF-8", patch(good, 6 + 176 + 2 + 2 * 112 + 2, 0xff), "FRAME_MALFORMED", /key .*not UTF-8/],
+    ["six levels", proof({ siblings: Array.from({ length: 6 }, () => new Uint8Array(0)) }), "FRAME_TOO_LARGE", /levels .*: 6, at most 5/],
+    ["more levels than bytes", proof({ siblings: [new Uint8Array(0), new Uint8Array(0)], page: new Uint8Array(0) }).subarray(0, -6), "FRAME_MALFORMED", /levels .*: 2 need/],
+    ["a level of 16 hashes", proof({ siblings: [new Uint8Array(512)] }), "FRAME_TOO_LARGE", /level length .*: 512, at most 480/],
+    ["a level longer than what is left", proof({ siblings: [new Uint8Array(8)], page: new Uint8Array(0) }).subarray(0, -5), "FRAME_MALFORMED", /level length .*: 8 need/],
+    ["a page of 4 GiB", patch(good, good.length - 7, 255, 255, 255, 255), "FRAME_TOO_LARGE", /page length .*: 4294967295, at most/],
+    ["a page longer than what is left", good.subarray(0, -1), "FRAME_MALFORMED", /page length .*: 3 need/],
+    ["a byte after its end", join(good, Uint8Array.of(0)), "FRAME_MALFORMED", /1 bytes after its end/],
+  ])("with %s", check(codec.decodeStateReceipt));
 });
 
 describe("stored values", () => {

@@ -1,7 +1,7 @@
 /** One fixed valid value of every kind, for tables of damage and for the golden bytes. */
 import {
   digest, replicaId, requestId, seqNum, view, type Batch, type Block, type BlockHeader, type Bundle, type Digest, type LogRecord,
-  type Evidence, type PeerMessage, type StateMessage, type Receipt, type Reply, type StableCheckpoint, type ViewChange, type Vote,
+  type Evidence, type PeerMessage, type StateMessage, type Receipt, type StateReceipt, type Reply, type StableCheckpoint, type ViewChange, type Vote,
 } from "@narses/core";
 import type { Decoded } from "../../src/index.ts";
 import { codec, EPOCH, fakeKey, sign } from "./cluster.ts";
@@ -77,6 +77,11 @@ const leaf = { leafIndex: 1, leafCount: 2, path: [new Uint8Array(32).fill(0x77)]
 export const reply: Reply = { client: bundle(1).client, bundleDigest: bundle(1).digest, view: view(3), header, outcome: outcome(2), ...leaf, results };
 export const block: Block = { header, batch, results: [results, results], certificate: commitCertificate };
 export const receipt: Receipt = { version: 1, header, outcomes: [outcome(0), outcome(2)], ...leaf, bundle: bundle(1).bytes, results, operation: 1 };
+
+export const stateReceipt: StateReceipt = {
+  version: 1, header, checkpoints: [checkpoint(0), checkpoint(2)], key: "account/x",
+  proof: { bits: 5, page: Uint8Array.of(1, 2, 3), siblings: [new Uint8Array(480).fill(1), new Uint8Array(32).fill(2)] },
+};
 
 const status = { view: view(4), active: false, stableSeq: seqNum(8), executedSeq: seqNum(9), slots: Uint8Array.of(7, 3, 1, 0), viewChanges: Uint8Array.of(0b1011) };
 
@@ -158,6 +163,7 @@ export const frames: readonly Sample[] = [
   },
   { name: "receipt", bytes: codec.encodeReceipt(receipt), decode: codec.decodeReceipt },
   ...evidence.map((e) => ({ name: `evidence ${e.type}`, bytes: codec.encodeEvidence(e), decode: codec.decodeEvidence })),
+  { name: "state receipt", bytes: codec.encodeStateReceipt(stateReceipt), decode: codec.decodeStateReceipt },
 ];
 
 export interface StoredSample {
