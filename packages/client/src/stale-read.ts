@@ -59,5 +59,6 @@ export async function staleRead({ membership, key, wanted, replicas, ask, nowMs,
   }
   wanted.signal?.throwIfAborted();
   const asked = problems.length === 0 ? "no replica is connected" : problems.join("; ");
-  throw new NarsesError("UNAVAILABLE", `no replica proves a state of ${JSON.stringify(key)} that is new enough: ${asked}. Submit an ordered query, or ask for less`, { key, problems });
+  const text = `no replica proves a state of ${JSON.stringify(key)} that is new enough: ${asked}. Submit an ordered query, or ask for less`;
+  throw new NarsesError("UNAVAILABLE", text, { key, problems });
 }
