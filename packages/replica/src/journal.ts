@@ -2,7 +2,7 @@
  * What must be durable before anything is said: the records of a turn, written together, with one fdatasync if any of them
  * needs it. The log pins the records about views and checkpoints; truncation replaces them by the latest of each kind.
  */
-import { recordSeq, type Effect, type LogRecord, type SeqNum, type VoteLog } from "@narses/core";
+import { recordSeq, type Effect, type LogRecord, type SeqNum, type View, type VoteLog } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import type { Counters } from "./counters.ts";
 import type { Measures } from "./operations/distribution.ts";
@@ -64,9 +64,11 @@ export interface JournalOptions {
   readonly measures: Measures;
   /** The records the log gave back at open, decoded. */
   readonly recovered: readonly LogRecord[];
+  /** A view was left or entered: called when the record is durable, before anything is said. */
+  readonly noteView?: ((view: View) => void) | undefined;
 }
 
-export function createJournal({ log, codec, counters, measures, recovered }: JournalOptions): Journal {
+export function createJournal({ log, codec, counters, measures, recovered, noteView }: JournalOptions): Journal {
   const pinned = new PinnedRecords();
   const timed = (wait: () => void): void => {
     const startedMs = measures.nowMs();
@@ -82,6 +84,7 @@ export function createJournal({ log, codec, counters, measures, recovered }: Jou
     persist(effects) {
       let written = false;
       let urgent = false;
+      let last: View | undefined;
       for (const effect of effects) {
         if (effect.type !== "persist") continue;
         const bytes = codec.encodeRecord(effect.record);
@@ -90,9 +93,11 @@ export function createJournal({ log, codec, counters, measures, recovered }: Jou
         counters.records++;
         written = true;
         urgent ||= !effect.lazy;
+        if (effect.record.type === "view-left" || effect.record.type === "new-view") last = effect.record.view;
       }
       if (urgent) timed(() => log.sync());
       else if (written) log.flush();
+      if (last !== undefined) noteView?.(last);
     },
     truncate(seq) {
       timed(() => log.truncate(seq, pinned.base()));

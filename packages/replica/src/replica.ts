@@ -73,6 +73,8 @@ export interface ReplicaParts {
   readonly mustExist: boolean;
   /** How far the vote log can be trusted; absent: beyond doubt. */
   readonly memory?: Memory;
+  /** Called before VIEW-CHANGE for a view, or the first vote in it, is said: makes the view durable in a second place. */
+  readonly noteView?: (view: View) => void;
   /** Called when genesis is durable, before anything is voted: from now on an empty store is a lost one. */
   readonly onOpened?: () => void | Promise<void>;
   readonly logger: Logger;
@@ -169,7 +171,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const { promise: ended, resolve: end } = deferred<Error | undefined>();
   const loop = createLoop({
     engine, inbox, execution, outbox, decisions, transfer, counters, incidents, evidence, logger, limiter,
-    journal: createJournal({ log, codec, counters, measures, recovered: records }),
+    journal: createJournal({ log, codec, counters, measures, recovered: records, noteView: parts.noteView }),
     read: createReader({
       codec, verifier, admission, replies, control, connections, counters, incidents, evidence, logger, limiter, penalise: (from) => inbox.penalise(from),
       state: { message: (from, message) => (message.type === "fetch-state" ? donor.request(from, message) : transfer.message(from, message)) },

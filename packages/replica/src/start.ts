@@ -1,6 +1,6 @@
 /** `startReplica`: opens a home directory and runs the replica it describes. */
 import { join } from "node:path";
-import type { BlockStore, ClusterConfig, Digest, Logger, ReplicaId, StateMachine, VoteLog } from "@narses/core";
+import { view, type BlockStore, type ClusterConfig, type Digest, type Logger, type ReplicaId, type StateMachine, type VoteLog } from "@narses/core";
 import { hasher, verifyingKey } from "@narses/crypto";
 import { createTransport } from "@narses/network";
 import { createEngine } from "@narses/pbft";
@@ -17,7 +17,8 @@ import type { Observer } from "./operations/observer.ts";
 import { createPinoLogger } from "./pino-logger.ts";
 import { runReplica, type EngineFactory, type ReplicaTransport, type RunningCore } from "./replica.ts";
 import { systemClock, type Clock } from "./ticker.ts";
-import { markVoted, refuseLostData, type Voter } from "./voted-marker.ts";
+import { openVoteMemory, type VoteMemory } from "./vote-memory.ts";
+import { hasVoted, markVoted, refuseLostData, type Voter } from "./voted-marker.ts";
 
 /** What a transport of one's own is made from. */
 export interface TransportContext {
@@ -46,6 +47,11 @@ export interface ReplicaOptions<Op = unknown, Result = unknown, Question = unkno
   /** `openVoteLog` of storage by default. */
   readonly voteLog?: (options: VoteLogOptions) => Promise<VoteLog>;
   readonly clock?: Clock;
+  /**
+   * The data directory of a replica that has voted is lost for good: start over from the others' state, and vote again only when that
+   * cannot contradict what was said before. Without it such a start is refused. Of no effect when nothing is lost.
+   */
+  readonly rejoin?: boolean;
   /**
    * For development: every operation runs twice under traps for clocks, randomness, locales and asynchrony; a state machine that is not
    * deterministic stops the replica with APP_NONDETERMINISTIC, which names the operation and what differed. Costs speed.
@@ -91,14 +97,18 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
   try {
     const directory = closing.add(await lockDataDirectory(dataDirectory, { clusterId, replica: self }), (held) => held.release());
     const voter: Voter = { home: options.home, self, clusterId };
-    await refuseLostData(voter, { directory: dataDirectory, initialized: directory.initialized });
-    const stores = await openStores(directory, { codec, closing, openLog: options.voteLog ?? openVoteLog });
+    const rejoin = options.rejoin === true && cluster.replicas.length > 1; // alone there is nobody to rejoin
+    if (!rejoin) await refuseLostData(voter, { directory: dataDirectory, initialized: directory.initialized });
+    // Nobody has heard anything from this key: view 0 is the last one it can have been in.
+    const firstView = rejoin || (await hasVoted(voter)) ? undefined : view(0);
+    const stores = await openStores(directory, { codec, closing, openLog: options.voteLog ?? openVoteLog, replicas: cluster.replicas.length, rejoin, logger });
     const transport = (options.transport ?? createTransport)({ self, cluster, clusterId, networkSeed, listen, logger });
     const core = await runReplica({
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
       app: guarded(options.app as StateMachine, options.guard), engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
-      evidence: evidenceDirectory(join(dataDirectory, "evidence")), mustExist: directory.initialized, onOpened: async () => {
-        directory.markInitialized();
+      evidence: evidenceDirectory(join(dataDirectory, "evidence")), mustExist: directory.initialized && !rejoin,
+      noteView: (last) => directory.noteView(last), onOpened: async () => {
+        directory.markInitialized(firstView);
         await markVoted(voter);
       },
     });
@@ -118,8 +128,7 @@ function guarded(app: StateMachine, guard: boolean | GuardOptions | undefined): 
   return guardDeterminism(app, guard === true ? {} : guard);
 }
 
-interface Stores {
-  readonly log: VoteLog;
+interface Stores extends VoteMemory {
   readonly state: AuthenticatedState;
   readonly blocks: BlockStore;
 }
@@ -128,13 +137,17 @@ interface Opening {
   readonly codec: Codec;
   readonly closing: Closing;
   readonly openLog: (options: VoteLogOptions) => Promise<VoteLog>;
+  readonly replicas: number;
+  readonly rejoin: boolean;
+  readonly logger: Logger;
 }
 
-async function openStores(directory: DataDirectory, { codec, closing, openLog }: Opening): Promise<Stores> {
-  const log = closing.add(await openLog({ directory: directory.votes, mustExist: directory.initialized }), (store) => store.close());
+async function openStores(directory: DataDirectory, { closing, codec, ...opening }: Opening): Promise<Stores> {
+  const { log, memory } = await openVoteMemory({ directory, decode: (bytes) => codec.decodeRecord(bytes), ...opening });
+  closing.add(log, (store) => store.close());
   const state = closing.add(await openStateStore({ directory: directory.state, hasher }), (store) => store.close());
   const blocks = closing.add(await openBlockStore({ directory: directory.blocks, codec }), (store) => store.close());
-  return { log, state, blocks };
+  return { log, memory, state, blocks };
 }
 
 function adminSources(core: RunningCore, logger: Logger): AdminSources {

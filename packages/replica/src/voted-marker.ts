@@ -17,16 +17,18 @@ export interface Voter {
 
 const markOf = ({ self, clusterId }: Voter): string => `replica ${self} of cluster ${clusterId} has voted\n`;
 
+export const hasVoted = async (voter: Voter): Promise<boolean> =>
+  (await readFile(join(voter.home, MARKER), "utf8").catch(() => undefined)) === markOf(voter);
+
 /** @throws NarsesError DATA_CORRUPT when the key has voted and the data directory knows nothing of it. */
 export async function refuseLostData(voter: Voter, data: { readonly directory: string; readonly initialized: boolean }): Promise<void> {
-  if (data.initialized) return;
+  if (data.initialized || !(await hasVoted(voter))) return;
   const path = join(voter.home, MARKER);
-  const text = await readFile(path, "utf8").catch(() => undefined);
-  if (text !== markOf(voter)) return;
   throw new NarsesError(
     "DATA_CORRUPT",
-    `replica ${voter.self} has voted before (${path} says so), but its data directory ${data.directory} is empty; mount or restore it. ` +
-      "If it is lost, this key must not vote again: give the replica a new key",
+    `replica ${voter.self} has voted before (${path} says so), but its data directory ${data.directory} is empty; mount it. If it is lost, start once with ` +
+      "--rejoin: the replica then fetches the state from the others, follows and serves them, and does not vote until nothing it says can contradict " +
+      "what it said before and cannot remember. Do not restore an old copy: it would not know what was said since",
     { path, directory: data.directory },
   );
 }

@@ -5,7 +5,7 @@
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { NarsesError, type Digest, type ReplicaId } from "@narses/core";
+import { NarsesError, type Digest, type ReplicaId, type View } from "@narses/core";
 import { ClassicLevel } from "classic-level";
 import { dataCorrupt } from "./errors.ts";
 import { attempt, errnoOf, joinPath, syncParent } from "./files/file-system.ts";
@@ -29,8 +29,16 @@ export interface DataDirectory extends Identity {
   readonly instance: number;
   /** The stores were made before: pass it as `mustExist` when you open them. */
   readonly initialized: boolean;
-  /** Once every store was opened: from now on an empty store is a lost one. Durable when it returns. */
-  markInitialized(): void;
+  /** The vote log does not hold everything that was said before. */
+  readonly votesLost: boolean;
+  /** The last view that was left or entered, as far as the superblock knows. */
+  readonly view: View | undefined;
+  /** Once every store was opened: from now on an empty store is a lost one. `view`: nothing was ever said in a later one. Durable when it returns. */
+  markInitialized(view?: View): void;
+  /** Before another log takes the place of a lost or damaged one. Durable when it returns. */
+  markVotesLost(): void;
+  /** Before VIEW-CHANGE for `view` is said, and before the first vote in it. Durable when it returns. */
+  noteView(view: View): void;
   release(): Promise<void>;
 }
 
@@ -103,9 +111,30 @@ class Held implements DataDirectory {
     return this.#block.initialized;
   }
 
-  markInitialized(): void {
-    if (this.#block.initialized) return;
-    const block = { ...this.#block, initialized: true };
+  get votesLost(): boolean {
+    return this.#block.votesLost;
+  }
+
+  get view(): View | undefined {
+    return this.#block.view;
+  }
+
+  markInitialized(view?: View): void {
+    if (!this.#block.initialized) this.#update({ initialized: true, view });
+  }
+
+  markVotesLost(): void {
+    if (!this.#block.votesLost) this.#update({ votesLost: true });
+  }
+
+  /** What is unknown stays unknown: an earlier view may have been a later one. */
+  noteView(view: View): void {
+    const known = this.#block.view;
+    if (known !== undefined && view > known) this.#update({ view });
+  }
+
+  #update(change: Partial<Superblock>): void {
+    const block = { ...this.#block, ...change };
     updateSuperblock(nodeFileSystem, this.path, block);
     this.#block = block;
   }
@@ -126,7 +155,7 @@ function enter(directory: string, identity: Identity): Superblock {
       const remedy = "it is unknown whose data this is; restore the file, or give the replica a new key and an empty directory";
       throw dataCorrupt(`${directory} holds "${store}" but no superblock`, remedy, { file: joinPath(directory, "superblock") });
     }
-    const block: Superblock = { ...identity, instance: 1, initialized: false };
+    const block: Superblock = { ...identity, instance: 1, initialized: false, votesLost: false, view: undefined };
     createSuperblock(files, directory, block);
     return block;
   }

@@ -3,7 +3,7 @@
  * rewrites one copy at a time, damaged and outdated ones first, so that a crash at any moment leaves a valid one.
  */
 import { crc32 } from "node:zlib";
-import { digest, fromHex, replicaId, toHex, type Digest, type ReplicaId } from "@narses/core";
+import { digest, fromHex, replicaId, toHex, view as toView, type Digest, type ReplicaId, type View } from "@narses/core";
 import { getU32, getU64, putU32, putU64 } from "./bytes.ts";
 import { dataCorrupt, dataVersion } from "./errors.ts";
 import { attempt, joinPath, syncParent, type File, type FileSystem } from "./files/file-system.ts";
@@ -17,12 +17,18 @@ export interface Superblock {
   readonly instance: number;
   /** The stores of this directory were made: from now on an empty one is a lost one. */
   readonly initialized: boolean;
+  /** The vote log was found lost or damaged, or its directory was: it does not hold everything that was said before. */
+  readonly votesLost: boolean;
+  /** The last view that this replica left or entered; undefined when a loss has made it unknown. */
+  readonly view: View | undefined;
 }
 
 const COPIES = 4;
 const COPY_BYTES = 4_096;
 const FIELDS_BYTES = 76;
 const MAGIC = 0x4e52_5342; // "NRSB"
+const INITIALIZED = 1;
+const VOTES_LOST = 2;
 
 function encode(block: Superblock, update: number, copy: number): Uint8Array {
   const bytes = new Uint8Array(COPY_BYTES);
@@ -33,7 +39,8 @@ function encode(block: Superblock, update: number, copy: number): Uint8Array {
   bytes.set(fromHex(block.clusterId), 20);
   putU32(bytes, 52, block.replica);
   putU64(bytes, 56, block.instance);
-  putU32(bytes, 64, block.initialized ? 1 : 0);
+  putU32(bytes, 64, (block.initialized ? INITIALIZED : 0) | (block.votesLost ? VOTES_LOST : 0));
+  putU32(bytes, 68, block.view === undefined ? 0 : block.view + 1);
   putU32(bytes, FIELDS_BYTES - 4, crc32(bytes.subarray(0, FIELDS_BYTES - 4)));
   return bytes;
 }
@@ -57,7 +64,9 @@ function decode(bytes: Uint8Array, copy: number, path: string): Copy | undefined
     clusterId: digest(toHex(bytes.subarray(20, 52))),
     replica: replicaId(getU32(bytes, 52)),
     instance: getU64(bytes, 56),
-    initialized: getU32(bytes, 64) === 1,
+    initialized: (getU32(bytes, 64) & INITIALIZED) !== 0,
+    votesLost: (getU32(bytes, 64) & VOTES_LOST) !== 0,
+    view: getU32(bytes, 68) === 0 ? undefined : toView(getU32(bytes, 68) - 1),
   };
   return { update: getU64(bytes, 8), block };
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { digest, replicaId } from "@narses/core";
+import { digest, replicaId, view } from "@narses/core";
 import { describe, expect, test } from "vitest";
 import { lockDataDirectory, MemoryFileSystem } from "../src/index.ts";
 import { createSuperblock, readSuperblock, updateSuperblock } from "../src/superblock.ts";
@@ -21,6 +21,28 @@ describe("lock", () => {
     const second = await lockDataDirectory(path, identity);
     expect([second.instance, second.initialized, second.votes]).toEqual([2, true, join(path, "votes")]);
     await second.release();
+  });
+
+  test("the last view is kept, and never goes back; what a loss has made unknown stays unknown", async () => {
+    const path = join(temporaryDirectory(), "data");
+    const first = await lockDataDirectory(path, identity);
+    expect([first.view, first.votesLost]).toEqual([undefined, false]);
+    first.markInitialized(view(0));
+    for (const v of [2, 1]) first.noteView(view(v));
+    await first.release();
+    const second = await lockDataDirectory(path, identity);
+    expect([second.view, second.votesLost]).toEqual([2, false]);
+    second.markVotesLost();
+    await second.release();
+    const third = await lockDataDirectory(path, identity);
+    expect([third.view, third.votesLost, third.initialized]).toEqual([2, true, true]);
+    await third.release();
+    const other = await lockDataDirectory(join(temporaryDirectory(), "data"), identity);
+    other.markVotesLost();
+    other.markInitialized();
+    other.noteView(view(5));
+    expect([other.view, other.votesLost]).toEqual([undefined, true]);
+    await other.release();
   });
 
   test("another process is refused, and told who holds it; a killed holder is taken over", async () => {
@@ -83,7 +105,7 @@ describe("lock", () => {
 });
 
 describe("superblock", () => {
-  const block = { ...identity, instance: 5, initialized: true };
+  const block = { ...identity, instance: 5, initialized: true, votesLost: false, view: view(3) };
   const PATH = "/data/superblock";
 
   function made(): Map<string, Uint8Array> {

@@ -15,6 +15,8 @@ export interface ReplicaState {
   readonly block: string;
   readonly uptimeMs: number;
   readonly halted: string | undefined;
+  /** Why it does not vote, if it does not. */
+  readonly silence: { readonly cause: string; readonly reason: string } | undefined;
   /** The state it fetches from the others, if it does. */
   readonly transfer: ReplicaTransfer | undefined;
   /** The last one that it fetched. */
@@ -48,7 +50,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 // Not strict: a newer replica may say more.
 const SCHEMA = z.object({
   uptimeMs: z.number(),
-  engine: z.object({ view: number, active: z.boolean(), primary: number, stableSeq: number }),
+  engine: z.object({ view: number, active: z.boolean(), primary: number, stableSeq: number, silence: z.object({ cause: z.string(), reason: z.string() }).optional() }),
   head: z.object({ seq: number, block: hash, stateRoot: hash }),
   halted: z.string().nullable(),
   transfer: z.object({ reason: z.string(), seq: number, phase: z.string(), pagesTotal: number, pagesHere: number }).nullish(),
@@ -60,7 +62,7 @@ const SCHEMA = z.object({
 /** @throws when the replica does not answer, or with something else than a status. */
 export async function replicaState(client: Client, replica: number): Promise<ReplicaState> {
   const { engine, head, halted, uptimeMs, transfer, lastTransfer } = SCHEMA.parse(await client.call(replica, "status"));
-  return { ...engine, ...head, uptimeMs, halted: halted ?? undefined, transfer: transfer ?? undefined, lastTransfer: lastTransfer ?? undefined };
+  return { ...engine, silence: engine.silence, ...head, uptimeMs, halted: halted ?? undefined, transfer: transfer ?? undefined, lastTransfer: lastTransfer ?? undefined };
 }
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -92,6 +92,7 @@ const gauges = ({ parameters, logBytes }: MetricsSources): readonly Family[] => 
   { name: "narses_healthy", help: "1 if the replica can take part in ordering (as /health says).", read: (s) => bit(healthOf(s, parameters).healthy) },
   { name: "narses_ready", help: "1 if clients may be sent here (as /ready says).", read: (s) => bit(healthOf(s, parameters).ready) },
   { name: "narses_halted", help: "1 if nothing is executed: the state diverged, or is being replaced.", read: (s) => bit(s.halted !== null) },
+  { name: "narses_silent", help: "1 if it does not vote: it asks what it said before its start, or does not remember it.", read: (s) => bit(s.engine.silence !== undefined) },
   { name: "narses_view", help: "Current view.", read: (s) => s.engine.view },
   { name: "narses_view_active", help: "0 while a view change is under way.", read: (s) => bit(s.engine.active) },
   { name: "narses_is_primary", help: "1 if this replica is the primary of its view.", read: (s) => bit(s.engine.primary === s.replica) },

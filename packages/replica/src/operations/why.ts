@@ -108,6 +108,7 @@ export function whyOf(sources: WhySources): WhyReport {
 function headlineOf({ status, source }: WhySources, [first]: readonly string[]): string {
   const { replica, halted, engine, head, peers } = status;
   if (halted !== null && source === "vote-log") return `Replica ${replica} is stopped, and a start would fail: ${halted}.`;
+  if (engine.silence?.cause === "amnesia") return `Replica ${replica} ${engine.silence.reason.replace(/^it /, "")}.`;
   if (halted !== null && status.transfer === null) return `Replica ${replica} has stopped executing and needs an operator: ${halted}.`;
   const verb = source === "live" ? "is" : "would be";
   const subject = source === "live" ? `Replica ${replica}` : `Replica ${replica} is stopped. Started now, it`;
@@ -126,6 +127,7 @@ function findingsOf(sources: WhySources): readonly string[] {
   const found: string[] = [];
   if (status.transfer !== null) found.push(stateOf(status.transfer, halted));
   else if (halted !== null) found.push(`an operator: ${halted}`);
+  if (engine.silence !== undefined) found.push(engine.silence.reason);
   if (source === "live") found.push(...tooFewPeers(status));
   if (engine.viewChange !== undefined) found.push(viewChange(sources, engine.viewChange));
   if (status.behind > 0) {

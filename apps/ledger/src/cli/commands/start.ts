@@ -17,6 +17,7 @@ interface StartFlags {
   readonly passphraseFile?: string;
   readonly admin?: string;
   readonly guard?: boolean;
+  readonly rejoin?: boolean;
 }
 
 const LEVELS = ["debug", "info", "warn", "error", "silent"];
@@ -31,6 +32,7 @@ async function start(shell: Shell, _args: readonly (string | undefined)[], flags
     logger,
     ...(passphrase === undefined ? {} : { passphrase }),
     ...(flags.guard === true ? { guard: { fresh: () => createLedger(hasher) as StateMachine } } : {}),
+    ...(flags.rejoin === true ? { rejoin: true } : {}),
     ...(flags.admin === undefined ? {} : { admin: flags.admin }),
   });
   const status = replica.status();
@@ -58,6 +60,7 @@ export function registerStart(program: Command, runner: Runner): void {
     .option("--log-file <FILE>", "append the log (JSON lines) to FILE (default: stderr)")
     .option("--guard", "for development: run every operation twice under traps, and stop if the state machine is not deterministic")
     .option("--passphrase-file <FILE>", "file with the passphrase of replica.key, if it is encrypted")
+    .option("--rejoin", "the data directory of this replica is lost: fetch the state from the others, and vote only when that cannot contradict what was said before")
     .option("--admin <HOST:PORT>", "serve /health, /ready, /metrics, /status and /why over HTTP (default: \"admin\" in replica.json, else nowhere)");
   runner.run(
     examples(command, [

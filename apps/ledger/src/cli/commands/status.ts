@@ -59,7 +59,8 @@ function row(report: ReplicaReport, head: number, output: Output): readonly stri
     return [String(report.replica), output.style("red", "down"), "", "", "", "", "", "", report.problem ?? "does not answer"];
   const lag = head - status.seq;
   const { transfer } = status;
-  const running = status.active ? "up" : "view change";
+  const voting = status.active ? "up" : "view change";
+  const running = status.silence?.cause === "amnesia" ? "does not vote" : voting;
   const fetching = transfer?.reason === "diverged" ? "repairing" : "fetching state";
   const halted = transfer === undefined ? "halted" : fetching;
   const state = status.halted === undefined ? running : halted;
@@ -77,9 +78,10 @@ function row(report: ReplicaReport, head: number, output: Output): readonly stri
 }
 
 /** Why it does nothing, how far its state transfer is, or what the last one repaired. */
-function remark({ halted, transfer, lastTransfer }: ReplicaState): string {
+function remark({ halted, silence, transfer, lastTransfer }: ReplicaState): string {
   if (transfer !== undefined) return `state of block ${transfer.seq}: ${transfer.pagesHere} of ${transfer.pagesTotal} pages (${transfer.phase})`;
   if (halted !== undefined) return halted;
+  if (silence?.cause === "amnesia") return silence.reason;
   if (lastTransfer?.reason !== "diverged") return "";
   const { seq, difference } = lastTransfer;
   const key = difference?.key ?? undefined;

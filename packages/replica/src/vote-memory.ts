@@ -1,0 +1,55 @@
+/**
+ * Opening the vote log, and what is known about what it lacks. A log that is damaged or gone is set aside and the replica comes
+ * back with amnesia: it follows and serves, and the engine keeps it from voting until nothing it says can contradict what
+ * was lost. A whole data directory that is gone may be a volume that is not mounted, so that needs an operator's word.
+ */
+import { randomBytes } from "node:crypto";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { digest, NarsesError, toHex, type LogRecord, type Logger, type Memory, type VoteLog } from "@narses/core";
+import type { DataDirectory, VoteLogOptions } from "@narses/storage";
+
+export interface VoteMemoryOptions {
+  readonly directory: Pick<DataDirectory, "path" | "votes" | "initialized" | "instance" | "votesLost" | "view" | "markVotesLost">;
+  readonly openLog: (options: VoteLogOptions) => Promise<VoteLog>;
+  readonly decode: (bytes: Uint8Array) => LogRecord;
+  /** Of the cluster: alone a replica has nobody to ask. */
+  readonly replicas: number;
+  /** The operator says that the data directory is lost. */
+  readonly rejoin: boolean;
+  readonly logger: Logger;
+}
+
+export interface VoteMemory {
+  readonly log: VoteLog;
+  readonly memory: Memory;
+}
+
+/** @throws NarsesError DATA_CORRUPT when the log is lost and the cluster has no other replica; DATA_VERSION, DISK_FAILED. */
+export async function openVoteMemory(options: VoteMemoryOptions): Promise<VoteMemory> {
+  const { directory, decode, rejoin } = options;
+  if (rejoin && !directory.initialized) directory.markVotesLost();
+  const log = await openOrReplace(options);
+  const told = log.recovered.some((bytes) => decode(bytes).type === "amnesia");
+  const nonce = digest(toHex(randomBytes(32)));
+  // The flag was there before the log was replaced, the record takes over from it: in between any crash leaves one of them.
+  return { log, memory: directory.votesLost && !told ? { nonce, lost: { view: directory.initialized ? directory.view : undefined } } : { nonce } };
+}
+
+async function openOrReplace({ directory, openLog, replicas, logger }: VoteMemoryOptions): Promise<VoteLog> {
+  // Set aside before a crash, and the new one was not made yet.
+  const mustExist = directory.initialized && !directory.votesLost;
+  try {
+    return await openLog({ directory: directory.votes, mustExist });
+  } catch (error) {
+    if (!(error instanceof NarsesError) || error.code !== "DATA_CORRUPT" || replicas === 1) throw error;
+    const aside = join(directory.path, `votes.damaged-${directory.instance}`);
+    directory.markVotesLost();
+    await rm(aside, { recursive: true, force: true });
+    await rename(directory.votes, aside).catch((failure: unknown) => {
+      if ((failure as { code?: unknown }).code !== "ENOENT") throw new NarsesError("DISK_FAILED", `cannot set ${directory.votes} aside`, { path: directory.votes }, { cause: failure });
+    });
+    logger.error({ code: error.code, ...error.data, aside }, `the vote log cannot be trusted: ${error.message}. It was moved to ${aside}; this replica rejoins without its memory`);
+    return openLog({ directory: directory.votes, mustExist: false });
+  }
+}

@@ -1,0 +1,148 @@
+/** Lost and damaged vote logs on real disks: what starts, what is refused, and who votes again. */
+import { open, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { StateMachine } from "@narses/core";
+import { createMemoryNetwork, type MemoryNetwork } from "@narses/network";
+import { afterEach, describe, expect, test } from "vitest";
+import { startReplica, type ReplicaOptions, type RunningReplica } from "../src/index.ts";
+import { apply, clientKey, testCluster } from "./support/cluster.ts";
+import { counter, makeHomes, TestClient, until, type Counter } from "./support/cluster-in-process.ts";
+import { recordingLogger } from "./support/fakes.ts";
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+const K = 2;
+const L = 8;
+
+class Cluster {
+  readonly network: MemoryNetwork = createMemoryNetwork({ replicas: 4 });
+  readonly replicas: RunningReplica[] = [];
+  readonly loggers = new Map<number, ReturnType<typeof recordingLogger>>();
+  homes: readonly string[] = [];
+  client: TestClient | undefined;
+  #sum = 0;
+
+  async start(id: number, options: Partial<ReplicaOptions<Counter, number>> = {}): Promise<RunningReplica> {
+    const logger = recordingLogger();
+    this.loggers.set(id, logger);
+    const replica = await startReplica<Counter, number, unknown, unknown>({
+      home: this.homes[id] ?? "", app: counter as StateMachine<Counter, number>, logger, transport: ({ self }) => this.network.transport(self), ...options,
+    });
+    cleanups.push(() => replica.stop());
+    this.replicas[id] = replica;
+    return replica;
+  }
+
+  replica(id: number): RunningReplica {
+    const replica = this.replicas[id];
+    if (replica === undefined) throw new TypeError(`replica ${id} was not started`);
+    return replica;
+  }
+
+  async order(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) expect((await this.client?.submit([apply({ add: 1 })]))?.values).toEqual([++this.#sum]);
+  }
+
+  said(id: number, part: string): boolean {
+    return this.loggers.get(id)?.lines.some(({ message }) => message.includes(part)) ?? false;
+  }
+}
+
+async function cluster(): Promise<Cluster> {
+  const tools = testCluster(4, { parameters: { checkpointInterval: K, logWindow: L, pipelineDepth: 2 } });
+  const c = new Cluster();
+  const { homes, remove } = await makeHomes(tools);
+  cleanups.push(remove);
+  c.homes = homes;
+  for (const id of [0, 1, 2, 3]) await c.start(id);
+  c.client = new TestClient(tools, c.network, clientKey());
+  await c.client.start(4);
+  cleanups.push(() => c.client?.stop() ?? Promise.resolve());
+  return c;
+}
+
+const votes = (home: string): string => join(home, "data", "votes");
+
+/** Overwrites the header of the first segment: a record that was durable cannot be read. */
+async function damage(home: string): Promise<void> {
+  const name = (await readdir(votes(home))).filter((one) => one.startsWith("votes-")).sort()[0] ?? "";
+  const file = await open(join(votes(home), name), "r+");
+  await file.write(Buffer.alloc(64, 0xff), 0, 64, 0);
+  await file.close();
+}
+
+describe("a damaged vote log", () => {
+  test("is set aside: the replica follows without voting, says so, and votes again in its old view when its window has passed", async () => {
+    const c = await cluster();
+    await c.order(5);
+    await c.replica(3).stop();
+    const home = c.homes[3] ?? "";
+    await damage(home);
+    await c.start(3);
+    expect(c.said(3, "the vote log cannot be trusted")).toBe(true);
+    expect((await readdir(join(home, "data"))).filter((name) => name.startsWith("votes.damaged-"))).toHaveLength(1);
+    await until("it knows from when on it may vote", () => c.replica(3).status().engine.silence?.floor !== undefined);
+    expect(c.said(3, "VOTES LOST")).toBe(true);
+    expect(c.replica(3).status().engine.silence).toMatchObject({ cause: "amnesia", floor: { view: 0 } });
+    expect(c.replica(3).why().headline).toContain("does not vote");
+    expect(c.replica(3).health()).toMatchObject({ healthy: false });
+    // A crash in between: the record takes over from the flag.
+    await c.replica(3).stop();
+    await c.start(3);
+    expect(c.replica(3).status().engine.silence).toMatchObject({ cause: "amnesia", floor: { view: 0 } });
+    await c.order(2 * L);
+    await until("it votes again", () => c.replica(3).status().engine.silence === undefined);
+    expect(c.said(3, "votes again")).toBe(true);
+    await c.replica(2).stop();
+    await c.order(2);
+    expect(c.replica(3).status().engine).toMatchObject({ active: true });
+  });
+
+  test("missing altogether: the same", async () => {
+    const c = await cluster();
+    await c.order(3);
+    await c.replica(3).stop();
+    await rm(votes(c.homes[3] ?? ""), { recursive: true });
+    await c.start(3);
+    await until("it knows from when on it may vote", () => c.replica(3).status().engine.silence?.floor !== undefined);
+    await c.order(1);
+    await until("it follows", () => c.replica(3).status().head.seq === 4);
+  });
+});
+
+describe("a lost data directory", () => {
+  test("is refused, with the way out; with it the replica takes over the state, executes and serves, and does not vote", async () => {
+    const c = await cluster();
+    await c.order(3 * L);
+    await c.replica(3).stop();
+    await rm(join(c.homes[3] ?? "", "data"), { recursive: true });
+    await expect(c.start(3)).rejects.toMatchObject({ code: "DATA_CORRUPT", message: expect.stringContaining("--rejoin") as string });
+    await c.start(3, { rejoin: true });
+    await until("it has caught up", () => c.replica(3).status().head.seq === 3 * L);
+    expect(c.replica(3).status().lastTransfer).toMatchObject({ reason: "behind" });
+    await c.order(2 * L);
+    await until("it follows", () => c.replica(3).status().head.seq === 5 * L);
+    // View 0 is the one the others are in: it may have been in one that f + 1 = 2 faulty primaries led to.
+    expect(c.replica(3).status().engine.silence).toMatchObject({ cause: "amnesia", floor: { view: 2 } });
+    await c.replica(3).stop();
+    await c.start(3);
+    expect(c.replica(3).status().engine.silence).toMatchObject({ cause: "amnesia" });
+  });
+
+  test("alone in its cluster there is nobody to rejoin", async () => {
+    const { homes: [home = ""], remove } = await makeHomes(testCluster(1));
+    cleanups.push(remove);
+    const network = createMemoryNetwork({ replicas: 1 });
+    const one = async (): Promise<RunningReplica> => {
+      const replica = await startReplica<Counter, number, unknown, unknown>({ home, app: counter as StateMachine<Counter, number>, logger: recordingLogger(), transport: ({ self }) => network.transport(self) });
+      cleanups.push(() => replica.stop());
+      return replica;
+    };
+    await (await one()).stop();
+    await damage(home);
+    await expect(one()).rejects.toMatchObject({ code: "DATA_CORRUPT" });
+  });
+});
