@@ -47,7 +47,8 @@ async function openOrReplace({ directory, openLog, replicas, logger }: VoteMemor
     directory.markVotesLost();
     await rm(aside, { recursive: true, force: true });
     await rename(directory.votes, aside).catch((failure: unknown) => {
-      if ((failure as { code?: unknown }).code !== "ENOENT") throw new NarsesError("DISK_FAILED", `cannot set ${directory.votes} aside`, { path: directory.votes }, { cause: failure });
+      if ((failure as { code?: unknown }).code === "ENOENT") return;
+      throw new NarsesError("DISK_FAILED", `cannot set ${directory.votes} aside`, { path: directory.votes }, { cause: failure });
     });
     logger.error({ code: error.code, ...error.data, aside }, `the vote log cannot be trusted: ${error.message}. It was moved to ${aside}; this replica rejoins without its memory`);
     return openLog({ directory: directory.votes, mustExist: false });

@@ -39,7 +39,7 @@ export function healthOf(status: ReplicaStatus, parameters: Parameters): Health 
 function illnesses({ engine, halted, pendingOldestMs, peers, quorum }: ReplicaStatus, reachable: number, parameters: Parameters): readonly string[] {
   const ill: string[] = [];
   if (halted !== null) ill.push(`halted: ${halted}`);
-  if (engine.silence !== undefined) ill.push(engine.silence.reason);
+  if (engine.silence?.cause === "amnesia") ill.push(engine.silence.reason);
   if (reachable < quorum) ill.push(`reaches ${reachable - 1} of ${peers.length} peers, needs ${quorum - 1} for a quorum of ${quorum}`);
   if (!engine.active) ill.push(`view ${engine.view} is not active: a view change is under way`);
   const limitMs = Math.max(STALLED_MS, 4 * parameters.requestTimeoutTicks * TICK_MS);

@@ -127,8 +127,10 @@ function findingsOf(sources: WhySources): readonly string[] {
   const found: string[] = [];
   if (status.transfer !== null) found.push(stateOf(status.transfer, halted));
   else if (halted !== null) found.push(`an operator: ${halted}`);
-  if (engine.silence !== undefined) found.push(engine.silence.reason);
-  if (source === "live") found.push(...tooFewPeers(status));
+  if (engine.silence?.cause === "amnesia") found.push(engine.silence.reason);
+  const alone = source === "live" ? tooFewPeers(status) : [];
+  found.push(...alone);
+  if (engine.silence?.cause === "recalling" && alone.length === 0) found.push(engine.silence.reason);
   if (engine.viewChange !== undefined) found.push(viewChange(sources, engine.viewChange));
   if (status.behind > 0) {
     const { f, head, behind } = status;
