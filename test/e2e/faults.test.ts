@@ -79,8 +79,8 @@ describe("faults among real processes", () => {
     const resumedAtMs = performance.now();
     primary.process.kill("SIGCONT");
     await until("the old primary in the new view", async () => {
-      const { engine } = await seats.status(0);
-      return engine.active && engine.view >= view;
+      const engine = (await seats.told(0))?.engine;
+      return engine?.active === true && engine.view >= view;
     });
     figure(`the old primary is in the new view ${(performance.now() - resumedAtMs).toFixed(0)} ms after it goes on`);
     await seats.add();

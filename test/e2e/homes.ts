@@ -7,14 +7,17 @@ import { DEFAULT_PARAMETERS, epoch, quorums, replicaId, SIGNATURE_SUITE, toHex, 
 import { createKeyFile, deriveReplicaSeeds, sha256, signingKeyFromSeed } from "@narses/crypto";
 import { defineStateMachine, type TransportContext } from "@narses/replica";
 
-/** `{ add }` adds; with a `key` it also writes there, for states of any size. Answers the total. */
-export const counter = defineStateMachine<{ readonly add: number }, number>({
-  genesis(data, store) {
-    store.put("total", 0);
-    const { entries = 0 } = (data ?? {}) as { readonly entries?: number };
-    for (let i = 0; i < entries; i++) store.put(`entry/${i}`, i);
-  },
-  apply({ add }, { store }) {
+export interface Counting {
+  readonly add: number;
+  /** Accounts to open, for states of any size. */
+  readonly open?: { readonly first: number; readonly count: number };
+}
+
+/** `{ add }` adds to a total, and answers it. */
+export const counter = defineStateMachine<Counting, number>({
+  genesis: (_data, store) => store.put("total", 0),
+  apply({ add, open = { first: 0, count: 0 } }, { store }) {
+    for (let i = open.first; i < open.first + open.count; i++) store.put(`account/${i}`, { owner: `owner of account ${i}`, balance: i });
     const total = (store.get("total") as number) + add;
     store.put("total", total);
     return total;
@@ -44,7 +47,6 @@ export interface Homes {
 
 export interface HomesOptions {
   readonly parameters?: Partial<Parameters>;
-  readonly genesis?: unknown;
   readonly listen: readonly number[];
 }
 
@@ -58,7 +60,7 @@ export function dialling(context: TransportContext, ports: readonly number[] | u
 }
 
 /** One home for each port in `listen`. */
-export async function makeHomes({ parameters = {}, genesis = null, listen }: HomesOptions): Promise<Homes> {
+export async function makeHomes({ parameters = {}, listen }: HomesOptions): Promise<Homes> {
   const n = listen.length;
   const root = await mkdtemp(join(tmpdir(), "narses-e2e-"));
   const homes = listen.map((_, id) => join(root, `replica-${id}`));
@@ -73,7 +75,7 @@ export async function makeHomes({ parameters = {}, genesis = null, listen }: Hom
   const cluster: ClusterConfig = {
     version: 1, name: "e2e", epoch: epoch(0), f: quorums(n).f, signatureSuite: SIGNATURE_SUITE,
     replicas: keys.map((key, id) => ({ id: replicaId(id), ...key, addresses: [address(listen[id])] })),
-    clients: "open", clientKeys: [], parameters: { ...DEFAULT_PARAMETERS, ...parameters }, genesis,
+    clients: "open", clientKeys: [], parameters: { ...DEFAULT_PARAMETERS, ...parameters }, genesis: null,
   };
   for (const [id, home] of homes.entries()) {
     await writeFile(join(home, "cluster.json"), JSON.stringify(cluster));

@@ -14,11 +14,13 @@ import { Statements } from "../../packages/replica/test/support/statements.ts";
 import { bundleProgram, type Program } from "./bundle.ts";
 import type { CrashSpec, ProgramOptions } from "./program-options.ts";
 import type { FaultProxy } from "./fault-proxy.ts";
-import { counter, dialling, type Homes } from "./homes.ts";
+import { counter, dialling, type Counting, type Homes } from "./homes.ts";
 
 const REPLICA = new URL("replica-program.ts", import.meta.url);
 const POLL_MS = 10;
 const POLLS_MAX = 12_000;
+
+export type Message = PeerMessage | StateMessage;
 
 /** Polls until it holds. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
@@ -47,7 +49,9 @@ export class Seats {
   /** Warnings and errors of the replicas in this process. */
   readonly warnings: string[] = [];
   /** Frames between replicas for which this is false are lost on their way out of or into this process. */
-  delivers: (message: PeerMessage | StateMessage) => boolean = () => true;
+  delivers: (message: Message) => boolean = () => true;
+  /** What leaves this process in place of a frame, or nothing. */
+  tamper: (message: Message, frame: Uint8Array, from: number, to: number) => Uint8Array | undefined = (_message, frame) => frame;
   readonly #here = new Map<number, RunningReplica>();
   readonly #children = new Map<number, Child>();
   #client: Client | undefined;
@@ -134,8 +138,8 @@ export class Seats {
   }
 
   /** One more `+1`; resolves when it is acknowledged. */
-  async add(): Promise<unknown> {
-    const operation = (await this.connect()).submit({ add: 1 });
+  async add(open?: Counting["open"]): Promise<unknown> {
+    const operation = (await this.connect()).submit(open === undefined ? { add: 1 } : { add: 1, open });
     operation.catch(() => undefined); // judged in `acknowledged`
     this.#operations.push(operation);
     return operation;
@@ -151,11 +155,16 @@ export class Seats {
     return this.#here.get(id)?.status() ?? ((await (await this.connect()).call(id, "status")) as ReplicaStatus);
   }
 
+  /** The same of one that may not be reachable just now. */
+  told(id: number): Promise<ReplicaStatus | undefined> {
+    return this.status(id).catch(() => undefined);
+  }
+
   /** Resolves when all replicas have the same head, and returns it. */
   async oneHead(): Promise<ReplicaStatus["head"]> {
     let head: ReplicaStatus["head"] | undefined;
     await until("one head everywhere", async () => {
-      const all = await Promise.all(this.homes.cluster.replicas.map(({ id }) => this.status(id).catch(() => undefined)));
+      const all = await Promise.all(this.homes.cluster.replicas.map(({ id }) => this.told(id)));
       head = all[0]?.head;
       return all.every((status) => status?.head.block === head?.block && status?.head.seq === head?.seq);
     });
@@ -190,10 +199,6 @@ export class Seats {
 
   #watched(context: TransportContext): ReplicaTransport {
     const inner = createTransport(dialling(context, this.#proxy?.dialledBy(context.self)));
-    const passes = (frame: Uint8Array): boolean => {
-      const decoded = this.codec.decodePeer(frame);
-      return !decoded.ok || this.delivers(decoded.value);
-    };
     return {
       start: (handlers) => inner.start({
         ...handlers,
@@ -203,13 +208,18 @@ export class Seats {
         onPeerFrame: (from, frame) => {
           const decoded = this.codec.decodePeer(frame);
           if (decoded.ok && "signed" in decoded.value) this.contradictions.push(...this.statements.note(decoded.value.signed));
-          if (passes(frame)) handlers.onPeerFrame(from, frame);
+          if (!decoded.ok || this.delivers(decoded.value)) handlers.onPeerFrame(from, frame);
         },
       }),
       stop: () => inner.stop(),
       addresses: () => inner.addresses(),
       peers: () => inner.peers(),
-      send: (to, frame) => !passes(frame) || inner.send(replicaId(to), frame),
+      send: (to, frame) => {
+        const decoded = this.codec.decodePeer(frame);
+        if (decoded.ok && !this.delivers(decoded.value)) return true;
+        const sent = decoded.ok ? this.tamper(decoded.value, frame, context.self, to) : frame;
+        return sent === undefined || inner.send(replicaId(to), sent);
+      },
     };
   }
 }

@@ -28,6 +28,8 @@ export class Source {
   /** Of the target at hand. */
   lies = false;
   gone = false;
+  /** Its last request waited too long, and nothing has come since. */
+  stalled = false;
   chunks = 0;
   timeouts = 0;
   requests: FetchRequest[] = [];
@@ -48,12 +50,14 @@ export class Source {
   }
 
   answered(): void {
+    this.stalled = false;
     this.chunks++;
   }
 
   /** True when a request has waited too long; then the donor is left alone for as long. */
   overdue(tick: number): boolean {
     if (!this.requests.some(({ sinceTick }) => tick - sinceTick >= this.#patienceTicks)) return false;
+    this.stalled = true;
     this.timeouts++;
     this.#untilTick = tick + this.#patienceTicks;
     this.#patienceTicks = Math.min(FETCH_BACKOFF_TICKS_MAX, 2 * this.#patienceTicks);
@@ -64,6 +68,7 @@ export class Source {
   renew(): void {
     this.lies = false;
     this.gone = false;
+    this.stalled = false;
     this.requests = [];
   }
 

@@ -148,7 +148,6 @@ export class Fetch {
         const { piece } = request;
         if (piece?.kind !== "nodes") return "nodes for something else";
         for (const [i, { index, children }] of message.nodes.entries()) {
-          if (piece.indexes[i] !== index) return `node ${index} of level ${message.level} was not asked for`;
           if (this.#plan?.deliverNode(message.level, index, children) !== true) {
             this.#replace(source, at, { ...request, piece: { ...piece, indexes: piece.indexes.slice(i) } });
             return `the children of node ${index} of level ${message.level} do not hash to it`;
@@ -193,8 +192,7 @@ export class Fetch {
     const plan = this.#plan;
     if (piece?.kind !== "pages" || plan === undefined) return "pages for something else";
     const good = new Map<number, Uint8Array>();
-    for (const [i, { bucket, size, offset, bytes }] of pages.entries()) {
-      if (piece.indexes[i] !== bucket) return `page ${bucket} was not asked for`;
+    for (const { bucket, size, offset, bytes } of pages) {
       if (offset + bytes.length < size) return this.#takePart(source, at, request, { bucket, size, offset, bytes });
       // A copy: the frame is larger than the page, and goes when this returns.
       const page = offset === 0 ? bytes.slice() : concat([...chunks, bytes]);
@@ -246,16 +244,22 @@ export class Fetch {
   }
 }
 
+/**
+ * Whether the message answers this request: a prefix of what it names, of this target. A donor that was slow may answer what
+ * was asked of it before; that is late, and no lie.
+ */
 function matches(part: FetchRequest["part"], message: Exclude<Answer, { type: "state-gone" }>, seq: number): boolean {
   switch (message.type) {
     case "state-header":
-      return part.kind === "header";
+      return part.kind === "header" && message.header.seq === seq;
     case "state-nodes":
-      return part.kind === "nodes" && message.seq === seq && part.level === message.level && part.indexes[0] === message.nodes[0]?.index;
+      return part.kind === "nodes" && message.seq === seq && part.level === message.level && isPrefix(message.nodes.map(({ index }) => index), part.indexes);
     case "state-pages":
-      return part.kind === "pages" && message.seq === seq && part.indexes[0] === message.pages[0]?.bucket && part.offset === message.pages[0]?.offset;
+      return part.kind === "pages" && message.seq === seq && part.offset === message.pages[0]?.offset && isPrefix(message.pages.map(({ bucket }) => bucket), part.indexes);
   }
 }
+
+const isPrefix = (answered: readonly number[], asked: readonly number[]): boolean => answered.every((index, i) => index === asked[i]);
 
 function concat(chunks: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));

@@ -190,10 +190,14 @@ class Receiving implements Transfer {
     this.#later(() => state.unstage());
   }
 
-  /** Nobody has the target any more: a later one is, or will be, certified. Until then those who had not are asked again, some time later. */
+  /**
+   * Nobody who answers has the target any more: a later one is, or will be, certified. A donor that is silent does not count: it
+   * could hold the transfer at a target that all others have dropped. Until a later one is named, those who had not are asked again, some time later.
+   */
   #reconsider(job: Job, fetch: Fetch): void {
+    const answers = this.#sources.some(({ usable, stalled }) => usable && !stalled);
+    if (!answers && job.target.seq > fetch.target.seq) return this.#later(async () => (job.fetch === fetch ? this.#aim(job) : undefined));
     if (this.#sources.some(({ usable }) => usable)) return void (job.aloneSince = undefined);
-    if (job.target.seq > fetch.target.seq) return this.#later(() => this.#aim(job));
     job.aloneSince ??= this.#tick;
     if (this.#tick - job.aloneSince < FETCH_RETRY_TICKS) return;
     job.aloneSince = undefined;

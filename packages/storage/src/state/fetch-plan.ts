@@ -113,9 +113,9 @@ export class FetchPlan {
     return true;
   }
 
-  /** Whether `page` is the page of `bucket` in this state. */
+  /** Whether `page` is the page of `bucket`, a bucket that `next` gave out: its hash is known, even while other nodes are not. */
   isPage(bucket: number, page: Uint8Array): boolean {
-    return this.mapped && bytesEqual(leafHash(this.#options.hasher, page), this.#tree.node(0, bucket)) && decodePage(bucket, page) !== undefined;
+    return bytesEqual(leafHash(this.#options.hasher, page), this.#tree.node(0, bucket)) && decodePage(bucket, page) !== undefined;
   }
 
   /** A page that was taken out and is right, and is staged now. */
