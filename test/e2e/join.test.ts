@@ -16,13 +16,13 @@ const STALLS = 2;
 /** Answers the stalling donor gives before it falls silent. */
 const STALLS_AFTER = 4;
 /** So many operations are executed before it joins, and while it does. */
-const BEFORE = 280;
+const BEFORE = 140;
 const TIMEOUT_MS = FULL ? 600_000 : 180_000;
 
 test(`an empty disk joins ${ACCOUNTS} accounts under load, with a donor that corrupts and one that stalls`, async () => {
   const base = await freePorts(N);
   const listen = Array.from({ length: N }, (_, i) => base + i);
-  const seats = await Seats.of(await makeHomes({ listen, parameters: { checkpointInterval: 64, logWindow: 128, requestTimeoutTicks: 1_000, disconnectTimeoutTicks: 1_000 } }));
+  const seats = await Seats.of(await makeHomes({ listen, parameters: { checkpointInterval: 32, logWindow: 64, requestTimeoutTicks: 1_000, disconnectTimeoutTicks: 1_000 } }));
   try {
     const served = { corrupt: 0, stalled: 0 };
     seats.tamper = (message, frame, from, to) => {
@@ -54,7 +54,7 @@ test(`an empty disk joins ${ACCOUNTS} accounts under load, with a donor that cor
         if (child.gone()) throw new RangeError(`the joiner ended: ${(await child.ended).said}`);
         const told = await seats.told(JOINER);
         pages = Math.max(pages, told?.transfer?.pagesTotal ?? 0, told?.lastTransfer?.pages ?? 0);
-        return told !== undefined && told.lastTransfer !== null && told.behind <= 64;
+        return told !== undefined && told.lastTransfer !== null && told.behind <= 32;
       });
     } finally {
       joined = true;
