@@ -192,7 +192,7 @@ describe("a plan", () => {
     const children = donor.nodes.children(2, 0).slice();
     for (const wrong of [children.subarray(32), new Uint8Array(children.length), Buffer.concat([children, children])]) expect(plan.deliverNode(2, 0, wrong)).toBe(false);
     expect([plan.deliverNode(1, 0, children), plan.deliverNode(9, 0, children), plan.deliverNode(2, 1, children)]).toEqual([false, false, false]);
-    expect(plan.isPage(0, new Uint8Array(0))).toBe(false);
+    expect(plan.isPage(0, Uint8Array.of(1))).toBe(false);
     expect(plan.next(1, 1)).toBeUndefined();
     if (piece !== undefined) plan.giveBack(piece);
     expect(plan.next(1, 1)).toEqual(piece);
