@@ -11,8 +11,8 @@
  *     average over 8 proposals, with room in its pipeline, and not            timeout" (unless commits are as slow here)
  *     because commits are slow too (8 times the commit time is allowed)
  *   is silent for a heartbeat, or sends twice as many, if they are on        heartbeatTicks + T, or 8 too many
- * What none of these sees (a primary slow within d; one that f silent backups help to make commits slow) ends with rotation,
- * after rotationCheckpoints checkpoints, if that is on.
+ * What none of these sees (a primary slow within d; one that f silent backups help to make commits slow; one that keeps some clients
+ * waiting for less than T while it serves most at once) ends with rotation, after rotationCheckpoints checkpoints, if that is on.
  */
 import { type Bundle, type SeqNum, seqNum } from "@narses/core";
 import { isPrimary, lowWatermark, primary, type Replica, type Slot, slotsOpen, type Waiting } from "./state.ts";

@@ -1,6 +1,6 @@
 /**
  * The view synchroniser: which view this replica is in, when it joins another one, and how long it waits. It sees no batches
- * and sends nothing; whoever changes the view does so here, and nowhere else. (Bravo, Chockler and Gotsman, "Making
+ * and sends nothing; whoever changes the view does so here, and nowhere else (a restart gives it back: recover, memory). (Bravo, Chockler and Gotsman, "Making
  * Byzantine consensus live", DISC 2020, give the contract; PBFT's VIEW-CHANGE is their WISH.)
  *
  * A view is lived in three phases:
@@ -13,7 +13,7 @@
  *  2. Validity: `view` rises to v only if this replica asked for v itself, for a stated reason, or some correct replica is in v or
  *     beyond: join takes the W-th highest of the others, so that f liars, whatever views they name, move nobody.
  *  3. Bounded memory: one number per sender, the highest it asked for.
- *  4. Joint entry: once W correct replicas are in v or beyond, every correct one is, 2Δ + s later; and once one entered v, unless
+ *  4. Joint entry: once W correct replicas are in v or beyond, every correct one is, 3Δ + 2s later; and once one entered v, unless
  *     it moves on meanwhile.
  *  5. Progress: when W correct replicas ask to leave v, every correct one leaves it.
  *  6. Growth: each view that begins too late, or serves nothing, doubles this replica's timeouts, up to 2^backoffExponentMax. So

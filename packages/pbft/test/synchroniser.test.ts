@@ -1,4 +1,5 @@
 /** The contract of the view synchroniser, property by property (see its header for the numbers), without any engine around it. */
+import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { primaryOf, view, type View } from "@narses/core";
@@ -194,4 +195,10 @@ describe("after GST", () => {
     const views = new Set(model.served.slice(-200).map((s) => s.view));
     expect(views.size).toBe(1);
   });
+});
+
+test("the view is changed in one room: no other file sets it, but for what a restart gives back", () => {
+  const src = new URL("../src/", import.meta.url);
+  const sets = readdirSync(src).filter((name) => /\b[rs]\.(view|active|quorumTick|backoff) = /.test(readFileSync(new URL(name, src), "utf8")));
+  expect(sets.sort()).toEqual(["memory.ts", "recover.ts", "synchroniser.ts"]);
 });
