@@ -112,9 +112,9 @@ export function normalCase(n: number, shape: BatchShape, depth = 1): NormalCase 
   };
 }
 
-/** Per checkpoint, that is per K batches: CHECKPOINT from all to all; two waits for the disk (proof, truncation). */
+/** Per checkpoint, that is per K batches: CHECKPOINT from all to all; three waits for the disk (what is vouched for, proof, truncation). */
 export const checkpointCost = (n: number): Cost & { readonly checkedMin: number; readonly fsyncs: number } => ({
-  messages: n * (n - 1), bytes: n * (n - 1) * CHECKPOINT_BYTES, made: n, checked: n * (n - 1), checkedMin: n * (quorums(n).strong - 1), fsyncs: 2 * n,
+  messages: n * (n - 1), bytes: n * (n - 1) * CHECKPOINT_BYTES, made: n, checked: n * (n - 1), checkedMin: n * (quorums(n).strong - 1), fsyncs: 3 * n,
 });
 
 export interface ViewChangeCase {

@@ -45,7 +45,8 @@ describe("benchmarks", () => {
     const { metrics } = await run("throughput");
     expect(metrics["n=4 bundle=10 payload=128 throughput"]?.value).toBeGreaterThan(0);
     expect(metrics["n=4 bundle=10 payload=128 CPU"]?.value).toBeGreaterThan(0);
-  });
+    expect(metrics["n=4 bundle=10 payload=128, one crashed, not durable throughput"]?.value).toBeGreaterThan(0);
+  }, 120_000);
 
   test("targets fills every row it can, and says what it cannot", async () => {
     const { targets } = await run("targets", []);

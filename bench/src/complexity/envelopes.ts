@@ -46,6 +46,12 @@ function collect(message: PeerMessage, visit: Visit): void {
     case "forward":
     case "fetch-batch":
     case "batch":
+    case "recall":
+      return;
+    case "recalled":
+      for (const signed of message.recalled.votes) visit(signed);
+      for (const signed of message.recalled.prePrepares) visit(signed);
+      if (message.recalled.viewChange !== undefined) visit(message.recalled.viewChange);
       return;
   }
 }

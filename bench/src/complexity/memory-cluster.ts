@@ -77,7 +77,8 @@ export class MemoryCluster {
 
   constructor({ n, parameters, mergeVotes }: MemoryOptions) {
     this.quorums = quorums(n);
-    this.parameters = { ...DEFAULT_PARAMETERS, ...parameters };
+    // What is counted is a slot: each one is proposed at once, nothing is gathered.
+    this.parameters = { ...DEFAULT_PARAMETERS, batchDelayTicks: 0, ...parameters };
     this.#mergeVotes = mergeVotes;
     this.codec = createCodec({ hasher, clusterId: digest("c".repeat(64)), epoch: epoch(0), replicas: n, parameters: this.parameters });
     this.#nodes = Array.from({ length: n }, (_, id) => ({

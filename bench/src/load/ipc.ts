@@ -32,6 +32,8 @@ export interface ChildCommand {
   readonly name: string;
   readonly args: readonly string[];
   readonly cwd?: string;
+  /** Beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const OUTPUT_KEPT = 4_000;
@@ -48,9 +50,9 @@ export class Child {
   #nextId = 1;
   #said = "";
 
-  constructor({ name, args, cwd }: ChildCommand) {
+  constructor({ name, args, cwd, env }: ChildCommand) {
     this.name = name;
-    this.#process = spawn(process.execPath, [...args], { stdio: ["ignore", "pipe", "pipe", "ipc"], serialization: "advanced", ...(cwd !== undefined && { cwd }) });
+    this.#process = spawn(process.execPath, [...args], { stdio: ["ignore", "pipe", "pipe", "ipc"], serialization: "advanced", ...(cwd !== undefined && { cwd }), ...(env !== undefined && { env: { ...process.env, ...env } }) });
     for (const stream of [this.#process.stdout, this.#process.stderr]) stream?.on("data", (chunk: Buffer) => (this.#said = (this.#said + chunk.toString()).slice(-OUTPUT_KEPT)));
     this.ready = new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new NarsesError("TIMEOUT", `${name} was not ready within ${READY_MS / 1_000} s: ${this.#said}`)), READY_MS);

@@ -5,7 +5,7 @@ import type { LoadReport } from "./load-spec.ts";
 import { failoverPlot } from "./plots.ts";
 import type { Program } from "./program.ts";
 import { startup, type Startup } from "./startup.ts";
-import type { Measurement, Stage } from "./stage.ts";
+import type { Measurement } from "./stage.ts";
 import { openStage, shapeOf, type BenchOptions, type Measured, type Shape } from "./throughput.ts";
 
 interface Plan {
@@ -90,7 +90,7 @@ async function underLoad({ program, progress }: BenchOptions, plan: Plan): Promi
   try {
     await run(plan.rates[0] ?? 1, plan.warmUpMs);
     for (const crashed of [0, 1]) {
-      if (crashed === 1) await killBackup(stage);
+      if (crashed === 1) await stage.killBackup();
       for (const rate of plan.rates) {
         progress(`open load of ${rate} op/s${crashed === 0 ? "" : ", one backup crashed"}`);
         rows.push({ rate, crashed, load: await run(rate, plan.measureMs) });
@@ -100,11 +100,6 @@ async function underLoad({ program, progress }: BenchOptions, plan: Plan): Promi
   } finally {
     await stage.close();
   }
-}
-
-async function killBackup(stage: Stage): Promise<void> {
-  const primary = await stage.primary();
-  await stage.replicas[(primary + stage.n - 1) % stage.n]?.kill("SIGKILL");
 }
 
 // ── report ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ export function curvePlot(points: readonly CurvePoint[]): Plot {
 
 export function cpuPlot(peaks: readonly Peak[]): Plot {
   const values = peaks.flatMap(({ shape, usage }) => {
-    const what = `n = ${shape.n}, ${bundleName(shape)}, ${shape.payload} B, ${CLIENTS * shape.inFlight} in flight`;
+    const what = `n = ${shape.n}, ${bundleName(shape)}, ${shape.payload} B, ${CLIENTS * shape.inFlight} in flight${shape.crashed === true ? ", one crashed" : shape.volatile === true ? ", not durable" : ""}`;
     return [{ what, part: "all processes", cpu: usage.cpuPer100k }, { what, part: "clients alone", cpu: usage.clientCpuPer100k }];
   });
   return {

@@ -1,4 +1,5 @@
 /** A child process: one replica of the benchmark's application. Argument: its home directory. */
+import "./not-durable.ts";
 import { createPinoLogger, startReplica } from "@narses/replica";
 import { benchApp } from "../app.ts";
 import { serve } from "./ipc.ts";

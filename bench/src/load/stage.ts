@@ -4,6 +4,7 @@ import type { Parameters } from "@narses/core";
 import { createHomes, type Homes } from "./homes.ts";
 import { Child } from "./ipc.ts";
 import type { LoadReport, LoadRequest, OpenRequest } from "./load-spec.ts";
+import { NOT_DURABLE } from "./not-durable.ts";
 import { argumentsOf, type Program } from "./program.ts";
 import { protocolMessages, type ReplicaSample, type Sample } from "./sample.ts";
 
@@ -13,6 +14,8 @@ export interface StageOptions {
   readonly parameters?: Partial<Parameters>;
   readonly clients: number;
   readonly bundlesInFlight: number;
+  /** Default. False: replicas wait for no disk. */
+  readonly durable?: boolean;
 }
 
 /** Per batch and operation, over all processes. */
@@ -41,7 +44,8 @@ export interface Measurement {
   readonly operationsPerSecond: number;
 }
 
-export const replicaChild = (program: Program, id: number, home: string): Child => new Child({ name: `replica ${id}`, args: argumentsOf(program, "replica-process", home) });
+export const replicaChild = (program: Program, id: number, home: string, durable = true): Child =>
+  new Child({ name: `replica ${id}`, args: argumentsOf(program, "replica-process", home), ...(durable ? {} : { env: { [NOT_DURABLE]: "1" } }) });
 export const loadChild = (program: Program): Child => new Child({ name: "load", args: argumentsOf(program, "load-process") });
 
 export class Stage {
@@ -50,11 +54,11 @@ export class Stage {
   readonly replicas: Child[];
   readonly load: Child;
 
-  private constructor({ n, program }: StageOptions, homes: Homes) {
+  private constructor({ n, program, durable }: StageOptions, homes: Homes) {
     this.n = n;
     this.homes = homes;
     this.load = loadChild(program);
-    this.replicas = homes.homes.map((home, id) => replicaChild(program, id, home));
+    this.replicas = homes.homes.map((home, id) => replicaChild(program, id, home, durable));
   }
 
   static async open(options: StageOptions): Promise<Stage> {
@@ -85,6 +89,12 @@ export class Stage {
   async primary(): Promise<number> {
     const sample = await this.#running[0]?.call<ReplicaSample>("sample");
     return sample?.status.engine.primary ?? 0;
+  }
+
+  /** kill -9 of the backup that would be the last to be primary. */
+  async killBackup(): Promise<void> {
+    const primary = await this.primary();
+    await this.replicas[(primary + this.n - 1) % this.n]?.kill("SIGKILL");
   }
 
   async close(): Promise<void> {

@@ -26,6 +26,10 @@ export interface Shape {
   readonly payload: number;
   /** Bundles each client keeps in flight when the cluster is to be saturated. */
   readonly inFlight: number;
+  /** A backup is killed before the measurement. */
+  readonly crashed?: true;
+  /** Replicas wait for no disk. */
+  readonly volatile?: true;
 }
 
 interface Plan {
@@ -55,14 +59,17 @@ export const shapeOf = (n: number, bundle: number, payload: number): Shape => ({
 const shapes = (n: readonly number[], bundle: readonly number[], payload: readonly number[]): readonly Shape[] =>
   n.flatMap((replicas) => bundle.flatMap((operations) => payload.map((bytes) => shapeOf(replicas, operations, bytes))));
 
+/** The common shape under two other conditions. */
+const conditions: readonly Shape[] = [1, 100].flatMap((bundle) => [{ ...shapeOf(4, bundle, 128), crashed: true as const }, { ...shapeOf(4, bundle, 128), volatile: true as const }]);
+
 const moderate: Shape = { ...shapeOf(4, 1, 128), inFlight: IN_FLIGHT.moderate };
 
 function planOf({ quick, tiny }: BenchOptions): Plan {
-  if (tiny) return { shapes: shapes([4], [10], [128]), curves: [], warmUpMs: 100, measureMs: 500, curveMs: 0, memoryOperations: 0 };
+  if (tiny) return { shapes: [shapeOf(4, 10, 128), { ...shapeOf(4, 10, 128), crashed: true, volatile: true }], curves: [], warmUpMs: 100, measureMs: 500, curveMs: 0, memoryOperations: 0 };
   const curves = [moderate, shapeOf(4, 100, 128)];
   if (quick) return { shapes: [moderate, ...shapes([4], [1, 100], [128]), ...shapes([1], [1, 100], [128])], curves, warmUpMs: 5_000, measureMs: 4_000, curveMs: 2_500, memoryOperations: 0 };
   return {
-    shapes: [moderate, ...shapes([4], [1, 10, 100], [128, 0, 1_024]), ...shapes([1, 7, 10], [1, 100], [128])], curves, warmUpMs: 8_000, measureMs: 8_000, curveMs: 6_000, memoryOperations: 1_000_000,
+    shapes: [moderate, ...shapes([4], [1, 10, 100], [128, 0, 1_024]), ...shapes([1, 7, 10], [1, 100], [128]), ...conditions], curves, warmUpMs: 8_000, measureMs: 8_000, curveMs: 6_000, memoryOperations: 1_000_000,
   };
 }
 
@@ -84,7 +91,7 @@ interface Memory {
 
 /** Bundles never share: the cluster takes none larger than the shape's. */
 export const openStage = (program: Program, shape: Shape, clients: number = CLIENTS): Promise<Stage> =>
-  Stage.open({ program, n: shape.n, clients, bundlesInFlight: shape.inFlight, parameters: { bundleOperationsMax: shape.bundle } });
+  Stage.open({ program, n: shape.n, clients, bundlesInFlight: shape.inFlight, durable: shape.volatile !== true, parameters: { bundleOperationsMax: shape.bundle } });
 
 export async function throughput(options: BenchOptions): Promise<Measured> {
   const plan = planOf(options);
@@ -101,8 +108,8 @@ export async function throughput(options: BenchOptions): Promise<Measured> {
       const peak = await peakOf(stage, shape, plan);
       peaks.push(peak);
       progress(`  ${figure(Math.round(peak.operationsPerSecond))} op/s, ${figure(peak.usage.cpuPer100k)} CPU-s per 100k`);
-      if (plan.curves.some((c) => c.n === shape.n && c.bundle === shape.bundle && c.payload === shape.payload && c.inFlight === shape.inFlight)) points.push(...(await curveOf(stage, shape, peak, plan)));
-      if (plan.memoryOperations > 0 && shape.n === 4 && shape.bundle === 100 && shape.payload === 128) memory = await fill(stage, shape, plan, progress);
+      if (conditionOf(shape) === "" && plan.curves.some((c) => c.n === shape.n && c.bundle === shape.bundle && c.payload === shape.payload && c.inFlight === shape.inFlight)) points.push(...(await curveOf(stage, shape, peak, plan)));
+      if (plan.memoryOperations > 0 && conditionOf(shape) === "" && shape.n === 4 && shape.bundle === 100 && shape.payload === 128) memory = await fill(stage, shape, plan, progress);
     } finally {
       await stage.close();
     }
@@ -113,6 +120,10 @@ export async function throughput(options: BenchOptions): Promise<Measured> {
 async function peakOf(stage: Stage, shape: Shape, plan: Plan): Promise<Peak> {
   const load = { arrival: { type: "closed", inFlight: shape.inFlight }, unit: shape.bundle, payloadBytes: shape.payload } as const;
   await stage.run({ ...load, durationMs: plan.warmUpMs });
+  if (shape.crashed === true) {
+    await stage.killBackup();
+    await stage.run({ ...load, durationMs: plan.warmUpMs / 4 });
+  }
   return { shape, ...(await stage.measure({ ...load, durationMs: plan.measureMs })) };
 }
 
@@ -158,20 +169,22 @@ const baselineName = ({ durable, unit }: BaselineRequest): string => (durable ? 
 const cpuOf = ({ cpuUs, operations }: BaselineReport): number => (cpuUs / 1e6 / operations) * 100_000;
 const ms = (value: number): string => figure(Math.round(value * 10) / 10);
 
+const conditionOf = ({ crashed, volatile }: Shape): string => [crashed === true ? "one crashed" : "", volatile === true ? "not durable" : ""].filter((text) => text !== "").join(", ");
+
 function peakTable(peaks: readonly Peak[]): Table {
   return {
     title: `Saturated: ${CLIENTS} clients that wait for nothing but their answers`,
-    columns: ["n", "ops per signature", "payload B", "bundles in flight", "op/s", "CPU-s / 100k", "of it clients", "ops / batch", "messages / batch", "disk waits / batch", "signatures made / batch", "checked / batch", "p50 ms", "p99 ms", "failed", "resent bundles", "view changes", "repair / batch", "RSS MB"],
+    columns: ["n", "", "ops per signature", "payload B", "bundles in flight", "op/s", "CPU-s / 100k", "of it clients", "ops / batch", "messages / batch", "disk waits / batch", "signatures made / batch", "checked / batch", "p50 ms", "p99 ms", "failed", "resent bundles", "view changes", "repair / batch", "RSS MB"],
     rows: peaks.map(({ shape, usage: u, load, operationsPerSecond }) => [
-      shape.n, shape.bundle, shape.payload, CLIENTS * shape.inFlight, Math.round(operationsPerSecond), u.cpuPer100k, u.clientCpuPer100k, u.operationsPerBatch, u.messagesPerBatch, u.fsyncsPerBatch,
+      shape.n, conditionOf(shape), shape.bundle, shape.payload, CLIENTS * shape.inFlight, Math.round(operationsPerSecond), u.cpuPer100k, u.clientCpuPer100k, u.operationsPerBatch, u.messagesPerBatch, u.fsyncsPerBatch,
       u.signaturesMadePerBatch, u.signaturesCheckedPerBatch, ms(load.latency.p50), ms(load.latency.p99), load.failed, load.retransmissions, u.viewChanges, u.repairPerBatch, Math.round(u.rssBytes / 1e6),
     ]),
-    note: "CPU-s are user and system time of all replica processes and the client process together, for 100,000 operations: the figure that travels between machines. Operations a second and latency are of this machine in this run, on which all processes share the cores. Durable; every bundle and every vote frame signed. Repair is bundles relayed by backups and decisions, payloads sent again: with resent bundles and view changes it tells a cluster that is overloaded, whose CPU per operation is then no cost of the protocol.",
+    note: "CPU-s are user and system time of all replica processes and the client process together, for 100,000 operations: the figure that travels between machines. Operations a second and latency are of this machine in this run, on which all processes share the cores. Durable unless it says otherwise; every bundle and every vote frame signed. Repair is bundles relayed by backups and decisions, payloads sent again: with resent bundles and view changes it tells a cluster that is overloaded, whose CPU per operation is then no cost of the protocol.",
   };
 }
 
 function baselineTable(baselines: readonly Baseline[], peaks: readonly Peak[]): Table {
-  const best = Math.max(...peaks.filter(({ shape }) => shape.n === 4).map(({ operationsPerSecond }) => operationsPerSecond));
+  const best = Math.max(...peaks.filter(({ shape }) => shape.n === 4 && conditionOf(shape) === "").map(({ operationsPerSecond }) => operationsPerSecond));
   return {
     title: "Baseline in the same run: the same application, one process, no replication",
     columns: ["what", "op/s", "CPU-s / 100k", "times the best of n = 4"],
@@ -197,7 +210,7 @@ function sectionsOf(peaks: readonly Peak[], points: readonly CurvePoint[], basel
 
 function targetsOf(peaks: readonly Peak[], memory: Memory | undefined, plan: Plan): readonly Target[] {
   const of = (bundle: number): Peak | undefined =>
-    peaks.filter(({ shape }) => shape.n === 4 && shape.bundle === bundle && shape.payload === 128).sort((a, b) => a.usage.cpuPer100k - b.usage.cpuPer100k)[0];
+    peaks.filter(({ shape }) => conditionOf(shape) === "" && shape.n === 4 && shape.bundle === bundle && shape.payload === 128).sort((a, b) => a.usage.cpuPer100k - b.usage.cpuPer100k)[0];
   const [alone, bundled] = [of(1), of(100)];
   const cpu = (name: string, peak: Peak | undefined, limit: number): Target => ({
     name, target: `≤ ${limit} CPU-s per 100k`, measured: peak === undefined ? "–" : `${figure(peak.usage.cpuPer100k)} (${figure(peak.usage.cpuPer100k / limit)}×), ${CLIENTS * peak.shape.inFlight} bundles in flight`,
@@ -217,7 +230,7 @@ function targetsOf(peaks: readonly Peak[], memory: Memory | undefined, plan: Pla
 function metricsOf(peaks: readonly Peak[], baselines: readonly Baseline[]): Readonly<Record<string, Metric>> {
   const metrics: Record<string, Metric> = {};
   for (const { shape, usage, load, operationsPerSecond } of peaks) {
-    const name = `n=${shape.n} bundle=${shape.bundle} payload=${shape.payload}${shape.inFlight === inFlightOf(shape.bundle) ? "" : ` in flight=${shape.inFlight}`}`;
+    const name = `n=${shape.n} bundle=${shape.bundle} payload=${shape.payload}${shape.inFlight === inFlightOf(shape.bundle) ? "" : ` in flight=${shape.inFlight}`}${conditionOf(shape) === "" ? "" : `, ${conditionOf(shape)}`}`;
     metrics[`${name} CPU`] = { value: usage.cpuPer100k, unit: "CPU-s/100k", kind: "cpu", better: "lower" };
     metrics[`${name} throughput`] = { value: operationsPerSecond, unit: "op/s", kind: "time", better: "higher" };
     metrics[`${name} p99`] = { value: load.latency.p99, unit: "ms", kind: "time", better: "lower" };
