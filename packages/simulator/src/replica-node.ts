@@ -46,7 +46,7 @@ interface Life {
 /** Time an operation on a file takes when it need not wait for the disk. */
 const FILE_OPERATION_US = 2;
 const FUSE_MAX = 12;
-/** Starts over damaged data until nobody tries again. */
+/** Starts over damaged data until somebody replaces the disk. */
 const REFUSALS_MAX = 3;
 
 export class ReplicaNode implements SimNode {
@@ -170,8 +170,13 @@ export class ReplicaNode implements SimNode {
     if (!this.byzantine && !excused) {
       this.world.fail(error instanceof Violation ? error : new Violation("crash", "replica", `${this.name}: ${reason}`, { cause: error }));
     }
-    // Nothing a restart could cure: a supervisor gives up after some tries.
-    if (this.refusals < REFUSALS_MAX) this.world.onExit(this);
+    // Nothing a restart could cure: after some tries an operator gives it an empty disk, and it rejoins as one that forgot.
+    if (this.refusals >= REFUSALS_MAX) {
+      this.refusals = 0;
+      this.world.note(this, "# gets an empty disk");
+      this.wipe();
+    }
+    this.world.onExit(this);
   }
 
   private async boot(life: Life): Promise<void> {
