@@ -12,6 +12,7 @@ import { toHex, type ClusterConfig, type Receipt, type StateMachine } from "@nar
 import { hasher } from "@narses/crypto";
 import { createLedger } from "@narses/ledger";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readProvenAccount, type ProvenAccount } from "../../apps/ledger/src/client/proven-account.ts";
 import { buildVerifyPage } from "../../apps/ledger/src/receipts/verify-page.ts";
 import { readDropped, type ReceiptLine } from "../../apps/ledger/verify-page/documents.ts";
 import { judge, type Verdict } from "../../apps/ledger/verify-page/verdict.ts";
@@ -33,9 +34,25 @@ let clusterText: string;
 let single: string;
 let payments: string;
 let forged: string;
+/** The proof of an account's record. */
+let balance: string;
+let holdings: ProvenAccount["account"]["holdings"];
 
 const stored = (receipt: Receipt, named?: Readonly<Record<string, number>>): string =>
   JSON.stringify({ type: "narses-receipt", version: 1, ...(named && { payments: named }), receipt: Buffer.from(encodeReceipt(receipt, cluster)).toString("base64") });
+
+/** Tries until the checkpoint of a block that has the account is stable. */
+async function provenAlice(client: Client): Promise<ProvenAccount> {
+  for (let i = 0; i < 2_000; i++) {
+    try {
+      return await readProvenAccount(client, "alice", {});
+    } catch (error) {
+      if (!["UNAVAILABLE", "ACCOUNT_UNKNOWN"].includes((error as { code: string }).code)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+  throw new TypeError("no checkpoint became stable");
+}
 
 async function pay(client: Client): Promise<void> {
   const transfer = (id: string, amount: string): Record<string, unknown> => ({ type: "transfer", from: "alice", to: "bob", asset: "EUR", amount, idempotencyKey: `day:${id}` });
@@ -47,13 +64,16 @@ async function pay(client: Client): Promise<void> {
     return settled.value.receipt;
   });
   payments = stored(many[0] as Receipt, { p1: 0, p2: 1, p3: 2 });
+  const { account, proof } = await provenAlice(client);
+  holdings = account.holdings;
+  balance = JSON.stringify({ type: "narses-state-receipt", version: 1, receipt: Buffer.from(proof.receipt).toString("base64") });
   forged = stored({ ...receipt, header: { ...receipt.header, timestampMs: receipt.header.timestampMs + 1 } });
 }
 
 beforeAll(async () => {
   html = await buildVerifyPage();
   const genesis = { ledger: 1, members: [{ publicKey, name: "admin", roles: ["admin", "member"] }], assets: [{ code: "EUR", decimals: 2, issuer: publicKey }] };
-  const tools = testCluster(4, { genesis });
+  const tools = testCluster(4, { genesis, parameters: { checkpointInterval: 1, logWindow: 4, pipelineDepth: 2 } });
   ({ cluster } = tools);
   clusterText = JSON.stringify(cluster);
   const inProcess = new InProcess(tools, createLedger(hasher) as unknown as StateMachine);
@@ -102,6 +122,15 @@ describe("what it decides", () => {
     expect(verdictsOf(forged)).toEqual([expect.objectContaining({ valid: false, rows: expect.arrayContaining([{ name: "failed check", value: "outcome-block" }]) as unknown })]);
   });
 
+  it("the proof of an account is valid, and shown with its balances; of another cluster it is not", () => {
+    const [verdict] = verdictsOf(balance);
+    expect(verdict).toMatchObject({ valid: true, title: "state of account/alice" });
+    expect(holdings).toEqual([{ asset: "EUR", balance: expect.stringMatching(/^\d+\.\d\d$/) as string, overdraft: "0.00" }]);
+    expect(verdict?.rows).toContainEqual({ name: "balances", value: expect.stringMatching(/^\{"EUR":"\d+"\}$/) as string });
+    const other = parseClusterFile(JSON.stringify({ ...cluster, name: "other" }));
+    expect(linesOf(balance).flatMap((line) => judge(line, other))).toMatchObject([{ valid: false, rows: expect.arrayContaining([{ name: "failed check", value: "checkpoint-signature" }]) as unknown }]);
+  });
+
   it("files are told apart by content", () => {
     expect(readDropped("x", clusterText)).toMatchObject({ kind: "cluster" });
     expect(readDropped("x", `${single}\n\n${payments}\n`)).toMatchObject({ kind: "receipts", lines: [{ line: 1 }, { line: 3 }] });
@@ -134,8 +163,9 @@ describe.runIf(chromium !== undefined)("in Chromium", () => {
       const good = page.locator(".card.good");
       expect(await good.locator("h2").innerText()).toContain("transfer 12.50 EUR from alice to bob");
       expect(await good.locator("dl").innerText()).toContain("<b>rent</b> of May"); // as text, not as markup
-      await page.setInputFiles("#receipt-input", [path("day.receipts", payments), path("notes.txt", "no receipt")]);
-      await page.getByText("4 valid, 2 not valid.").waitFor();
+      await page.setInputFiles("#receipt-input", [path("day.receipts", payments), path("notes.txt", "no receipt"), path("alice.proof", balance)]);
+      await page.getByText("5 valid, 2 not valid.").waitFor();
+      await page.getByText("state of account/alice").waitFor();
       expect(asked).toEqual([url]);
       expect(wrong).toEqual([]);
       const picture = process.env["VERIFY_PAGE_SCREENSHOT"];

@@ -212,6 +212,16 @@ describe("the cluster", () => {
     expect([locked.exit, locked.error()["code"]]).toEqual([3, "DATA_DIR_LOCKED"]);
   });
 
+  it("shows an account with the consistency asked for, or says which one it got instead", async () => {
+    expect((await ledger("account", "show", "alice")).json()).toMatchObject({ id: "alice", consistency: "ordered" });
+    expect((await ledger("account", "show", "alice", "--consistency", "fast")).json()).toMatchObject({
+      consistency: "ordered",
+      fallback: "this cluster has no fast reads",
+    });
+    const wrong = await ledger("account", "show", "alice", "--consistency", "fast", "--prove", path("alice.proof"));
+    expect(wrong.exit).toBe(2);
+  });
+
   it("refuses a receipt that was changed, or is of another cluster", async () => {
     const stored = JSON.parse(readFileSync(path("k1.receipt"), "utf8")) as { receipt: string };
     const bytes = Buffer.from(stored.receipt, "base64");

@@ -6,6 +6,8 @@ export const FILE_BYTES_MAX: number = 64 << 20;
 export interface ReceiptLine {
   readonly file: string;
   readonly line: number;
+  /** About an operation, or about a key of the state. */
+  readonly about: "operation" | "state";
   readonly bytes: Uint8Array;
   /** Payment id → number of its operation in the bundle; absent for a single receipt. */
   readonly payments: Readonly<Record<string, number>> | undefined;
@@ -31,8 +33,8 @@ function readPayments(value: unknown): ReceiptLine["payments"] {
 
 function readLine(file: string, line: number, text: string): ReceiptLine {
   const { type, version, receipt, payments } = JSON.parse(text) as { type?: unknown; version?: unknown; receipt?: unknown; payments?: unknown };
-  if (type !== "narses-receipt" || version !== 1 || typeof receipt !== "string") throw new TypeError("it is no receipt of version 1");
-  return { file, line, bytes: fromBase64(receipt), payments: readPayments(payments) };
+  if ((type !== "narses-receipt" && type !== "narses-state-receipt") || version !== 1 || typeof receipt !== "string") throw new TypeError("it is no receipt of version 1");
+  return { file, line, about: type === "narses-receipt" ? "operation" : "state", bytes: fromBase64(receipt), payments: readPayments(payments) };
 }
 
 const isClusterFile = (text: string): boolean => {

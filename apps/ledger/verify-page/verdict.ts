@@ -1,5 +1,5 @@
 /** From a receipt line to what the page shows. Nothing here touches the document. */
-import { verifyReceiptBundle, verifyReceiptBytes, type VerifiedReceipt } from "@narses/client";
+import { verifyReceiptBundle, verifyReceiptBytes, verifyStateReceipt, type VerifiedReceipt } from "@narses/client";
 import { toHex, type ClusterConfig } from "@narses/core";
 import type { ReceiptLine } from "./documents.ts";
 
@@ -72,9 +72,22 @@ function judgePayments(line: ReceiptLine, payments: Readonly<Record<string, numb
   });
 }
 
+function judgeState(line: ReceiptLine, cluster: ClusterConfig, from: string): Verdict {
+  const { key, present, value, seq, block, timestampMs, signers } = verifyStateReceipt(line.bytes, cluster);
+  const rows: readonly Row[] = [
+    ...(present ? rowsOf("value", value) : [{ name: "value", value: "none: proven absent" }]),
+    { name: "after block", value: String(seq) },
+    { name: "block hash", value: block, hex: true },
+    { name: "time", value: new Date(timestampMs).toISOString() },
+    { name: "vouched by", value: `replicas ${signers.join(", ")}` },
+  ];
+  return { valid: true, title: `state of ${key}`, from, rows };
+}
+
 export function judge(line: ReceiptLine, cluster: ClusterConfig): readonly Verdict[] {
   const from = `${line.file}:${line.line}`;
   try {
+    if (line.about === "state") return [judgeState(line, cluster, from)];
     return line.payments === undefined ? [valid(verifyReceiptBytes(line.bytes, cluster), from)] : judgePayments(line, line.payments, cluster, from);
   } catch (error) {
     return [invalid(error, "receipt", from)];

@@ -1,6 +1,6 @@
 /** The ledger's operations and questions over a client of the cluster, with their types. */
-import { NarsesError } from "@narses/core";
-import type { Client, Submitted, SubmitOptions } from "@narses/client";
+import { NarsesError, type SeqNum } from "@narses/core";
+import type { Client, QueryOptions, Submitted, SubmitOptions } from "@narses/client";
 import type { AccountCreated, OverdraftSet } from "../state-machine/accounts.ts";
 import type { AssetCreated, MemberSet } from "../state-machine/governance.ts";
 import { LIST_MAX, SUM_MAX } from "../state-machine/limits.ts";
@@ -21,6 +21,15 @@ import type { Posted } from "../state-machine/transfers.ts";
 /** A certified answer with its type. */
 export interface Certified<T> extends Submitted {
   readonly result: T;
+}
+
+/** The answer to a question, with its type, its consistency and the slot it is of. */
+export interface LedgerAnswered<T> {
+  readonly result: T;
+  readonly seq: SeqNum;
+  readonly consistency: "ordered" | "fast";
+  /** Why it is ordered although a fast answer was asked for. */
+  readonly fallback?: string;
 }
 
 interface Results {
@@ -67,7 +76,7 @@ export interface AssetSum {
 }
 
 /** Every operation of the ledger is idempotent and a question changes nothing, so what was not executed, or perhaps not, is submitted again. */
-async function repeatable(submit: () => Promise<Submitted>): Promise<Submitted> {
+async function repeatable<T>(submit: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await submit();
@@ -93,13 +102,14 @@ export class LedgerClient {
     return { ...submitted, result: submitted.result as Results[T] };
   }
 
-  /** An ordered, hence linearizable, read. */
+  /** A linearizable read: ordered, or fast where that is asked for and possible; the answer says which. */
   async ask<T extends LedgerQuestion["type"]>(
     question: Extract<LedgerQuestion, { type: T }> & { readonly type: T },
-    options?: SubmitOptions,
-  ): Promise<Certified<Answers[T]>> {
-    const submitted = await repeatable(() => this.#client.query(question, options));
-    return { ...submitted, result: submitted.result as Answers[T] };
+    options: QueryOptions = {},
+  ): Promise<LedgerAnswered<Answers[T]>> {
+    const answered = await repeatable(() => this.#client.query(question, options));
+    const { result, seq, consistency } = answered;
+    return { result: result as Answers[T], seq, consistency, ...("fallback" in answered && { fallback: answered.fallback }) };
   }
 
   /** All accounts in order of creation, a page at a time. Accounts created meanwhile come at the end. */

@@ -1,5 +1,8 @@
 /** `account create | list | show | overdraft` */
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
+import { readProvenAccount } from "../../client/proven-account.ts";
+import { requireNewFile } from "../../receipts/receipt-file.ts";
+import { saveStateReceipt } from "../../receipts/state-file.ts";
 import type { AccountAnswer } from "../../state-machine/questions.ts";
 import type { Opening } from "../../state-machine/operations.ts";
 import { withConnection } from "../connection.ts";
@@ -73,10 +76,29 @@ function describe(account: AccountAnswer): string {
   return `${head}\n\n${table([{ title: "asset" }, { title: "balance", right: true }, { title: "overdraft limit", right: true }], holdings)}`;
 }
 
-async function show(shell: Shell, args: readonly (string | undefined)[], flags: ClientFlags): Promise<undefined> {
-  await withConnection(flags, { signal: shell.signal }, async ({ ledger }) => {
-    const { result, seq } = await ledger.ask({ type: "account", id: argument(args, 0) });
-    shell.output.result({ ...result, block: seq }, `${describe(result)}\n\nas of block ${seq}`);
+interface ShowFlags extends ClientFlags {
+  readonly consistency?: "ordered" | "fast" | "stale";
+  readonly prove?: string;
+}
+
+async function show(shell: Shell, args: readonly (string | undefined)[], flags: ShowFlags): Promise<undefined> {
+  const id = argument(args, 0);
+  const { prove, consistency = prove === undefined ? "ordered" : "stale" } = flags;
+  if (prove !== undefined && consistency !== "stale") throw usage("--prove keeps the proof of a stale read; give --consistency stale, or leave it out", "prove");
+  if (prove !== undefined) requireNewFile(prove);
+  await withConnection(flags, { signal: shell.signal }, async ({ ledger, client, cluster }) => {
+    if (consistency === "stale") {
+      const { account, proof } = await readProvenAccount(client, id, { signal: shell.signal });
+      if (prove !== undefined) saveStateReceipt(prove, proof, cluster);
+      const age = `as of block ${proof.seq} (${new Date(proof.timestampMs).toISOString()}), stale: proven by a checkpoint of replicas ${proof.signers.join(", ")}`;
+      const kept = prove === undefined ? "" : `\nproof kept in ${prove}: narses-ledger verify state ${prove}`;
+      shell.output.result({ ...account, block: proof.seq, consistency, timestampMs: proof.timestampMs }, `${describe(account)}\n\n${age}${kept}`);
+      return;
+    }
+    const { result, seq, consistency: achieved, fallback } = await ledger.ask({ type: "account", id }, { consistency });
+    const why = fallback === undefined ? "" : ` (not fast: ${fallback})`;
+    const text = `${describe(result)}\n\nas of block ${seq}, ${achieved}${why}`;
+    shell.output.result({ ...result, block: seq, consistency: achieved, ...(fallback !== undefined && { fallback }) }, text);
   });
   return undefined;
 }
@@ -126,11 +148,18 @@ export function registerAccount(program: Command, runner: Runner): void {
     ]),
     list,
   );
-  const showCommand = account.command("show <ID>").description("balances and owner of an account");
+  const showCommand = account
+    .command("show <ID>")
+    .description("balances and owner of an account")
+    .addOption(
+      new Option("--consistency <WHICH>", "ordered and fast are linearizable; stale is as of a checkpoint, with a proof").choices(["ordered", "fast", "stale"]),
+    )
+    .option("--prove <FILE>", "keep the proof of a stale read in a new file");
   runner.run(
     examples(addClusterOptions(showCommand, { signs: true }), [
       "narses-ledger account show alice",
-      "narses-ledger account show alice --json",
+      "narses-ledger account show alice --consistency fast",
+      "narses-ledger account show alice --prove alice.proof",
     ]),
     show,
   );

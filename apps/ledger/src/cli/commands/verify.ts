@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { verifyEvidence, verifyReceiptBundle, verifyReceiptBytes, type VerifiedReceipt } from "@narses/client";
+import { verifyEvidence, verifyReceiptBundle, verifyReceiptBytes, verifyStateReceipt, type VerifiedReceipt } from "@narses/client";
 import { NarsesError, seqNum, type ClusterConfig } from "@narses/core";
 import { loadCluster } from "@narses/replica";
 import { openBlockStore } from "@narses/storage";
@@ -10,6 +10,7 @@ import { codecOf } from "../../chain/codec.ts";
 import { verifyLedgerChain, type ChainReport } from "../../chain/verify-chain.ts";
 import { fetchBlocks, fetchHead } from "../../cluster/fetch-blocks.ts";
 import { readReceiptFile, requireNewFile, type StoredReceipt } from "../../receipts/receipt-file.ts";
+import { readStateReceipt } from "../../receipts/state-file.ts";
 import { buildVerifyPage } from "../../receipts/verify-page.ts";
 import { describeOperation, readOperation, type LedgerOperation } from "../../state-machine/operations.ts";
 import { withConnection } from "../connection.ts";
@@ -225,6 +226,22 @@ async function evidence({ output }: Shell, args: Args, flags: ClientFlags): Prom
   return EXIT.ok;
 }
 
+async function state({ output }: Shell, args: Args, flags: ClientFlags): Promise<Exit> {
+  const file = argument(args, 0);
+  const verified = verifyStateReceipt(readStateReceipt(file), await loadCluster(clusterPath(flags)));
+  const { key, present, value, seq, block, timestampMs, signers } = verified;
+  const text = fields([
+    ["proof", output.style("green", "valid")],
+    ["key", key],
+    ["value", present ? JSON.stringify(value) : "none: proven absent"],
+    ["after block", `${seq} ${block}`],
+    ["time", new Date(timestampMs).toISOString()],
+    ["vouched by", `replicas ${signers.join(", ")}: at least one of them is correct`],
+  ]);
+  output.result({ valid: true, ...verified }, text);
+  return EXIT.ok;
+}
+
 async function page({ output }: Shell, args: Args): Promise<Exit> {
   const file = argument(args, 0);
   requireNewFile(file);
@@ -266,6 +283,11 @@ export function registerVerify(program: Command, runner: Runner): void {
       "narses-ledger verify evidence replica-2-pair-votes-view-0-slot-7-1f3a5c7e9b0d2f48.evidence --cluster cluster.json",
     ]),
     evidence,
+  );
+  const stateCommand = verify.command("state <FILE>").description("verify the proof of an account or another key of the state; needs no network");
+  runner.run(
+    examples(addClusterOptions(stateCommand, { signs: false, reaches: false }), ["narses-ledger verify state alice.proof --cluster cluster.json"]),
+    state,
   );
   const pageCommand = verify.command("page <FILE>").description("write a self-contained web page on which anybody can verify receipts, offline");
   runner.run(examples(pageCommand, ["narses-ledger verify page verify.html"]), page);
