@@ -15,6 +15,7 @@ export const HELLO_BYTES_MAX = 128;
 
 const MAGIC = 0x4e_52_53_53; // "NRSS"
 const FIXED_BYTES = 4 + 2 + 1 + 32 + 4 + 2 + 16 + 1;
+/** Name of a signature suite in a handshake; a longer one is refused. */
 const SUITE_BYTES_MAX = 32;
 export const INSTANCE_BYTES = 16;
 const NO_REPLICA = 0xffff;

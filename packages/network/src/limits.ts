@@ -30,8 +30,9 @@ export interface NetworkLimits {
   readonly pingMs: number;
   /** A peer silent for this long, or one that takes nothing for this long while frames wait, is disconnected. */
   readonly silenceMs: number;
-  /** First and highest delay before another dial; doubles in between, with jitter down to half. */
+  /** First delay before another dial; doubles with each failure, with jitter down to half. */
   readonly redialMsMin: number;
+  /** The doubling ends here. */
   readonly redialMsMax: number;
 }
 

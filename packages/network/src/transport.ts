@@ -8,6 +8,7 @@ import {
 import { ignore, shielded } from "./describe.ts";
 import { INSTANCE_BYTES, PROTOCOL_VERSION, REPLICA_PROTOCOL, type Hello, type Role } from "./hello.ts";
 import { Inbound, type ClientTotals } from "./inbound.ts";
+import { Instances } from "./instances.ts";
 import { resolveLimits, type NetworkLimits } from "./limits.ts";
 import { Link } from "./link.ts";
 import { membersOf, parseAddress, type Member } from "./members.ts";
@@ -54,6 +55,7 @@ interface Peer {
   inbound: Wire | undefined;
   inboundInstance: string | undefined;
   connected: boolean;
+  readonly instances: Instances;
 }
 
 const SILENT: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -110,7 +112,7 @@ class Libp2pTransport implements NetworkTransport {
     for (const member of members) {
       if (member === own) continue;
       this.#peers.set(member.replica, {
-        member, counters: newCounters(), link: undefined, inbound: undefined, inboundInstance: undefined, connected: false,
+        member, counters: newCounters(), link: undefined, inbound: undefined, inboundInstance: undefined, instances: new Instances(), connected: false,
       });
     }
     this.#inbound = this.#createInbound(members.filter((member) => member !== own));
@@ -226,6 +228,7 @@ class Libp2pTransport implements NetworkTransport {
       receiveBytesMax: 0,
       logger: this.#logger,
       onUp: (instance) => {
+        this.#identify(peer, instance);
         // A process that was replaced cannot be behind a connection any more, whatever TCP still believes.
         if (peer.inboundInstance !== undefined && peer.inboundInstance !== instance) peer.inbound?.close("the peer restarted");
         this.#update(peer);
@@ -244,6 +247,7 @@ class Libp2pTransport implements NetworkTransport {
       countersOf: (member) => this.#peer(member).counters,
       onReplica: (member, wire, instance) => {
         const peer = this.#peer(member);
+        this.#identify(peer, instance);
         const previous = peer.inbound;
         peer.inbound = wire;
         peer.inboundInstance = instance;
@@ -265,6 +269,16 @@ class Libp2pTransport implements NetworkTransport {
       onClientFrame: (client, frame) => this.#handlers?.onClientFrame(client, frame),
       onClientGone: (client) => shielded(() => this.#handlers?.onClientGone(client)),
     });
+  }
+
+  #identify({ member, instances }: Peer, instance: string): void {
+    if (!instances.seen(instance)) return;
+    const { replica } = member;
+    this.#logger.error(
+      { replica },
+      `two live processes use the key of replica ${replica}: each replaces the other's connections. Stop one of them; if the home directory was copied or restored, ` +
+        "the copy must never run with this key",
+    );
   }
 
   #peer(member: Member): Peer {

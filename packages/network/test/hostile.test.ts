@@ -154,6 +154,22 @@ describe("a hostile peer", () => {
     expect(probe.transitions).toEqual([]); // nobody listens at replica 1's address: it was never usable
   });
 
+  it("that runs twice with one key is told, once, by the random numbers of its processes (row 85); a restart is not", async () => {
+    const cluster = await clusterOf(await freePorts(4));
+    const { log } = await net.replica(cluster, 0);
+    const show = async (instance: string): Promise<void> => {
+      const { stream } = await net.raw(cluster, 0, seedOf(1), REPLICA_PROTOCOL);
+      const answered = received(stream, 4);
+      stream.send(framedHello("replica", 1, { instance: instance.repeat(16) }));
+      await answered;
+    };
+    for (const instance of ["11", "22", "33", "44"]) await show(instance); // restarts
+    const told = (): number => log.lines.filter((line) => /two live processes use the key of replica 1/.test(line)).length;
+    expect(told()).toBe(0);
+    for (let i = 0; i < 3; i++) for (const instance of ["aa", "bb"]) await show(instance);
+    expect(told()).toBe(1);
+  });
+
   it("that sends messages on the connection we send on is dropped", async () => {
     const cluster = await clusterOf(await freePorts(2));
     let stream: Stream | undefined;
