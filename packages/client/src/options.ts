@@ -26,6 +26,7 @@ export interface Timeouts {
   readonly fastReadMs: number;
   /** Silence after which a bundle goes to all replicas, or longer when answers take longer lately; doubles with each further silence. */
   readonly retransmitMs: number;
+  /** The doubling ends here. */
   readonly retransmitMaxMs: number;
 }
 

@@ -39,22 +39,26 @@ export interface ClusterConfig {
 export interface Parameters {
   /** K: a checkpoint every K slots. */
   readonly checkpointInterval: number;
-  /** L: slots between low and high watermark; a multiple of K, at least 2K. */
+  /** L: slots between low and high watermark; a multiple of K, at least 2K. Beyond it the primary waits for a stable checkpoint; what is above it by more than a window is ignored. */
   readonly logWindow: number;
-  /** Slots proposed and not yet executed by a primary, at most. ≤ L/2. */
+  /** Slots proposed and not yet executed by a primary, at most, ≤ L/2; then it collects bundles for the next batch. */
   readonly pipelineDepth: number;
+  /** Bytes of a batch; it is closed before it would be larger. A larger one from a primary is refused, and its view left. */
   readonly batchBytesMax: number;
+  /** Operations of a batch; likewise. */
   readonly batchOperationsMax: number;
   /**
    * While slots are in flight, the primary gathers until as much waits as is in flight, this many ticks at the longest.
    * 0: it proposes whatever waits at once, as long as the pipeline has room.
    */
   readonly batchDelayTicks: number;
+  /** Bytes of a client's bundle; the client begins another, an operation that does not fit alone is REQUEST_TOO_LARGE. A larger bundle is refused. */
   readonly bundleBytesMax: number;
+  /** Operations of a bundle; likewise. */
   readonly bundleOperationsMax: number;
-  /** Waiting bundles a replica holds, at most. */
+  /** Waiting bundles a replica holds, at most; further ones are refused with OVERLOADED, and the client retries. */
   readonly pendingBundlesMax: number;
-  /** Request ids a session may have outstanding above its low mark. */
+  /** Request ids a session may have outstanding above its low mark; higher ones are answered OUT_OF_WINDOW. */
   readonly sessionWindow: number;
   /** Sessions of all clients in the replicated state; one more evicts the one unused for longest. */
   readonly sessionsMax: number;
@@ -64,7 +68,7 @@ export interface Parameters {
   readonly disconnectTimeoutTicks: number;
   /** Wait for NEW-VIEW once Q view changes are held; doubles with each failed view. */
   readonly viewChangeTimeoutTicks: number;
-  /** Highest exponent of the doubling. */
+  /** Highest exponent of the doubling: the largest delay for which liveness is claimed is 2 to this power times the base timeout. */
   readonly backoffExponentMax: number;
   /** STATUS period while something is outstanding. */
   readonly statusIntervalTicks: number;

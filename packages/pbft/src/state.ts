@@ -184,6 +184,7 @@ export interface Replica extends Synchroniser {
   out: Effect[];
 }
 
+/** Batches kept for one slot that nothing was voted for; the oldest gives way, and is fetched again if it is decided. */
 export const PAYLOADS_PER_SLOT_MAX = 4;
 /** Views in which one slot was voted for differently, at most; timeouts double with each. */
 export const VOTED_PAYLOADS_PER_SLOT_MAX = 32;

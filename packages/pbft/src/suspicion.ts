@@ -57,6 +57,7 @@ const SLOWNESS_FACTOR = 8;
 const GAP_STATUS_INTERVALS = 4;
 /** Empty batches above two a heartbeat that jitter may bring. */
 const IDLE_BURST_MAX = 8;
+/** Steps by which primaries left for slowness make the next ones be judged more patiently; no further after that. */
 const LENIENCE_MAX = 3;
 
 /** `settled` is max-s of the view that begins. */

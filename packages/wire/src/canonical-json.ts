@@ -6,6 +6,7 @@
 import { NarsesError } from "@narses/core";
 import { isWellFormed } from "./host.ts";
 
+/** Arrays and objects inside each other, in a cluster file; a deeper one is refused. */
 const DEPTH_MAX = 64;
 
 function refuse(path: string, problem: string): NarsesError {

@@ -10,8 +10,11 @@ import { STATE_BITS_MAX, STATE_PAGE_BYTES_MAX, type Hasher } from "@narses/core"
 import { compareUtf8, getU32, getUtf8, putU32, putUtf8, utf8Length } from "../bytes.ts";
 
 export { STATE_PAGE_BYTES_MAX };
+/** UTF-8 bytes of a key; a longer one is a RangeError, before anything is written. */
 export const STATE_KEY_BYTES_MAX = 512;
+/** Bytes of a value; likewise. */
 export const STATE_VALUE_BYTES_MAX: number = 1 << 20;
+/** log2 of the number of pages: fixed by the first checkpoint, part of the root; out of range it is a RangeError. */
 export const BUCKET_BITS_MIN = 4;
 export const BUCKET_BITS_MAX: number = STATE_BITS_MAX;
 export const BUCKET_BITS_DEFAULT = 16;

@@ -21,6 +21,7 @@ import { readState, type Opened } from "./read-state.ts";
 import { openStaging, type StateStaging } from "./staging.ts";
 import { FAN_OUT_BITS, leafHash, type HashTree } from "./tree.ts";
 
+/** Unchanged pages kept in memory, roughly; beyond it the least recently used is forgotten, and read again when needed. */
 export const CACHE_BYTES_DEFAULT: number = 64 << 20;
 /** Keys that one call of `keys` gives, at most. */
 export const KEYS_LIMIT_MAX = 65_536;

@@ -34,6 +34,7 @@ export const RECORD_KIND = {
   seal: 5,
 } as const;
 export type RecordKind = (typeof RECORD_KIND)[keyof typeof RECORD_KIND];
+/** Highest kind of a record; a higher one is damage. */
 const KIND_MAX = 5;
 
 export interface RecordHeader {

@@ -13,6 +13,7 @@ import { recoverLog, type RecoveredLog } from "./recover.ts";
 import { FIRST_SEGMENT_BYTES, SEGMENT_HEADER_BYTES, SegmentPool, type Segment } from "./segment.ts";
 import { WriteBuffers } from "./write-buffers.ts";
 
+/** Preallocated file of a vote log; a full one is followed by the next. */
 export const SEGMENT_BYTES_DEFAULT: number = 16 << 20;
 export const SEGMENT_BYTES_MIN: number = 16 << 10;
 /** Live bytes of a log, at most: beyond it the log fails as a full disk does (errno ELOGFULL). */
