@@ -39,7 +39,7 @@ export interface ClusterConfig {
 export interface Parameters {
   /** K: a checkpoint every K slots. */
   readonly checkpointInterval: number;
-  /** L: slots between low and high watermark; a multiple of K, at least 2K. Beyond it the primary waits for a stable checkpoint; what is above it by more than a window is ignored. */
+  /** L: slots between low and high watermark; a multiple of K, at least 2K. Beyond it the primary waits for a stable checkpoint; more than a window above it is ignored. */
   readonly logWindow: number;
   /** Slots proposed and not yet executed by a primary, at most, ≤ L/2; then it collects bundles for the next batch. */
   readonly pipelineDepth: number;
