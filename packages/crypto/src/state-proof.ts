@@ -9,9 +9,11 @@ export type ProofVerdict =
   | { readonly ok: true; readonly value: Uint8Array | undefined }
   | { readonly ok: false; readonly reason: string };
 
+/** Fewest bits of a tree that has a proof; a proof of another one is refused. */
 const BITS_MIN = 4;
 const FAN_OUT_BITS = 4;
 const HASH_BYTES = 32;
+/** UTF-8 bytes of a key; a longer one has no proof. */
 const KEY_BYTES_MAX = 512;
 const PAGE_HEADER_BYTES = 8;
 const ENTRY_HEADER_BYTES = 6;
