@@ -7,6 +7,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { POLICY_NAMES } from "./adversaries/index.ts";
 import { EXIT, type ExitCode } from "./cli/exit.ts";
 import { defaultWorkers, WORKER_COMMAND } from "./cli/pool.ts";
+import { kill } from "./cli/kill.ts";
 import { run } from "./cli/run.ts";
 import { ToolError } from "./cli/tool-error.ts";
 import { twins } from "./cli/twins.ts";
@@ -75,6 +76,17 @@ function addTwins(program: Command, done: (code: ExitCode) => void): void {
     });
 }
 
+function addKill(program: Command, done: (code: ExitCode) => void): void {
+  program.command("kill").description("put seeded bugs into copies of the sources: each must be noticed within its number of seeds")
+    .option("--only <text>", "those whose name contains the text")
+    .option("--out <file>", "write the table to a file as well")
+    .option("--state <file>", "where results are kept, to go on after an interruption")
+    .option("--workers <N>", "bugs hunted at one time", checked(integer("--workers", 1)))
+    .action(async (o: { readonly only?: string; readonly out?: string; readonly state?: string; readonly workers?: number }) => {
+      done(await kill({ only: o.only, out: o.out, state: o.state, workers: o.workers, print }));
+    });
+}
+
 async function main(argv: readonly string[]): Promise<ExitCode | undefined> {
   if (argv[0] === WORKER_COMMAND && process.send !== undefined) {
     serve();
@@ -87,6 +99,7 @@ async function main(argv: readonly string[]): Promise<ExitCode | undefined> {
   const program = new Command("sim").exitOverride().showHelpAfterError().configureOutput({ writeErr: (text) => void process.stdout.write(text) });
   addRun(program, done);
   addTwins(program, done);
+  addKill(program, done);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return code;

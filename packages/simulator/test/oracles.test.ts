@@ -15,6 +15,7 @@ import { linearizabilityOracle } from "../src/oracles/linearizability.ts";
 import { nonEquivocationOracle } from "../src/oracles/non-equivocation.ts";
 import { stateOracle } from "../src/oracles/state.ts";
 import { validityOracle } from "../src/oracles/validity.ts";
+import { viewsOracle } from "../src/oracles/views.ts";
 import { Violation } from "../src/violation.ts";
 
 const r0 = { id: replicaId(0), name: "r0" };
@@ -140,6 +141,20 @@ describe("oracles fire", () => {
     expect(fires(() => oracle.onTurn?.(r0, { ...status, highWatermark: seqNum(300) }, new Disk()))).toBe("safety bounds");
     for (let i = 0; i < 20_000; i++) oracle.onEffect?.(r0, { type: "send", to: "all", message: { type: "fetch-batch", digest: A } });
     expect(fires(() => oracle.onTurnEnd?.(r0))).toBe("safety bounds");
+  });
+
+  test("views: a view that no correct replica asked for, a word about a slot outside the window", () => {
+    const oracle = viewsOracle(4);
+    const left = (v: number): Effect => ({ type: "view-left", view: view(v), reason: "" });
+    expect(fires(() => oracle.onEffect?.(r0, left(1)))).toBe("silent");
+    expect(fires(() => oracle.onEffect?.(r1, left(2)))).toBe("silent");
+    expect(fires(() => oracle.onEffect?.(r0, left(4)))).toBe("safety views");
+    const vote = (seq: number): Effect => ({ type: "vote", vote: { phase: "prepare", view: view(0), seq: seqNum(seq), digest: A } });
+    expect(fires(() => oracle.onEffect?.(r0, vote(4)))).toBe("silent");
+    expect(fires(() => oracle.onEffect?.(r0, vote(5)))).toBe("safety views");
+    oracle.onEffect?.(r0, { type: "truncate", seq: seqNum(2) });
+    expect(fires(() => oracle.onEffect?.(r0, vote(5)))).toBe("silent");
+    expect(fires(() => oracle.onEffect?.(r0, vote(2)))).toBe("safety views");
   });
 
   test("linearizability: an answer that replaying the log does not give, at the end of the run", () => {

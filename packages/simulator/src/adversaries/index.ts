@@ -1,6 +1,7 @@
 /** The catalogue of policies, by name. */
 import { adaptive } from "./adaptive.ts";
 import { byzzfuzz } from "./byzzfuzz.ts";
+import { forgedCertificates } from "./certificates.ts";
 import { doubleVotes, equivocate, equivocateThenStarve, prematureVotes, wrongDigests } from "./equivocation.ts";
 import { anyMutations, foreignEpoch, forger, timeShift } from "./forgery.ts";
 import { earlyCheckpoints, replay, smallMutations, statusLiar, windowExhaustion, wrongRoots } from "./noise.ts";
@@ -55,6 +56,7 @@ export const POLICY_NAMES = [
   "any-mutations",
   "byzzfuzz",
   "adaptive",
+  "forged-certificates",
 ] as const;
 
 export type PolicyName = (typeof POLICY_NAMES)[number];
@@ -102,4 +104,5 @@ export const POLICIES: Readonly<Record<PolicyName, PolicyFactory>> = {
   "any-mutations": anyMutations,
   byzzfuzz,
   adaptive,
+  "forged-certificates": forgedCertificates,
 };

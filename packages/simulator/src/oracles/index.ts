@@ -14,6 +14,7 @@ import { nonEquivocationOracle } from "./non-equivocation.ts";
 import type { Oracle } from "./oracle.ts";
 import { stateOracle } from "./state.ts";
 import { validityOracle } from "./validity.ts";
+import { viewsOracle } from "./views.ts";
 
 export interface OracleOptions {
   readonly n: number;
@@ -36,6 +37,7 @@ export const createOracles = (o: OracleOptions): readonly Oracle[] => [
   certificateOracle(o.n, o.f, o.toolkit),
   stateOracle(),
   boundsOracle(o.parameters),
+  viewsOracle(o.parameters.logWindow),
   linearizabilityOracle(o.now),
   coverageObserver(o.coverage, o.parameters.logWindow),
   ...(o.allCorrect ? [accusationOracle()] : []),

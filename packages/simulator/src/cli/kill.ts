@@ -1,0 +1,92 @@
+/** `kill`: every seeded bug must die. A table in Markdown; a state file to go on from; no bug, no kill: the control comes first. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { hunt, type HuntResult } from "../kill/hunt.ts";
+import { MUTATIONS } from "../kill/mutations.ts";
+import type { Mutation } from "../kill/mutation.ts";
+import { checkoutRoot, createSandbox, fingerprint } from "../kill/sandbox.ts";
+import { EXIT, type ExitCode } from "./exit.ts";
+import { defaultWorkers } from "./pool.ts";
+import { createProgress } from "./progress.ts";
+
+/** Seeds that the unaltered copy must survive, at both depths: else the table says nothing. */
+const CONTROLS: readonly Mutation[] = [
+  { name: "no bug (engine)", edits: [], seedsMax: 80 },
+  { name: "no bug (replica)", edits: [], seedsMax: 16, depth: "replica" },
+];
+
+export interface KillFlags {
+  readonly only: string | undefined;
+  readonly workers: number | undefined;
+  readonly out: string | undefined;
+  readonly state: string | undefined;
+  readonly print: (line: string) => void;
+}
+
+interface State {
+  readonly fingerprint: string;
+  readonly results: readonly HuntResult[];
+}
+
+function load(path: string, print: string): State {
+  try {
+    const held = JSON.parse(readFileSync(path, "utf8")) as State;
+    if (held.fingerprint === print) return held;
+  } catch {
+    // Nothing kept, or unreadable: start over.
+  }
+  return { fingerprint: print, results: [] };
+}
+
+function save(path: string, state: State): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, JSON.stringify(state));
+  renameSync(`${path}.new`, path);
+}
+
+export function killTable(results: readonly HuntResult[]): string {
+  const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll("\n", " ").slice(0, 120);
+  const rows = results.map(({ name, kill, seeds, seedsMax, seconds }) => (kill === undefined
+    ? `| ${name} | **LIVES** | | ${seeds} of ${seedsMax} | ${seconds.toFixed(0)} | |`
+    : `| ${name} | ${kill.kind}: ${kill.oracle} | ${kill.seed} | ${seeds} of ${seedsMax} | ${seconds.toFixed(0)} | ${cell(kill.detail)} |`));
+  return ["| seeded bug | killed by | seed | seeds run | s | what the oracle said |", "| --- | --- | --- | --- | --- | --- |", ...rows].join("\n");
+}
+
+export async function kill({ only, workers, out, state, print }: KillFlags): Promise<ExitCode> {
+  const root = checkoutRoot();
+  const statePath = state ?? join(root, "node_modules/.cache/narses-sim/kill.json");
+  let held = load(statePath, fingerprint(root));
+  const wanted = MUTATIONS.filter(({ name }) => only === undefined || name.toLowerCase().includes(only.toLowerCase()));
+  if (wanted.length === 0) throw new RangeError(`--only ${String(only)} matches no seeded bug; there are: ${MUTATIONS.map(({ name }) => name).join("; ")}`);
+  const results = new Map(held.results.map((result) => [result.name, result]));
+  const queue = [...CONTROLS, ...wanted].filter(({ name }) => !results.has(name));
+  const total = queue.length;
+  const progress = createProgress(total, "seeded bugs");
+  let done = 0;
+  const work = async (): Promise<void> => {
+    const sandbox = createSandbox(root);
+    try {
+      for (let mutation = queue.shift(); mutation !== undefined; mutation = queue.shift()) {
+        const result = await hunt(sandbox, mutation);
+        results.set(result.name, result);
+        held = { ...held, results: [...results.values()] };
+        save(statePath, held);
+        const { kill: found, name, seeds } = result;
+        progress.say(found === undefined ? `lives  ${name}: ${seeds} seeds` : `killed ${name}: ${found.kind} (${found.oracle}), seed ${found.seed}`);
+        progress.update(++done, "");
+      }
+    } finally {
+      sandbox.dispose();
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(Math.max(1, total), workers ?? defaultWorkers()) }, work));
+  progress.end();
+  const table = killTable(wanted.flatMap(({ name }) => results.get(name) ?? []));
+  print(table);
+  if (out !== undefined) writeFileSync(out, `${table}\n`);
+  const controls = CONTROLS.flatMap(({ name }) => results.get(name) ?? []).filter((result) => result.kill !== undefined);
+  for (const { name, kill: found } of controls) print(`the control failed: ${name}, seed ${found?.seed}: ${found?.detail}`);
+  const alive = wanted.filter(({ name }) => results.get(name)?.kill === undefined);
+  print(`${wanted.length - alive.length} of ${wanted.length} seeded bugs killed${controls.length > 0 ? "; the CONTROL FAILED, so this says nothing" : ""}`);
+  return controls.length > 0 ? EXIT.crash : alive.length > 0 ? EXIT.coverage : EXIT.ok;
+}

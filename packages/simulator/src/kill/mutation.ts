@@ -1,0 +1,26 @@
+/** A seeded bug: text replaced in a copy of the sources, and within how many seeds the simulator must notice. */
+import type { Depth } from "../cli/seeds.ts";
+import type { FaultKind, SimOptions } from "../options.ts";
+
+export interface Edit {
+  /** Relative to `packages/`. */
+  readonly file: string;
+  /** Must be in the file; every place is replaced. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+export interface Mutation {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  /** It must die within so many seeds. */
+  readonly seedsMax: number;
+  readonly depth?: Depth;
+  /** Fault kinds taken in turn. */
+  readonly faults?: readonly FaultKind[];
+  readonly options?: Omit<SimOptions, "seed" | "faults">;
+}
+
+export const FAULTS_IN_TURN: readonly FaultKind[] = ["crash", "network", "byzantine", "all"];
+
+export const edit = (file: string, find: string, replace: string): Edit => ({ file, find, replace });

@@ -1,0 +1,28 @@
+/** Seeded bugs: every one still fits the sources, and a few that die fast do. All of them: `pnpm sim kill`. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { MUTATIONS } from "../src/kill/mutations.ts";
+import { applied, checkoutRoot } from "../src/kill/sandbox.ts";
+
+const root = checkoutRoot();
+
+describe("seeded bugs", () => {
+  test.each(MUTATIONS.map((mutation) => [mutation.name, mutation] as const))("%s: its text is in the sources, and is changed", (_name, mutation) => {
+    expect(mutation.edits.length).toBeGreaterThan(0);
+    for (const file of new Set(mutation.edits.map((edit) => edit.file))) {
+      const source = readFileSync(join(root, "packages", file), "utf8");
+      expect(applied(source, mutation, file)).not.toBe(source);
+    }
+  });
+
+  test("there are about forty, each with a name of its own", () => {
+    expect(new Set(MUTATIONS.map(({ name }) => name)).size).toBe(MUTATIONS.length);
+    expect(MUTATIONS.length).toBeGreaterThanOrEqual(40);
+  });
+
+  test("a text that is gone is an error that names bug, file and text", () => {
+    const stale = { name: "stale", seedsMax: 1, edits: [{ file: "pbft/src/vote.ts", find: "no such text", replace: "" }] };
+    expect(() => applied("something else", stale, "pbft/src/vote.ts")).toThrow(/seeded bug "stale": packages\/pbft\/src\/vote.ts no longer holds "no such text"/);
+  });
+});
