@@ -3,6 +3,9 @@ import type { Block, Bundle, Digest } from "@narses/core";
 import { decodeResult } from "@narses/wire";
 import type { SimBlock } from "./app.ts";
 
+/** A value without spaces: results of a bundle stand on one line. Byte strings and the like are told apart by their JSON. */
+export const valueText = (value: unknown): string => (JSON.stringify(value) ?? "null").replaceAll(/\s/g, "_");
+
 /** A result as clients and oracles compare it. "duplicate": nothing was executed. */
 export function resultText(result: Uint8Array): string {
   const decoded = decodeResult(result);
@@ -10,7 +13,7 @@ export function resultText(result: Uint8Array): string {
   const { value } = decoded;
   switch (value.status) {
     case "ok":
-      return typeof value.value === "number" ? String(value.value) : JSON.stringify(value.value).replaceAll(/[ :]/g, "_");
+      return valueText(value.value);
     case "rejected":
       return `!${value.code}`;
     case "not-executed":

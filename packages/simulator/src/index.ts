@@ -1,5 +1,6 @@
 /** The simulator: a whole cluster in one thread from one seed, with faults and oracles; and a stage for scripts. */
-export { simulate, simulateEngine, type SimResult } from "./simulate.ts";
+export { simulate, simulateEngine, type AppOptions, type SimResult } from "./simulate.ts";
+export type { NextOperation, OperationRandom } from "./application.ts";
 export { describePlan, FAULT_KINDS, livenessBudgetMs, planRun, type FaultKind, type RunPlan, type SimOptions } from "./options.ts";
 export { POLICY_NAMES, type PolicyName } from "./adversaries/index.ts";
 export { type FailureKind, Violation } from "./violation.ts";

@@ -37,11 +37,19 @@ interface RunCommand {
   readonly chaos?: number;
   readonly workers?: number;
   readonly depth?: Depth;
+  readonly seed?: number;
+  readonly app?: string;
+  readonly chart?: string;
+  readonly from: number;
+  readonly to?: number;
   readonly state?: string;
 }
 
 function addRun(program: Command, done: (code: ExitCode) => void): void {
-  program.command("run", { isDefault: true }).description("run one seed, or many").argument("[seed]", "the seed; everything is drawn from it", checked(integer("seed", 0)), 1)
+  program.command("run", { isDefault: true }).description("run one seed, or many")
+    .argument("[seed]", "the seed; everything is drawn from it (default: 1)", checked(integer("seed", 0)))
+    .option("--seed <S>", "the same as a flag", checked(integer("--seed", 0)))
+    .option("--app <file>", "a module that exports `app`, a state machine, and `operation(random, client)`")
     .option("--seeds <N>", "run N seeds: seed, seed+1, …", checked(integer("--seeds", 1)), 1)
     .option("--faults <kind>", `${FAULT_KINDS.join(", ")} (default: drawn)`, checked(faultKind))
     .option("--n <N>", "replicas, 1 … 13 (default: drawn)", checked(integer("--n", 1)))
@@ -50,12 +58,19 @@ function addRun(program: Command, done: (code: ExitCode) => void): void {
     .option("--chaos <ms>", "virtual time under faults (default: drawn)", checked(integer("--chaos", 1)))
     .option("--trace <lines>", "print the last lines of the trace (60 on failure)", checked(integer("--trace", 0)), 0)
     .option("--depth <what>", "replica (as it ships) or engine (in small shells: fast) (default: replica)", checked(depth))
+    .option("--chart <file>", "draw the messages of a window as SVG")
+    .option("--from <ms>", "where the chart begins", checked(integer("--from", 0)), 0)
+    .option("--to <ms>", "where it ends (default: the end of the run)", checked(integer("--to", 1)))
     .option("--workers <N>", `worker processes with --seeds (default: ${defaultWorkers()})`, checked(integer("--workers", 1)))
     .option("--state <file>", "where a campaign keeps its state, to go on after an interruption")
-    .action(async (seed: number, o: RunCommand) => {
-      const repeated: Readonly<Record<string, unknown>> = { faults: o.faults, n: o.n, byzantine: o.byzantine, policies: o.policies?.join(","), chaos: o.chaos, depth: o.depth };
+    .action(async (argument: number | undefined, o: RunCommand) => {
+      const seed = argument ?? o.seed ?? 1;
+      const repeated: Readonly<Record<string, unknown>> = {
+        faults: o.faults, n: o.n, byzantine: o.byzantine, policies: o.policies?.join(","), chaos: o.chaos, depth: o.depth, app: o.app,
+      };
       done(await run({
-        seed, seeds: o.seeds, depth: o.depth ?? "replica", lines: o.trace, workers: o.workers, state: o.state, print,
+        seed, seeds: o.seeds, depth: o.depth ?? "replica", appPath: o.app, lines: o.trace, workers: o.workers, state: o.state, print,
+        chart: o.chart === undefined ? undefined : { path: o.chart, fromMs: o.from, toMs: o.to },
         flags: Object.entries(repeated).filter(([, value]) => value !== undefined).map(([key, value]) => ` --${key} ${String(value)}`).join(""),
         options: {
           ...(o.faults !== undefined && { faults: o.faults }), ...(o.n !== undefined && { n: o.n }), ...(o.byzantine !== undefined && { byzantine: o.byzantine }),

@@ -7,9 +7,9 @@ import { hasher, merkleRoot, merkleVerify } from "@narses/crypto";
 import { silentLogger } from "@narses/replica/core";
 import { blockHash, clusterId, createCodec, encodePayload, encodeResult, resultLeaf, type Codec } from "@narses/wire";
 import type { Outgoing } from "./adversaries/policy.ts";
+import { type Application, COUNTER } from "./application.ts";
 import { isJudged, type Fault } from "./budget.ts";
 import type { SimClient } from "./client.ts";
-import { counterApp } from "./counter-app.ts";
 import { fakeCryptography, realCryptography, type Cryptography } from "./cryptography.ts";
 import { BlockReader, resultLine } from "./executed-block.ts";
 import { Connections } from "./links/connections.ts";
@@ -37,12 +37,12 @@ const RESTART_MEAN_US = 50_000;
 const GARBAGE_CHANCE = 0.002;
 const LIE: Uint8Array = encodeResult({ status: "ok", value: "a lie" });
 
-function settingOf(plan: RunPlan): Setting {
+function settingOf(plan: RunPlan, genesis: unknown): Setting {
   const name = `seed ${plan.seed}`;
   const cryptography = plan.realCrypto ? realCryptography(name) : fakeCryptography(name);
   const signingKeys = Array.from({ length: plan.quorums.n }, (_, id) => cryptography.signingKey(`replica ${id}`));
   const cluster: ClusterConfig = {
-    version: 1, name, epoch: epoch(0), f: plan.quorums.f, signatureSuite: "ed25519-strict", clients: "open", clientKeys: [], parameters: plan.parameters, genesis: null,
+    version: 1, name, epoch: epoch(0), f: plan.quorums.f, signatureSuite: "ed25519-strict", clients: "open", clientKeys: [], parameters: plan.parameters, genesis,
     replicas: signingKeys.map(({ publicKey }, id) => ({ id: id as ReplicaId, publicKey: toHex(publicKey), networkKey: toHex(publicKey), addresses: [] })),
   };
   const ofCluster = clusterId(hasher, cluster);
@@ -56,6 +56,9 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
   private readonly setting: Setting;
   private readonly connections: Connections;
   private readonly garbage: Random;
+  private readonly application: Application;
+  /** Chance for operations, by client. */
+  private readonly operationRandoms = new Map<number, Random>();
   private readonly byNode = new Map<SimNode, ReplicaNode>();
   private readonly reader = new BlockReader();
   /** Open connections: by client and node. */
@@ -65,9 +68,11 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
   private genesisRoot: Digest | undefined;
   private calls = 0;
 
-  constructor(plan: RunPlan) {
-    const setting = settingOf(plan);
-    super(plan, setting.keyring.toolkit);
+  /** @param application undefined: the simulator's own. */
+  constructor(plan: RunPlan, application?: Application) {
+    const setting = settingOf(plan, (application ?? COUNTER).genesis);
+    super(plan, setting.keyring.toolkit, application);
+    this.application = application ?? COUNTER;
     this.setting = setting;
     this.keyring = setting.keyring;
     this.garbage = this.random.split("garbage");
@@ -82,7 +87,7 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
     });
     const { cluster, codec, cryptography } = setting;
     this.parts = {
-      cluster, codec, hasher, clusterId: setting.clusterId, app: counterApp, localQueries: true, logger: silentLogger, verifyingKey: cryptography.verifyingKey,
+      cluster, codec, hasher, clusterId: setting.clusterId, app: this.application.app, localQueries: true, logger: silentLogger, verifyingKey: cryptography.verifyingKey,
       replicaKeys: setting.keyring.signingKeys.map(({ publicKey }) => cryptography.verifyingKey(publicKey)),
     };
   }
@@ -112,8 +117,10 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
     return node;
   }
 
-  payload(client: number, variant: number, i: number): Uint8Array {
-    return encodePayload({ client, variant, i });
+  payload(client: number): Uint8Array {
+    let random = this.operationRandoms.get(client);
+    if (random === undefined) this.operationRandoms.set(client, (random = this.random.split(`operations ${client}`)));
+    return encodePayload(this.application.operation(random, client));
   }
 
   // ── between replicas ──

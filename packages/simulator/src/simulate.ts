@@ -1,7 +1,8 @@
 /** One run: draw a plan, break things for a while, heal, then wait for everything promised. */
-import { replicaId } from "@narses/core";
+import { replicaId, type StateMachine } from "@narses/core";
 import { POLICIES } from "./adversaries/index.ts";
 import { Conspiracy } from "./adversaries/conspiracy.ts";
+import type { Application, NextOperation } from "./application.ts";
 import { policyId } from "./coverage/catalogue.ts";
 import type { Counts } from "./coverage/coverage.ts";
 import { watchPolicy } from "./coverage/watch-policy.ts";
@@ -44,8 +45,35 @@ const PROBES = 2;
  * Runs one seed with whole replicas, as they ship. Never rejects for what happens inside the cluster.
  * @throws RangeError for options out of range.
  */
-export async function simulate(options: SimOptions): Promise<SimResult> {
-  const run = new Run(new ReplicaWorld(planRun(options)));
+export function simulate(options: SimOptions): Promise<SimResult>;
+/**
+ * The same with an application of one's own.
+ * @throws TypeError when `app` has no `apply`, or there is no generator of operations.
+ */
+export function simulate(app: StateMachine, options: AppOptions): Promise<SimResult>;
+export async function simulate(first: StateMachine | SimOptions, second?: AppOptions): Promise<SimResult> {
+  return second === undefined ? simulateWith(undefined, first as SimOptions) : simulateWith(applicationOf(first as StateMachine, second), second);
+}
+
+/** What an application needs besides itself. */
+export interface AppOptions extends SimOptions {
+  /** The next operation of a client. */
+  readonly operation: NextOperation;
+  /** Given to `app.genesis`. */
+  readonly genesis?: unknown;
+  /** Replicas; the same as `n`. */
+  readonly replicas?: number;
+}
+
+function applicationOf(app: StateMachine, { operation, genesis }: AppOptions): Application {
+  if (typeof (app as Partial<StateMachine> | undefined)?.apply !== "function") throw new TypeError("simulate needs a state machine: an object with a function `apply`");
+  if (typeof (operation as NextOperation | undefined) !== "function") throw new TypeError("simulate needs options.operation: a function that gives a client's next operation");
+  return { app, operation, genesis: genesis ?? null };
+}
+
+async function simulateWith(application: Application | undefined, options: SimOptions & Pick<AppOptions, "replicas">): Promise<SimResult> {
+  const n = options.n ?? options.replicas;
+  const run = new Run(new ReplicaWorld(planRun({ ...options, ...(n !== undefined && { n }) }), application));
   for (const step of run.steps()) {
     void step;
     // Promises that this event settled go on before the next event: nothing in here waits for the real world.

@@ -5,6 +5,7 @@
 import type { Bundle, Effect, EngineConfig, Input, ReplicaId, Signed, SignedBody } from "@narses/core";
 import { replicaId } from "@narses/core";
 import type { Powers } from "./adversaries/policy.ts";
+import type { Application } from "./application.ts";
 import type { Answer, SimBlock, State } from "./app.ts";
 import { FaultBudget, isAwaited, type Fault } from "./budget.ts";
 import { SimClient } from "./client.ts";
@@ -68,7 +69,7 @@ export abstract class World {
   healed = false;
   abstract readonly keyring: Keyring;
 
-  constructor(plan: RunPlan, toolkit: Toolkit) {
+  constructor(plan: RunPlan, toolkit: Toolkit, application?: Application) {
     this.plan = plan;
     this.random = new Random(`seed ${plan.seed}`);
     this.scheduler = new Scheduler(this.random.split("ties"));
@@ -78,7 +79,7 @@ export abstract class World {
     this.noticeRandom = this.random.split("notice");
     const { n, f } = plan.quorums;
     const allCorrect = plan.byzantine === 0 && plan.equivocatingClients === 0;
-    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, now: () => this.scheduler.now, coverage: this.coverage });
+    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, now: () => this.scheduler.now, coverage: this.coverage, application });
   }
 
   abstract configOf(id: ReplicaId): EngineConfig;

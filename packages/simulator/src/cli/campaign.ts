@@ -22,6 +22,7 @@ export interface CampaignOptions {
   readonly first: number;
   readonly seeds: number;
   readonly depth: Depth;
+  readonly appPath: string | undefined;
   readonly options: Omit<SimOptions, "seed">;
   /** The flags as given: a state file holds for the same ones only, and repeat commands show them. */
   readonly flags: string;
@@ -78,7 +79,7 @@ function save(path: string | undefined, state: State): void {
 }
 
 export async function runCampaign(campaign: CampaignOptions): Promise<CampaignResult> {
-  const { first, seeds, depth, options, print, statePath } = campaign;
+  const { first, seeds, depth, appPath, options, print, statePath } = campaign;
   let state = load(campaign);
   const finished = new Set(state.chunks);
   const chunks = Array.from({ length: Math.ceil(seeds / CHUNK_SEEDS) }, (_, i) => i).filter((i) => !finished.has(i));
@@ -90,7 +91,7 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
     const chunk = chunks.shift();
     if (chunk === undefined) return undefined;
     const from = first + chunk * CHUNK_SEEDS;
-    const job: SeedsJob = { type: "seeds", depth, first: from, count: Math.min(CHUNK_SEEDS, first + seeds - from), options, faultsInTurn: [], stopAtFailure: false };
+    const job: SeedsJob = { type: "seeds", depth, appPath, first: from, count: Math.min(CHUNK_SEEDS, first + seeds - from), options, faultsInTurn: [], stopAtFailure: false };
     jobs.set(job, chunk);
     return job;
   };

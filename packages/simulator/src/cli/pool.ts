@@ -21,8 +21,8 @@ export interface ProgressMessage {
 
 const isProgress = (message: unknown): message is ProgressMessage => typeof message === "object" && message !== null && (message as { type?: unknown }).type === "progress";
 
-/** The entry of this very program: source or compiled, whichever runs. */
-const ownProgram = (): string => fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../main.ts" : "../main.js", import.meta.url));
+/** The entry of this very program, however it was started. */
+const ownProgram = (): string => process.argv[1] ?? fileURLToPath(new URL("../main.js", import.meta.url));
 
 export const defaultWorkers = (): number => Math.max(1, availableParallelism());
 

@@ -1,6 +1,8 @@
 /** `run [seed]`: one seed with its plan, its outcome and its trace; or, with `--seeds`, a campaign. */
+import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
+import { drawChart } from "../chart/chart.ts";
 import { LEGEND } from "../format.ts";
 import { describePlan, type SimOptions } from "../options.ts";
 import type { SimResult } from "../simulate.ts";
@@ -12,6 +14,15 @@ export const LINES_ON_FAILURE = 60;
 /** From so many seeds on a campaign keeps a state file by itself. */
 const STATE_SEEDS_MIN = 1_000;
 
+/** Lines kept for a chart: more than any run writes in the seconds a chart can show. */
+const CHART_LINES_MAX = 1_000_000;
+
+export interface ChartFlags {
+  readonly path: string;
+  readonly fromMs: number;
+  readonly toMs: number | undefined;
+}
+
 export interface RunFlags {
   readonly seed: number;
   readonly seeds: number;
@@ -19,6 +30,8 @@ export interface RunFlags {
   readonly workers: number | undefined;
   readonly state: string | undefined;
   readonly depth: Depth;
+  readonly appPath: string | undefined;
+  readonly chart: ChartFlags | undefined;
   readonly options: Omit<SimOptions, "seed">;
   /** As given, to be repeated. */
   readonly flags: string;
@@ -29,13 +42,17 @@ export async function run(flags: RunFlags): Promise<ExitCode> {
   return flags.seeds === 1 ? runOne(flags) : runMany(flags);
 }
 
-async function runOne({ seed, lines, depth, options, flags, print }: RunFlags): Promise<ExitCode> {
-  const kept = Math.max(lines, LINES_ON_FAILURE);
-  const result = await simulateAt(depth, { seed, ...options, traceLines: kept });
+async function runOne({ seed, lines, depth, appPath, chart, options, flags, print }: RunFlags): Promise<ExitCode> {
+  const kept = chart === undefined ? Math.max(lines, LINES_ON_FAILURE) : CHART_LINES_MAX;
+  const result = await simulateAt(depth, appPath, { seed, ...options, traceLines: kept });
   for (const line of describePlan(result.plan)) print(line);
   if (result.cast.length > 0) print(`Byzantine: ${result.cast.join("; ")}`);
-  printResult(result, result.outcome === "ok" ? lines : kept, print);
-  print(`repeat: pnpm sim ${seed}${flags} --trace ${kept}`);
+  printResult(result, result.outcome === "ok" ? lines : Math.max(lines, LINES_ON_FAILURE), print);
+  if (chart !== undefined) {
+    writeFileSync(chart.path, drawChart(result.trace, { fromMs: chart.fromMs, toMs: chart.toMs ?? result.virtualMs }));
+    print(`chart: ${chart.path}`);
+  }
+  print(`repeat: pnpm sim ${seed}${flags} --trace ${Math.max(lines, LINES_ON_FAILURE)}`);
   return EXIT[result.outcome];
 }
 
@@ -56,10 +73,10 @@ const statePathOf = ({ seed, seeds, flags }: RunFlags): string =>
   resolve("node_modules/.cache/narses-sim", `seeds-${seed}-${seeds}${flags.replace(/[^\w.,]+/g, "-")}.json`);
 
 async function runMany(flags: RunFlags): Promise<ExitCode> {
-  const { seed, seeds, depth, options, workers, state, print } = flags;
+  const { seed, seeds, depth, appPath, options, workers, state, print } = flags;
   const statePath = state ?? (seeds >= STATE_SEEDS_MIN ? statePathOf(flags) : undefined);
   const started = process.hrtime.bigint();
-  const { totals, failures, holes } = await runCampaign({ first: seed, seeds, depth, options, flags: flags.flags, workers, statePath, print });
+  const { totals, failures, holes } = await runCampaign({ first: seed, seeds, depth, appPath, options, flags: flags.flags, workers, statePath, print });
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   const perThousand = ((totals.cpuMs / Math.max(1, totals.events)) * 1000).toFixed(2);
   print(`${totals.seeds} seeds, ${failures.length} failed, ${totals.events} events, ${perThousand} ms of CPU per 1,000 events, ${seconds.toFixed(0)} s`);

@@ -1,17 +1,24 @@
 /** Many seeds: a chunk of them as one job, and the sum of what happened. */
 import process from "node:process";
 import { addCounts, type Counts } from "../coverage/coverage.ts";
+import { loadApp } from "./app-module.ts";
 import type { FaultKind, SimOptions } from "../options.ts";
 import { simulate, simulateEngine, type SimResult } from "../simulate.ts";
 
 /** What a cluster is made of: whole replicas as they ship, or engines in small shells (several times faster). */
 export type Depth = "replica" | "engine";
 
-export const simulateAt = (depth: Depth, options: SimOptions): SimResult | Promise<SimResult> => (depth === "engine" ? simulateEngine(options) : simulate(options));
+/** What `run` and `--seeds` run: with an application of one's own always as it ships. */
+export async function simulateAt(depth: Depth, appPath: string | undefined, options: SimOptions): Promise<SimResult> {
+  if (appPath === undefined) return depth === "engine" ? simulateEngine(options) : simulate(options);
+  const { app, operation, genesis } = await loadApp(appPath);
+  return simulate(app, { ...options, operation, genesis });
+}
 
 export interface SeedsJob {
   readonly type: "seeds";
   readonly depth: Depth;
+  readonly appPath: string | undefined;
   readonly first: number;
   readonly count: number;
   readonly options: Omit<SimOptions, "seed">;
@@ -60,7 +67,7 @@ export async function runSeeds(job: SeedsJob): Promise<SeedsAnswer> {
   for (let seed = job.first; seed < job.first + job.count; seed++) {
     const faults = job.faultsInTurn[seed % Math.max(1, job.faultsInTurn.length)];
     const before = process.cpuUsage();
-    const result = await simulateAt(job.depth, { seed, ...job.options, ...(faults && { faults }) });
+    const result = await simulateAt(job.depth, job.appPath, { seed, ...job.options, ...(faults && { faults }) });
     const { user, system } = process.cpuUsage(before);
     const { counters: c } = result;
     totals = addTotals(totals, {

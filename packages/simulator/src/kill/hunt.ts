@@ -34,7 +34,8 @@ export async function hunt(sandbox: Sandbox, mutation: Mutation): Promise<HuntRe
       if (next > mutation.seedsMax) return undefined;
       const count = Math.min(CHUNK_SEEDS, mutation.seedsMax - next + 1);
       const job: SeedsJob = {
-        type: "seeds", depth: mutation.depth ?? "engine", first: next, count, options: mutation.options ?? {}, faultsInTurn: mutation.faults ?? FAULTS_IN_TURN, stopAtFailure: true,
+        type: "seeds", depth: mutation.depth ?? "engine", appPath: undefined, first: next, count, options: mutation.options ?? {},
+        faultsInTurn: mutation.faults ?? FAULTS_IN_TURN, stopAtFailure: true,
       };
       next += count;
       return job;

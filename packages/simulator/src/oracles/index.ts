@@ -1,5 +1,6 @@
 /** The oracles of a run, by property. Liveness is judged by the run itself (`liveness.ts`), for it needs the clock. */
 import type { Parameters } from "@narses/core";
+import type { Application } from "../application.ts";
 import type { Toolkit } from "../keyring.ts";
 import { accusationOracle } from "./accusation.ts";
 import { agreementOracle } from "./agreement.ts";
@@ -26,6 +27,8 @@ export interface OracleOptions {
   /** Virtual time. */
   readonly now: () => number;
   readonly coverage: Coverage;
+  /** Undefined: the simulator's own. */
+  readonly application: Application | undefined;
 }
 
 export const createOracles = (o: OracleOptions): readonly Oracle[] => [
@@ -38,7 +41,7 @@ export const createOracles = (o: OracleOptions): readonly Oracle[] => [
   stateOracle(),
   boundsOracle(o.parameters),
   viewsOracle(o.parameters.logWindow),
-  linearizabilityOracle(o.now),
+  linearizabilityOracle(o.now, o.application),
   coverageObserver(o.coverage, o.parameters.logWindow),
   ...(o.allCorrect ? [accusationOracle()] : []),
 ];

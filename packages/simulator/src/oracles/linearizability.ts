@@ -1,17 +1,15 @@
 /**
- * Linearizability of what clients saw, at the end of the run, twice: against the agreed log, replayed here by a reference that shares
- * nothing with the replicas' execution, and by a search that never sees the log.
+ * Linearizability of what clients saw, at the end of the run: against the agreed log, replayed here by a reference that shares
+ * nothing with the replicas' execution; and for the simulator's own application also by a search that never sees the log.
  */
-import type { Batch, Bundle } from "@narses/core";
+import type { Application } from "../application.ts";
 import { History } from "../history/history.ts";
 import { checkAgainstLog, type Replayed } from "../history/log-check.ts";
+import { type AgreedSlot, operationId, replayApplication, requestIds } from "../history/reference.ts";
 import { checkLinearizable, type Model } from "../history/wgl.ts";
 import { fail, type Oracle } from "./oracle.ts";
 
-const idOf = (bundle: Bundle, rid: number): string => `c${bundle.client.slice(0, 6)}:${rid}`;
-const ridsOf = (bundle: Bundle): readonly number[] => bundle.operations.map((_, i) => bundle.ridFirst + i);
-
-/** The simulator's application: every operation adds one and answers the new count. */
+/** The simulator's own application, whatever else it keeps: every operation adds one and answers the new count. */
 const counter: Model<string, string, number> = {
   keyOf: () => "the counter",
   initial: () => 0,
@@ -20,13 +18,12 @@ const counter: Model<string, string, number> = {
   equal: (a, b) => a === b,
 };
 
-/** The agreed log from slot 1 on without a gap, one operation at a time; a request id takes effect once. */
-function replay(log: ReadonlyMap<number, Batch | undefined>): ReadonlyMap<string, Replayed<string>> {
+function replayCounter(log: ReadonlyMap<number, AgreedSlot>): ReadonlyMap<string, Replayed<string>> {
   const replayed = new Map<string, Replayed<string>>();
   for (let seq = 1; log.has(seq); seq++) {
-    for (const bundle of log.get(seq)?.bundles ?? []) {
-      for (const rid of ridsOf(bundle)) {
-        const id = idOf(bundle, rid);
+    for (const bundle of log.get(seq)?.batch?.bundles ?? []) {
+      for (const rid of requestIds(bundle)) {
+        const id = operationId(bundle, rid);
         if (!replayed.has(id)) replayed.set(id, { position: replayed.size, output: String(replayed.size + 1) });
       }
     }
@@ -34,28 +31,33 @@ function replay(log: ReadonlyMap<number, Batch | undefined>): ReadonlyMap<string
   return replayed;
 }
 
-/** @param now virtual time. */
-export function linearizabilityOracle(now: () => number): Oracle {
+/**
+ * @param now virtual time.
+ * @param application undefined: the simulator's own, a counter.
+ */
+export function linearizabilityOracle(now: () => number, application?: Application): Oracle {
   const history = new History<string, string>();
-  const log = new Map<number, Batch | undefined>();
+  const log = new Map<number, AgreedSlot>();
   return {
     name: "linearizability",
     onSubmitted: (bundle) => {
-      for (const rid of ridsOf(bundle)) history.invoke(idOf(bundle, rid), idOf(bundle, rid), now());
+      for (const rid of requestIds(bundle)) history.invoke(operationId(bundle, rid), operationId(bundle, rid), now());
     },
     onAccepted: (bundle, answer) => {
       for (const word of answer.result.split(" ")) {
-        const [rid, result] = word.split(":");
-        history.accept(idOf(bundle, Number(rid)), result ?? "", now());
+        const split = word.indexOf(":");
+        history.accept(operationId(bundle, Number(word.slice(0, split))), word.slice(split + 1), now());
       }
     },
-    onExecuted: (_replica, block) => {
-      if (!log.has(block.header.seq)) log.set(block.header.seq, block.batch);
+    onExecuted: (_replica, { header, batch }) => {
+      if (!log.has(header.seq)) log.set(header.seq, { batch, timestampMs: header.timestampMs });
     },
     atEnd: () => {
       const { entries } = history;
-      const byLog = checkAgainstLog(entries, replay(log), counter.equal);
+      const replayed = application === undefined ? replayCounter(log) : replayApplication(log, application.app, application.genesis);
+      const byLog = checkAgainstLog(entries, replayed, counter.equal);
       if (byLog !== undefined) fail("linearizability", byLog);
+      if (application !== undefined) return;
       const bySearch = checkLinearizable(entries, counter);
       if (bySearch.verdict === "violation") fail("linearizability", bySearch.detail);
     },

@@ -1,9 +1,11 @@
 /** State equality: after n every correct replica has the same block hash; checkpoints sign it; nobody finds itself diverged. */
 import type { Digest } from "@narses/core";
+import type { SimBlock } from "../app.ts";
 import { fail, type Oracle, type Watched } from "./oracle.ts";
 
 export function stateOracle(): Oracle {
   const rootAt = new Map<number, { readonly root: Digest; readonly by: string }>();
+  const blockAt = new Map<number, { readonly block: SimBlock; readonly by: string }>();
   const check = (replica: Watched, seq: number, root: Digest, how: string): void => {
     const held = rootAt.get(seq);
     if (held === undefined) rootAt.set(seq, { root, by: replica.name });
@@ -12,6 +14,12 @@ export function stateOracle(): Oracle {
   return {
     name: "state",
     onExecuted: (replica, block) => {
+      const { seq } = block.header;
+      const first = blockAt.get(seq);
+      if (first === undefined) blockAt.set(seq, { block, by: replica.name });
+      else if (first.block.hash !== block.hash && first.block.header.batchDigest === block.header.batchDigest) {
+        fail("state", `n${seq}, the same operations on equal states: ${difference(first.block, first.by, block, replica.name)}. Is the application deterministic?`);
+      }
       check(replica, block.header.seq, block.hash, "executed by");
     },
     onEffect: (replica, effect) => {
@@ -22,4 +30,15 @@ export function stateOracle(): Oracle {
       }
     },
   };
+}
+
+/** What two replicas made of one batch. */
+function difference(a: SimBlock, by: string, b: SimBlock, other: string): string {
+  if (a.header.parent !== b.header.parent) return `${by} and ${other} were not on equal states before`;
+  for (const [i, line] of a.results.entries()) {
+    const words = (b.results[i] ?? "").split(" ");
+    const at = line.split(" ").findIndex((word, j) => word !== words[j]);
+    if (at >= 0) return `${by} answers request ${line.split(" ")[at]?.slice(0, 80)}, ${other} answers ${words[at]?.slice(0, 80)}`;
+  }
+  return `the answers of ${by} and ${other} are equal, but they wrote different values`;
 }

@@ -1,0 +1,85 @@
+/**
+ * What the agreed log gives when an application is run over it alone, one operation after the other, on a plain map: nothing of the
+ * replicas' execution, sessions or storage is in here.
+ */
+import type { Batch, Bundle, StateMachine } from "@narses/core";
+import { AppRejection, requestId, seqNum } from "@narses/core";
+import { decodePayload, encodePayload } from "@narses/wire";
+import { valueText } from "../executed-block.ts";
+import type { Replayed } from "./log-check.ts";
+
+export interface AgreedSlot {
+  readonly batch: Batch | undefined;
+  /** Time of execution, agreed. */
+  readonly timestampMs: number;
+}
+
+export const operationId = (bundle: Bundle, rid: number): string => `c${bundle.client.slice(0, 6)}:${rid}`;
+export const requestIds = (bundle: Bundle): readonly number[] => bundle.operations.map((_, i) => bundle.ridFirst + i);
+
+/** Values by key, as msgpack: what was put cannot change afterwards. */
+class PlainStore {
+  private readonly committed = new Map<string, Uint8Array>();
+  private writes = new Map<string, Uint8Array | undefined>();
+
+  get(key: string): unknown {
+    const bytes = this.writes.has(key) ? this.writes.get(key) : this.committed.get(key);
+    if (bytes === undefined) return undefined;
+    const decoded = decodePayload(bytes);
+    return decoded.ok ? decoded.value : undefined;
+  }
+
+  put(key: string, value: unknown): void {
+    this.writes.set(key, encodePayload(value));
+  }
+
+  delete(key: string): void {
+    this.writes.set(key, undefined);
+  }
+
+  keep(): void {
+    for (const [key, bytes] of this.writes) {
+      if (bytes === undefined) this.committed.delete(key);
+      else this.committed.set(key, bytes);
+    }
+    this.writes = new Map();
+  }
+
+  undo(): void {
+    this.writes = new Map();
+  }
+}
+
+/** The log from slot 1 on without a gap; a request id takes effect once, where it is ordered first. */
+export function replayApplication(log: ReadonlyMap<number, AgreedSlot>, app: StateMachine, genesis: unknown): ReadonlyMap<string, Replayed<string>> {
+  const replayed = new Map<string, Replayed<string>>();
+  const store = new PlainStore();
+  app.genesis?.(genesis, store);
+  store.keep();
+  for (let seq = 1; log.has(seq); seq++) {
+    const { batch, timestampMs } = log.get(seq) as AgreedSlot;
+    for (const bundle of batch?.bundles ?? []) {
+      requestIds(bundle).forEach((rid, i) => {
+        const id = operationId(bundle, rid);
+        const operation = bundle.operations[i];
+        if (replayed.has(id) || operation === undefined) return;
+        const decoded = decodePayload(operation.payload);
+        const context = { store, time: timestampMs, seq: seqNum(seq), client: bundle.client, publicKey: bundle.publicKey, rid: requestId(rid) };
+        replayed.set(id, { position: replayed.size, output: decoded.ok ? applied(() => app.apply(decoded.value, context), store) : "!INVALID" });
+      });
+    }
+  }
+  return replayed;
+}
+
+function applied(apply: () => unknown, store: PlainStore): string {
+  try {
+    const value = apply();
+    store.keep();
+    return valueText(value);
+  } catch (error) {
+    store.undo();
+    return error instanceof AppRejection ? `!${error.code}` : "!INTERNAL";
+  }
+}
+
