@@ -7,6 +7,7 @@ export { guardDeterminism, type GuardOptions } from "./guard/guard.ts";
 export { DeterminismViolation, type Hazard } from "./guard/violation.ts";
 export { silentLogger } from "./log.ts";
 export type { Probe } from "./probe.ts";
+export { randomNumbers, slotSeed } from "./random.ts";
 export { runReplica, type EngineFactory, type ReplicaParts, type ReplicaTransport, type RunningCore } from "./replica.ts";
 export type { Scheduler, Timer } from "./scheduler.ts";
 export type { Clock } from "./ticker.ts";

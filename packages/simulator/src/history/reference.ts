@@ -2,16 +2,17 @@
  * What the agreed log gives when an application is run over it alone, one operation after the other, on a plain map: nothing of the
  * replicas' execution, sessions or storage is in here.
  */
-import type { Batch, Bundle, StateMachine } from "@narses/core";
+import type { Batch, BlockHeader, Bundle, StateMachine } from "@narses/core";
 import { AppRejection, requestId, seqNum } from "@narses/core";
+import { hasher } from "@narses/crypto";
+import { randomNumbers, slotSeed } from "@narses/replica/core";
 import { decodePayload, encodePayload } from "@narses/wire";
 import { valueText } from "../executed-block.ts";
 import type { Replayed } from "./log-check.ts";
 
 export interface AgreedSlot {
   readonly batch: Batch | undefined;
-  /** Time of execution, agreed. */
-  readonly timestampMs: number;
+  readonly header: Pick<BlockHeader, "timestampMs" | "batchDigest" | "parent">;
 }
 
 export const operationId = (bundle: Bundle, rid: number): string => `c${bundle.client.slice(0, 6)}:${rid}`;
@@ -57,14 +58,18 @@ export function replayApplication(log: ReadonlyMap<number, AgreedSlot>, app: Sta
   app.genesis?.(genesis, store);
   store.keep();
   for (let seq = 1; log.has(seq); seq++) {
-    const { batch, timestampMs } = log.get(seq) as AgreedSlot;
-    for (const bundle of batch?.bundles ?? []) {
+    const { batch, header } = log.get(seq) as AgreedSlot;
+    const seed = slotSeed(hasher, { batch: header.batchDigest, seq: seqNum(seq), parent: header.parent });
+    for (const [place, bundle] of (batch?.bundles ?? []).entries()) {
       requestIds(bundle).forEach((rid, i) => {
         const id = operationId(bundle, rid);
         const operation = bundle.operations[i];
         if (replayed.has(id) || operation === undefined) return;
         const decoded = decodePayload(operation.payload);
-        const context = { store, time: timestampMs, seq: seqNum(seq), client: bundle.client, publicKey: bundle.publicKey, rid: requestId(rid) };
+        const context = {
+          store, time: header.timestampMs, seq: seqNum(seq), client: bundle.client, publicKey: bundle.publicKey, rid: requestId(rid),
+          random: randomNumbers(hasher, seed, place, i),
+        };
         replayed.set(id, { position: replayed.size, output: decoded.ok ? applied(() => app.apply(decoded.value, context), store) : "!INVALID" });
       });
     }

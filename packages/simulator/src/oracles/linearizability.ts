@@ -50,7 +50,7 @@ export function linearizabilityOracle(now: () => number, application?: Applicati
       }
     },
     onExecuted: (_replica, { header, batch }) => {
-      if (!log.has(header.seq)) log.set(header.seq, { batch, timestampMs: header.timestampMs });
+      if (!log.has(header.seq)) log.set(header.seq, { batch, header });
     },
     atEnd: () => {
       const { entries } = history;
