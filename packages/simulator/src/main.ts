@@ -8,6 +8,7 @@ import { POLICY_NAMES } from "./adversaries/index.ts";
 import { EXIT, type ExitCode } from "./cli/exit.ts";
 import { defaultWorkers, WORKER_COMMAND } from "./cli/pool.ts";
 import { kill } from "./cli/kill.ts";
+import { minimiseSeed, replayFile } from "./cli/replay.ts";
 import { run } from "./cli/run.ts";
 import { ToolError } from "./cli/tool-error.ts";
 import { twins } from "./cli/twins.ts";
@@ -72,10 +73,7 @@ function addRun(program: Command, done: (code: ExitCode) => void): void {
         seed, seeds: o.seeds, depth: o.depth ?? "replica", appPath: o.app, lines: o.trace, workers: o.workers, state: o.state, print,
         chart: o.chart === undefined ? undefined : { path: o.chart, fromMs: o.from, toMs: o.to },
         flags: Object.entries(repeated).filter(([, value]) => value !== undefined).map(([key, value]) => ` --${key} ${String(value)}`).join(""),
-        options: {
-          ...(o.faults !== undefined && { faults: o.faults }), ...(o.n !== undefined && { n: o.n }), ...(o.byzantine !== undefined && { byzantine: o.byzantine }),
-          ...(o.policies !== undefined && { policies: o.policies }), ...(o.chaos !== undefined && { chaosMs: o.chaos }),
-        },
+        options: simOptions(o),
       }));
     });
 }
@@ -102,6 +100,33 @@ function addKill(program: Command, done: (code: ExitCode) => void): void {
     });
 }
 
+function addScenarios(program: Command, done: (code: ExitCode) => void): void {
+  program.command("replay").description("run a scenario file: nothing in it is left to chance").argument("<file>")
+    .option("--trace <lines>", "print the last lines of the trace", checked(integer("--trace", 0)), 60)
+    .option("--chart <file>", "draw the messages of a window as SVG")
+    .option("--from <ms>", "where the chart begins", checked(integer("--from", 0)), 0)
+    .option("--to <ms>", "where it ends", checked(integer("--to", 1)))
+    .action(async (file: string, o: { readonly trace: number; readonly chart?: string; readonly from: number; readonly to?: number }) => {
+      done(await replayFile({ file, lines: o.trace, chart: o.chart === undefined ? undefined : { path: o.chart, fromMs: o.from, toMs: o.to }, print }));
+    });
+  program.command("minimise").description("make a scenario file of a failing seed, without what it does not need").argument("<seed>", "the seed", checked(integer("seed", 0)))
+    .requiredOption("--out <file>", "the scenario file")
+    .option("--faults <kind>", "as given to the failing run", checked(faultKind))
+    .option("--n <N>", "as given to the failing run", checked(integer("--n", 1)))
+    .option("--byzantine <B>", "as given to the failing run", checked(integer("--byzantine", 0)))
+    .option("--policies <names>", "as given to the failing run", checked(policies))
+    .option("--chaos <ms>", "as given to the failing run", checked(integer("--chaos", 1)))
+    .option("--depth <what>", "as given to the failing run", checked(depth))
+    .action(async (seed: number, o: Partial<RunCommand> & { readonly out: string }) => {
+      done(await minimiseSeed({ options: { seed, ...simOptions(o) }, depth: o.depth ?? "replica", out: o.out, print }));
+    });
+}
+
+const simOptions = (o: Partial<RunCommand>): Omit<SimOptions, "seed"> => ({
+  ...(o.faults !== undefined && { faults: o.faults }), ...(o.n !== undefined && { n: o.n }), ...(o.byzantine !== undefined && { byzantine: o.byzantine }),
+  ...(o.policies !== undefined && { policies: o.policies }), ...(o.chaos !== undefined && { chaosMs: o.chaos }),
+});
+
 async function main(argv: readonly string[]): Promise<ExitCode | undefined> {
   if (argv[0] === WORKER_COMMAND && process.send !== undefined) {
     serve();
@@ -115,6 +140,7 @@ async function main(argv: readonly string[]): Promise<ExitCode | undefined> {
   addRun(program, done);
   addTwins(program, done);
   addKill(program, done);
+  addScenarios(program, done);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return code;

@@ -48,6 +48,7 @@ export class Nemesis {
   private readonly random: Random;
   private readonly options: NemesisOptions;
   private readonly acts: readonly Act[];
+  private faults = 0;
   private over = false;
 
   constructor(world: World, options: NemesisOptions) {
@@ -113,8 +114,11 @@ export class Nemesis {
     this.world.scheduler.after(this.random.exponential(meanUs), () => {
       if (this.over) return;
       const act = this.random.pick(this.acts);
-      this.world.acted(act.name);
-      act.run();
+      // Certain when drawn; a scenario from which this fault was taken says no.
+      if (this.random.split(`fault ${this.faults++}`).chance(1)) {
+        this.world.acted(act.name);
+        act.run();
+      }
       this.next(meanUs);
     });
   }

@@ -65,6 +65,8 @@ export interface RunPlan {
   readonly executionMeanUs: number;
   readonly checkpointMeanUs: number;
   readonly clockSkewMaxMs: number;
+  /** Where chance comes from, by the path of the root; undefined: a generator. */
+  readonly randomOf?: (path: string) => Random;
 }
 
 const N_MAX = 13;

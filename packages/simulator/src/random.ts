@@ -9,7 +9,8 @@ export class Random {
   private b: number;
   private c: number;
   private counter = 1;
-  private readonly path: string;
+  /** Name of the component that draws, from the root down. */
+  protected readonly path: string;
 
   constructor(path: string) {
     this.path = path;
@@ -17,7 +18,7 @@ export class Random {
     this.a = a;
     this.b = b;
     this.c = c;
-    for (let i = 0; i < 12; i++) this.word();
+    for (let i = 0; i < 12; i++) this.next();
   }
 
   /** A child that depends on this generator's name, not on what was drawn from it. */
@@ -27,6 +28,11 @@ export class Random {
 
   /** Uniform in 0 … 2^32 − 1. */
   word(): number {
+    return this.next();
+  }
+
+  /** All draws come from here, each from one word: whoever overrides the methods below sees every decision once. */
+  private next(): number {
     const t = (((this.a + this.b) | 0) + this.counter) | 0;
     this.counter = (this.counter + 1) | 0;
     this.a = this.b ^ (this.b >>> 9);
@@ -37,16 +43,16 @@ export class Random {
 
   /** Uniform in [0, 1). */
   float(): number {
-    return this.word() / 0x1_0000_0000;
+    return this.next() / 0x1_0000_0000;
   }
 
   /** Uniform integer in [min, max]. */
   int(min: number, max: number): number {
-    return min + Math.floor(this.float() * (max - min + 1));
+    return min + Math.floor((this.next() / 0x1_0000_0000) * (max - min + 1));
   }
 
   chance(probability: number): boolean {
-    return this.float() < probability;
+    return this.next() / 0x1_0000_0000 < probability;
   }
 
   /** @throws RangeError when `items` is empty. */
@@ -66,6 +72,6 @@ export class Random {
 
   /** Exponentially distributed with the given mean. */
   exponential(mean: number): number {
-    return -Math.log(1 - this.float()) * mean;
+    return -Math.log(1 - this.next() / 0x1_0000_0000) * mean;
   }
 }

@@ -73,7 +73,11 @@ function applicationOf(app: StateMachine, { operation, genesis }: AppOptions): A
 
 async function simulateWith(application: Application | undefined, options: SimOptions & Pick<AppOptions, "replicas">): Promise<SimResult> {
   const n = options.n ?? options.replicas;
-  const run = new Run(new ReplicaWorld(planRun({ ...options, ...(n !== undefined && { n }) }), application));
+  return runReplicas(planRun({ ...options, ...(n !== undefined && { n }) }), application);
+}
+
+async function runReplicas(plan: RunPlan, application?: Application): Promise<SimResult> {
+  const run = new Run(new ReplicaWorld(plan, application));
   for (const step of run.steps()) {
     void step;
     // Promises that this event settled go on before the next event: nothing in here waits for the real world.
@@ -82,12 +86,19 @@ async function simulateWith(application: Application | undefined, options: SimOp
   return run.result();
 }
 
-/** The same with engines in small shells: several times faster, synchronous, and not what ships. @throws RangeError for options out of range. */
-export function simulateEngine(options: SimOptions): SimResult {
-  const run = new Run(new EngineWorld(planRun(options)));
+/** Runs a plan that is made already: for records and scenarios. */
+export async function runPlan(plan: RunPlan, depth: "replica" | "engine"): Promise<SimResult> {
+  return depth === "engine" ? runEngines(plan) : runReplicas(plan);
+}
+
+function runEngines(plan: RunPlan): SimResult {
+  const run = new Run(new EngineWorld(plan));
   for (const step of run.steps()) void step;
   return run.result();
 }
+
+/** The same with engines in small shells: several times faster, synchronous, and not what ships. @throws RangeError for options out of range. */
+export const simulateEngine = (options: SimOptions): SimResult => runEngines(planRun(options));
 
 /** Resolves when no promise of this thread has anything left to do. */
 const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
@@ -206,10 +217,13 @@ function keepSubmitting(world: World, index: number, load: { over: boolean }): v
   const random = world.random.split(`load ${index}`);
   const meanUs = world.plan.thinkMeanMs * 1000;
   const retryUs = random.int(100_000, 400_000);
+  let ordinal = 0;
   const submit = (): void => {
     world.scheduler.after(random.exponential(meanUs), () => {
       if (world.scheduler.now >= world.plan.chaosMs * 1000) return;
-      if (client.waitingCount < OUTSTANDING_MAX) client.submit();
+      // Certain when drawn; a scenario from which this bundle was taken says no.
+      const wanted = random.split(`bundle ${ordinal++}`).chance(1);
+      if (wanted && client.waitingCount < OUTSTANDING_MAX) client.submit();
       submit();
     });
   };

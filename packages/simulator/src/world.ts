@@ -71,7 +71,7 @@ export abstract class World {
 
   constructor(plan: RunPlan, toolkit: Toolkit, application?: Application) {
     this.plan = plan;
-    this.random = new Random(`seed ${plan.seed}`);
+    this.random = plan.randomOf?.(`seed ${plan.seed}`) ?? new Random(`seed ${plan.seed}`);
     this.scheduler = new Scheduler(this.random.split("ties"));
     this.network = new Network(this.scheduler, this.random.split("network"));
     this.trace = new Trace(plan.traceLines);
@@ -79,7 +79,8 @@ export abstract class World {
     this.noticeRandom = this.random.split("notice");
     const { n, f } = plan.quorums;
     const allCorrect = plan.byzantine === 0 && plan.equivocatingClients === 0;
-    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, now: () => this.scheduler.now, coverage: this.coverage, application });
+    const isCorrect = (id: ReplicaId): boolean => this.correct.some((node) => node.id === id);
+    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, isCorrect, now: () => this.scheduler.now, coverage: this.coverage, application });
   }
 
   abstract configOf(id: ReplicaId): EngineConfig;

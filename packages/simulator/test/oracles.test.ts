@@ -170,11 +170,19 @@ describe("oracles fire", () => {
     expect(end("1:2")).toBe("safety linearizability");
   });
 
-  test("accusation: misbehaviour among correct replicas, but not what is merely ignored", () => {
-    const oracle = accusationOracle();
+  test("accusation: misbehaviour among correct replicas, but not what is merely ignored; a correct primary blamed among liars", () => {
+    const oracle = accusationOracle({ n: 4, allCorrect: true, isCorrect: () => true });
     const rejected = (code: "DUPLICATE" | "EQUIVOCATION"): Effect => ({ type: "rejected", from: r1.id, message: "prepare", rejection: { code, detail: "" } });
     expect(fires(() => oracle.onEffect?.(r0, rejected("DUPLICATE")))).toBe("silent");
     expect(fires(() => oracle.onEffect?.(r0, rejected("EQUIVOCATION")))).toBe("safety accusation");
+    const among = accusationOracle({ n: 4, allCorrect: false, isCorrect: (id) => id !== 1 });
+    const left = (reason: string): Effect => ({ type: "view-left", view: view(3), reason });
+    expect(fires(() => among.onEffect?.(r0, rejected("EQUIVOCATION")))).toBe("silent");
+    expect(fires(() => among.onEffect?.(r0, left("primary 1 equivocated at seq 4")))).toBe("silent");
+    expect(fires(() => among.onEffect?.(r0, left("primary 2 equivocated at seq 4")))).toBe("safety accusation");
+    expect(fires(() => among.onEffect?.(r0, left("new-view of 5 is invalid: …")))).toBe("silent");
+    expect(fires(() => among.onEffect?.(r0, left("new-view of 6 is invalid: …")))).toBe("safety accusation");
+    expect(fires(() => among.onEffect?.(r0, left("primary 2 left a request unexecuted for 40 ticks")))).toBe("silent");
   });
 });
 

@@ -1,6 +1,7 @@
 /** A primary that abuses its office: gaps, double and stale assignments, forged or missing content, wrong clocks, wrong sizes. */
-import type { Batch, Bundle } from "@narses/core";
-import { seqNum } from "@narses/core";
+import type { Batch, Bundle, Digest } from "@narses/core";
+import { seqNum, toHex } from "@narses/core";
+import { hasher } from "@narses/crypto";
 import { hashText } from "../hash.ts";
 import type { Outgoing, PolicyFactory } from "./policy.ts";
 import { othersOf, toAll } from "./policy.ts";
@@ -46,7 +47,12 @@ export const staleRequests: PolicyFactory = (powers) => retell(powers, "stale-re
   return { batch: powers.toolkit.tools.makeBatch(epoch, batch.timestampMs, [...new Set([...stale, ...batch.bundles])].slice(0, Math.max(1, batch.bundles.length))) };
 });
 
-const forge = (bundle: Bundle): Bundle => ({ ...bundle, operations: [...bundle.operations, ...bundle.operations], digest: hashText(`forged|${bundle.digest}`) });
+/** The client's bundle with one bit of its signature turned: everything else adds up, the digest too. */
+function forge(bundle: Bundle): Bundle {
+  const bytes = bundle.bytes.slice();
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  return { ...bundle, bytes, digest: toHex(hasher.sha256(bytes)) as Digest };
+}
 
 /** Requests no client signed. */
 export const forgedRequests: PolicyFactory = (powers) => retell(powers, "forged-requests", ({ epoch }, batch) => {

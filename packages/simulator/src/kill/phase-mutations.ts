@@ -115,14 +115,6 @@ export const PHASE_MUTATIONS: readonly Mutation[] = [
     )],
   },
   {
-    name: "stale proposals survive a new view", seedsMax: 400, faults: ["network", "all"],
-    edits: [edit(
-      "pbft/src/new-view.ts",
-      "slot.proposal?.view !== r.view) slot.proposal = undefined;",
-      "slot.proposal?.view !== r.view && slot.seq < 0) slot.proposal = undefined;",
-    )],
-  },
-  {
     name: "nobody joins W others", seedsMax: 200,
     edits: [edit("pbft/src/view-change.ts", "  joinHigher(r);\n", "  if (r.tick < 0) joinHigher(r);\n")],
   },
@@ -136,7 +128,7 @@ export const PHASE_MUTATIONS: readonly Mutation[] = [
     )],
   },
   {
-    name: "the new-view timer never fires", seedsMax: 200,
+    name: "the new-view timer never fires", seedsMax: 200, faults: ["all"], options: { n: 4, policies: ["no-view-change", "silent"] },
     edits: [edit("pbft/src/timer.ts", "(newViewTicksLeft(r, r.config, r.tick) ?? 1) <= 0", "(newViewTicksLeft(r, r.config, r.tick) ?? 1) <= -1e9")],
   },
   {
@@ -147,14 +139,6 @@ export const PHASE_MUTATIONS: readonly Mutation[] = [
   {
     name: "STATUS is not answered with VIEW-CHANGEs", seedsMax: 200, faults: ["network", "all"],
     edits: [edit("pbft/src/status.ts", "if (!held && sender !== from) send", "if (!held && sender < 0) send")],
-  },
-  {
-    name: "decided slots are not handed on", seedsMax: 60, faults: ["network", "all"],
-    edits: [edit(
-      "pbft/src/status.ts",
-      "if (status.executedSeq < r.executed) answerDecisions(r, from, status);",
-      "if (status.executedSeq < r.executed && r.tick < 0) answerDecisions(r, from, status);",
-    )],
   },
   {
     name: "own CHECKPOINTs are not repeated", seedsMax: 400, faults: ["network", "all"],

@@ -8,7 +8,7 @@ export const QUORUM_MUTATIONS: readonly Mutation[] = [
     name: "prepared with Q−2 PREPAREs", seedsMax: 400,
     edits: [
       edit("pbft/src/vote.ts", "if (prepares.length < strong(r) - 1) return;", "if (prepares.length < strong(r) - 2) return;"),
-      edit("pbft/src/certificate.ts", "primary, config.quorums.strong - 1)", "primary, config.quorums.strong - 2)"),
+      edit("pbft/src/certificate.ts", "if (senders.size < needed) return `has", "if (senders.size < needed - (excluded === undefined ? 0 : 1)) return `has"),
     ],
   },
   {

@@ -1,5 +1,5 @@
 /** The oracles of a run, by property. Liveness is judged by the run itself (`liveness.ts`), for it needs the clock. */
-import type { Parameters } from "@narses/core";
+import type { Parameters, ReplicaId } from "@narses/core";
 import type { Application } from "../application.ts";
 import type { Toolkit } from "../keyring.ts";
 import { accusationOracle } from "./accusation.ts";
@@ -24,6 +24,7 @@ export interface OracleOptions {
   readonly toolkit: Toolkit;
   /** Nobody is Byzantine, nor are clients: then nobody may be accused. */
   readonly allCorrect: boolean;
+  readonly isCorrect: (id: ReplicaId) => boolean;
   /** Virtual time. */
   readonly now: () => number;
   readonly coverage: Coverage;
@@ -43,5 +44,5 @@ export const createOracles = (o: OracleOptions): readonly Oracle[] => [
   viewsOracle(o.parameters.logWindow),
   linearizabilityOracle(o.now, o.application),
   coverageObserver(o.coverage, o.parameters.logWindow),
-  ...(o.allCorrect ? [accusationOracle()] : []),
+  accusationOracle(o),
 ];

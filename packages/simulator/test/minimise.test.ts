@@ -1,0 +1,96 @@
+/** Scenarios: chance written down, replayed without a generator, and made small; past failures are kept as files beside this test. */
+import { readdirSync, readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { planRun } from "../src/index.ts";
+import { ddmin } from "../src/minimise/ddmin.ts";
+import { minimise } from "../src/minimise/minimise.ts";
+import { packTapes, parseScenario, replay, replayTapes } from "../src/minimise/scenario.ts";
+import { RecordingRandom, TapeRandom } from "../src/minimise/tape.ts";
+import { Random } from "../src/random.ts";
+import { runPlan } from "../src/simulate.ts";
+
+describe("delta debugging", () => {
+  test("finds exactly what is needed, whatever stands around it", async () => {
+    await fc.assert(fc.asyncProperty(fc.uniqueArray(fc.nat(60), { minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 4 }), async (parts, count) => {
+      const needed = parts.slice(0, count);
+      const kept = await ddmin(parts, (some) => Promise.resolve(needed.every((part) => some.includes(part))));
+      expect([...kept].sort()).toEqual([...needed].sort());
+    }));
+  });
+
+  test("keeps nothing when nothing is needed", async () => {
+    expect(await ddmin([1, 2, 3], () => Promise.resolve(true))).toEqual([]);
+  });
+});
+
+describe("chance on tape", () => {
+  test("recording draws what the generator draws", () => {
+    const [plain, recording] = [new Random("p"), new RecordingRandom("p", new Map())];
+    const draw = (r: Random): readonly unknown[] => [r.word(), r.float(), r.int(3, 9), r.chance(0.5), r.exponential(10), r.pick(["a", "b", "c"]), r.shuffle([1, 2, 3, 4]), r.split("x").word()];
+    expect(draw(recording)).toEqual(draw(plain));
+  });
+
+  test("a recorded run replays to the same trace, and other values on the tape change it", async () => {
+    for (const seed of [3, 4]) {
+      const tapes = new Map<string, number[]>();
+      const plan = planRun({ seed, n: 4, faults: "all", chaosMs: 400 });
+      const recorded = await runPlan({ ...plan, randomOf: (path) => new RecordingRandom(path, tapes) }, "engine");
+      expect((await runPlan(plan, "engine")).traceHash).toBe(recorded.traceHash);
+      expect((await replayTapes(plan, "engine", tapes, 0)).traceHash).toBe(recorded.traceHash);
+      expect((await replayTapes(plan, "engine", new Map(), 0)).traceHash).not.toBe(recorded.traceHash);
+    }
+  });
+
+  test("the same at the depth of whole replicas", async () => {
+    const tapes = new Map<string, number[]>();
+    const plan = planRun({ seed: 5, n: 4, faults: "crash", chaosMs: 300 });
+    const recorded = await runPlan({ ...plan, randomOf: (path) => new RecordingRandom(path, tapes) }, "replica");
+    expect((await replayTapes(plan, "replica", tapes, 0)).traceHash).toBe(recorded.traceHash);
+  });
+
+  test("what the tape does not say is the quiet choice", () => {
+    const random = new TapeRandom("p", new Map());
+    expect([random.chance(), random.int(4, 9), random.exponential(7), random.pick(["a", "b"]), random.float(), random.word(), random.shuffle([1, 2, 3])]).toEqual([false, 4, 7, "a", 0.5, 0, [2, 3, 1]]);
+  });
+
+  test("packed tapes hold the stretches that say something", () => {
+    expect(packTapes(new Map([["b", [null, 1, 2, null, 3]], ["a", [null]]]))).toEqual({ b: [[1, 1, 2], [4, 3]] });
+  });
+});
+
+describe("minimising", () => {
+  test("a failing run becomes a small scenario that fails in the same way", async () => {
+    const options = { n: 4, byzantine: 2, faults: "byzantine", policies: ["equivocate"], chaosMs: 800 } as const;
+    for (let seed = 1; seed < 10; seed++) {
+      const minimised = await minimise({ seed, ...options }, "engine", () => undefined);
+      if (minimised === undefined) continue;
+      expect(minimised.after).toBeLessThan(minimised.before / 10);
+      const again = parseScenario(JSON.stringify(minimised.scenario), "again");
+      const result = await replay(again, 50);
+      expect([result.outcome, result.oracle]).toEqual([again.expect.outcome, again.expect.oracle]);
+      expect((await replay(again, 0)).traceHash).toBe(result.traceHash);
+      return;
+    }
+    throw new RangeError("no seed failed: more than f liars must be able to break agreement");
+  });
+
+  test("a seed that does not fail gives no scenario", async () => {
+    expect(await minimise({ seed: 1, n: 4, faults: "none", chaosMs: 200 }, "engine", () => undefined)).toBeUndefined();
+  });
+
+  test("files that are no scenarios say why", () => {
+    expect(() => parseScenario("{", "x.json")).toThrow(/x.json is not JSON/);
+    expect(() => parseScenario("{\"format\":\"other\"}", "x.json")).toThrow(/of format other/);
+    expect(() => parseScenario("{\"format\":\"narses-scenario-1\"}", "x.json")).toThrow(/lacks plan/);
+  });
+});
+
+describe("past failures", () => {
+  const dir = new URL("scenarios/", import.meta.url);
+  test.each(readdirSync(dir).filter((name) => name.endsWith(".json")))("%s ends as it should", async (name) => {
+    const scenario = parseScenario(readFileSync(new URL(name, dir), "utf8"), name);
+    const result = await replay(scenario, 60);
+    expect([result.outcome, result.detail ?? ""]).toEqual([scenario.expect.outcome, scenario.expect.outcome === "ok" ? "" : expect.any(String) as string]);
+  });
+});
