@@ -54,6 +54,18 @@ const WORLD_FAULTS: readonly { readonly id: string; readonly line: string }[] = 
   { id: "network: one-way cut", line: "# cuts links (one-way)" },
   { id: "network: ring", line: "# cuts links (ring)" },
   { id: "network: star", line: "# cuts links (star)" },
+  { id: "network: flapping links", line: "# links flap" },
+  { id: "network: a narrow replica", line: "# all its links carry" },
+  { id: "network: a clogged link", line: "# clogs" },
+  { id: "network: a connection breaks", line: "# the connection of nodes" },
+  { id: "disk: damaged", line: "# its disk is damaged" },
+  { id: "disk: full", line: "# its disk is full" },
+  { id: "disk: slow", line: "# its disk is slow" },
+  { id: "disk: lies about syncs", line: "# its disk lies about syncs" },
+  { id: "disk: a write lands elsewhere", line: "# a write will land" },
+  { id: "disk: fails once", line: "# its disk is about to fail once" },
+  { id: "disk: an old backup", line: "# its backup is restored" },
+  { id: "disk: lost", line: "# loses its disk" },
 ];
 
 export const worldFaultOf = (line: string): string | undefined => WORLD_FAULTS.find((fault) => line.startsWith(fault.line))?.id;
