@@ -105,6 +105,11 @@ test("pages count while another donor still owes nodes, and the rest is asked of
   await serve(s, fetch, prompt);
   expect(s.done).toBe(true);
   expect(s.lies).toEqual([]);
+  // A later target does not wait for it again, until it answers.
+  silent.renew();
+  expect(silent.stalled).toBe(true);
+  silent.answered();
+  expect(silent.stalled).toBe(false);
 });
 
 test("an answer that comes after its request was taken back is late, and no lie: not for nodes, not for pages, not for an earlier target", async () => {

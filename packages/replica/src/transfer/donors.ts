@@ -64,11 +64,10 @@ export class Source {
     return true;
   }
 
-  /** Another target: what was true of the last one need not be of this. */
+  /** Another target: what was true of the last one need not be of this. One that was silent has still to answer: it would hold this one up as well. */
   renew(): void {
     this.lies = false;
     this.gone = false;
-    this.stalled = false;
     this.requests = [];
   }
 
