@@ -2,6 +2,7 @@
  * A replica with an empty disk joins a cluster that has a large state and goes on working, while one donor serves damaged pages
  * and another stops answering half-way. NARSES_E2E=full: 200 000 accounts, and figures.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { freePorts, makeHomes } from "./homes.ts";
 import { Seats, until } from "./seats.ts";
@@ -15,14 +16,17 @@ const CORRUPTS = 1;
 const STALLS = 2;
 /** Answers the stalling donor gives before it falls silent. */
 const STALLS_AFTER = 4;
-/** So many operations are executed before it joins, and while it does. */
-const BEFORE = 140;
+/** So many operations are executed before it joins: more than the others keep in their logs. */
+const INTERVAL = FULL ? 128 : 32;
+const BEFORE = 4 * INTERVAL + 12;
+/** A donor keeps two checkpoints: on a machine that does everything at once, each must live for some seconds. */
+const LOAD_PAUSE_MS = FULL ? 10 : 100;
 const TIMEOUT_MS = FULL ? 600_000 : 180_000;
 
 test(`an empty disk joins ${ACCOUNTS} accounts under load, with a donor that corrupts and one that stalls`, async () => {
   const base = await freePorts(N);
   const listen = Array.from({ length: N }, (_, i) => base + i);
-  const seats = await Seats.of(await makeHomes({ listen, parameters: { checkpointInterval: 32, logWindow: 64, requestTimeoutTicks: 1_000, disconnectTimeoutTicks: 1_000 } }));
+  const seats = await Seats.of(await makeHomes({ listen, parameters: { checkpointInterval: INTERVAL, logWindow: 2 * INTERVAL, requestTimeoutTicks: 1_000, disconnectTimeoutTicks: 1_000 } }));
   try {
     const served = { corrupt: 0, stalled: 0 };
     seats.tamper = (message, frame, from, to) => {
@@ -45,7 +49,10 @@ test(`an empty disk joins ${ACCOUNTS} accounts under load, with a donor that cor
     let pages = 0;
     const load = (async (): Promise<number> => {
       let operations = 0;
-      for (; !joined; operations++) await seats.add({ first: (operations * 7) % ACCOUNTS, count: 10 });
+      for (; !joined; operations++) {
+        await seats.add({ first: (operations * 7) % ACCOUNTS, count: 10 });
+        await delay(LOAD_PAUSE_MS);
+      }
       return operations;
     })();
     load.catch(() => undefined); // awaited below
@@ -54,7 +61,7 @@ test(`an empty disk joins ${ACCOUNTS} accounts under load, with a donor that cor
         if (child.gone()) throw new RangeError(`the joiner ended: ${(await child.ended).said}`);
         const told = await seats.told(JOINER);
         pages = Math.max(pages, told?.transfer?.pagesTotal ?? 0, told?.lastTransfer?.pages ?? 0);
-        return told !== undefined && told.lastTransfer !== null && told.behind <= 32;
+        return told !== undefined && told.lastTransfer !== null && told.behind <= INTERVAL;
       });
     } finally {
       joined = true;
