@@ -113,6 +113,17 @@ describe("behind", () => {
     }
   });
 
+  test("an earlier state than the last one named: what is now too far ahead is dropped, and can be learned again", () => {
+    const { engine } = started();
+    engine.step(stableFrom(0, stable(12)));
+    engine.step(stableFrom(0, stable(16)));
+    for (const seq of [12 + 2 * L, 13 + 2 * L]) engine.step(decision(seq));
+    expect(engine.status().openSlots).toBe(2);
+    engine.step(transferred(stable(12)));
+    expect(engine.status().openSlots).toBe(1);
+    expect(engine.step(decision(13 + 2 * L))).toMatchObject([{ type: "rejected", rejection: { code: "SEQ_ABOVE_WINDOW" } }]);
+  });
+
   test("nothing is executed meanwhile, and what was decided above the target is executed after it", () => {
     const { engine } = started();
     engine.step(stableFrom(0, stable(12)));

@@ -232,7 +232,7 @@ describe("a stopped replica", () => {
     await expect(inspectHome(homes[3] ?? "")).resolves.toMatchObject({ replica: 3 });
   });
 
-  test("damage is told by file and offset, with what precedes it; why says that a start would fail", async () => {
+  test("damage is told by file and offset, with what precedes it; why says what a start would do", async () => {
     const { homes } = await stopped(false);
     const home = homes[3] ?? "";
     const { log } = await inspectHome(home);
@@ -249,7 +249,7 @@ describe("a stopped replica", () => {
     // A truncation behind the damage is gone too, so older records may show again: what counts is that nothing behind it does.
     const behind = damaged.records.filter((r) => r.segment === third.segment && r.offset + r.bytes > third.offset);
     expect(behind).toEqual([]);
-    expect((await whyStopped(home)).headline).toMatch(/^Replica 3 is stopped, and a start would fail: vote log .* is damaged at byte/);
+    expect((await whyStopped(home)).headline).toMatch(/^Replica 3 is stopped, and cannot go on as it was: vote log .* is damaged at byte .*A start sets this log aside/);
   });
 
   test("a lost segment header leaves nothing readable, and is no crash", async () => {

@@ -29,8 +29,11 @@ export async function inspectHome(home: string): Promise<StoppedReplica> {
   return { replica: files.self, log: await inspectVoteLog({ dataDirectory: files.dataDirectory, codec: codecOf(files) }) };
 }
 
+const afterDamage = ({ cluster }: HomeFiles): string =>
+  cluster.replicas.length === 1 ? "A start is refused" : "A start sets this log aside; the replica then follows without voting until nothing it says can contradict what was lost";
+
 /**
- * What the stopped replica in `home` would wait for if it were started. A log that a start would refuse is the finding.
+ * What the stopped replica in `home` would wait for if it were started. A log that a start would refuse or set aside is the finding.
  * @throws as {@link inspectHome}.
  */
 export async function whyStopped(home: string): Promise<WhyReport> {
@@ -42,7 +45,7 @@ export async function whyStopped(home: string): Promise<WhyReport> {
       self: files.self, cluster: files.cluster, tools: { makeBatch: codec.makeBatch }, engine: createEngine,
       records: records.map(({ record }) => record),
     });
-    return report(files, engine.status(), executedSeq, damage?.message);
+    return report(files, engine.status(), executedSeq, damage === undefined ? undefined : `${damage.message}. ${afterDamage(files)}`);
   } catch (error) {
     if (!(error instanceof InvariantViolation)) throw error;
     const last: EngineStatus = {

@@ -107,7 +107,7 @@ export function whyOf(sources: WhySources): WhyReport {
 
 function headlineOf({ status, source }: WhySources, [first]: readonly string[]): string {
   const { replica, halted, engine, head, peers } = status;
-  if (halted !== null && source === "vote-log") return `Replica ${replica} is stopped, and a start would fail: ${halted}.`;
+  if (halted !== null && source === "vote-log") return `Replica ${replica} is stopped, and cannot go on as it was: ${halted}.`;
   if (engine.silence?.cause === "amnesia") return `Replica ${replica} ${engine.silence.reason.replace(/^it /, "")}.`;
   if (halted !== null && status.transfer === null) return `Replica ${replica} has stopped executing and needs an operator: ${halted}.`;
   const verb = source === "live" ? "is" : "would be";
