@@ -165,7 +165,7 @@ export class ReplicaNode implements SimNode {
     const code = error instanceof NarsesError ? error.code : undefined;
     this.world.note(this, `# stops: ${reason}`);
     // It may stop when its disk failed, and must when it was damaged.
-    const excused = life.diskFailed || (this.options.fault !== "none" && code === "DATA_CORRUPT");
+    const excused = life.diskFailed || (this.options.fault !== "none" && (code === "DATA_CORRUPT" || code === "DISK_FAILED"));
     if (code === "DATA_CORRUPT") this.refusals++;
     if (!this.byzantine && !excused) {
       this.world.fail(error instanceof Violation ? error : new Violation("crash", "replica", `${this.name}: ${reason}`, { cause: error }));
