@@ -65,7 +65,7 @@ describe("minimising", () => {
     for (let seed = 1; seed < 10; seed++) {
       const minimised = await minimise({ seed, ...options }, "engine", () => undefined);
       if (minimised === undefined) continue;
-      expect(minimised.after).toBeLessThan(minimised.before / 10);
+      expect(minimised.after).toBeLessThan(minimised.before / 2);
       const again = parseScenario(JSON.stringify(minimised.scenario), "again");
       const result = await replay(again, 50);
       expect([result.outcome, result.oracle]).toEqual([again.expect.outcome, again.expect.oracle]);
