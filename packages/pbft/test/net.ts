@@ -3,7 +3,7 @@
  * each message takes (or that it is lost), who is down, and what a faulty replica does to what it sends.
  */
 import {
-  type Effect, type Input, mintVerified, type OwnMessage, type Parameters, type PeerMessage, type ReplicaId, replicaId, type SeqNum, type Signed, type SignedBody,
+  type Effect, type Input, mintVerified, type OwnMessage, type Parameters, type PeerMessage, type ReplicaId, replicaId, type SeqNum, type Signed, type SignedBody, type StableCheckpoint,
   type View,
 } from "@narses/core";
 import { createEngine } from "../src/index.ts";
@@ -22,6 +22,7 @@ export interface NetOptions {
 }
 
 const TICK_MS = 10;
+const TRANSFER_TICKS = 4;
 
 export class Net {
   tick = 0;
@@ -32,6 +33,8 @@ export class Net {
   readonly executed: readonly Extract<Effect, { type: "execute" }>[][];
   delay: Delay;
   private readonly options: NetOptions;
+  /** The state transfer under way, by replica. */
+  private readonly transfers = new Map<number, { readonly target: StableCheckpoint; readonly at: number }>();
   private readonly arrivals = new Map<number, { readonly to: number; readonly input: Input }[]>();
 
   constructor(options: NetOptions = {}) {
@@ -72,6 +75,7 @@ export class Net {
       this.tick++;
       for (const { to, input } of this.arrivals.get(this.tick) ?? []) this.input(to, input);
       this.arrivals.delete(this.tick);
+      for (const [id, { target, at }] of [...this.transfers]) if (at <= this.tick) this.install(id, target);
       for (const id of this.ids) this.input(id, { type: "tick", wallMs: this.wallMs(id) });
     }
     return ticks;
@@ -134,6 +138,9 @@ export class Net {
           if (seq >= effect.first && seq <= effect.last) this.send(id, effect.to, { type: "decision", certificate, batch });
         }
         return [];
+      case "transfer":
+        this.transfers.set(id, { target: effect.target, at: this.tick + TRANSFER_TICKS });
+        return [];
       case "execute":
         return this.execute(id, effect, effect.seq);
       default:
@@ -145,6 +152,17 @@ export class Net {
     this.executed[id]?.push(effect);
     const done: Input = { type: "executed", seq, obsolete: [] };
     return effect.checkpoint ? [done, { type: "checkpointed", seq, root: rootOf(seq) }] : [done];
+  }
+
+  /** State as of a certified checkpoint, from whoever executed that far. */
+  private install(id: number, stable: StableCheckpoint): void {
+    const donor = this.executed.find((list) => list.some(({ seq }) => seq === stable.seq));
+    if (donor === undefined) throw new RangeError(`nobody executed the certified checkpoint ${stable.seq}`);
+    this.transfers.delete(id);
+    const covered = donor.filter(({ seq }) => seq <= stable.seq);
+    this.executed[id]?.splice(0, Infinity, ...covered);
+    const obsolete = covered.flatMap(({ batch }) => batch?.bundles.map(({ digest }) => digest) ?? []);
+    this.input(id, { type: "transferred", stable, obsolete });
   }
 
   /** The safety side of every story: no two replicas executed different batches at one number. @throws otherwise. */
