@@ -83,6 +83,9 @@ describe("minimising", () => {
     expect(() => parseScenario("{", "x.json")).toThrow(/x.json is not JSON/);
     expect(() => parseScenario("{\"format\":\"other\"}", "x.json")).toThrow(/of format other/);
     expect(() => parseScenario("{\"format\":\"narses-scenario-1\"}", "x.json")).toThrow(/lacks plan/);
+    const { chaosMs: _, ...older } = planRun({ seed: 3 });
+    const earlier = JSON.stringify({ format: "narses-scenario-1", title: "", expect: { outcome: "ok" }, depth: "engine", decisions: {}, plan: older });
+    expect(() => parseScenario(earlier, "x.json")).toThrow(/x.json has no number, text or list at plan.chaosMs/);
   });
 });
 

@@ -1,7 +1,7 @@
 /** A scenario file: everything that happened by chance in a failing run, as data. It replays without any generator, on any Node. */
 import type { Depth } from "../cli/seeds.ts";
 import { ToolError } from "../cli/tool-error.ts";
-import type { RunPlan } from "../options.ts";
+import { planRun, type RunPlan } from "../options.ts";
 import { runPlan, type SimResult } from "../simulate.ts";
 import { type Tapes, TapeRandom } from "./tape.ts";
 
@@ -59,7 +59,22 @@ export function parseScenario(text: string, name: string): Scenario {
   }
   if (value.format !== SCENARIO_FORMAT) throw new ToolError("SCENARIO_INVALID", `${name} is of format ${String(value.format)}, this version replays ${SCENARIO_FORMAT}`);
   if (value.plan === undefined || value.decisions === undefined || value.expect === undefined) throw new ToolError("SCENARIO_INVALID", `${name} lacks plan, decisions or expect`);
+  const missing = firstMissing(planRun({ seed: 1 }), value.plan, "plan");
+  if (missing !== undefined) throw new ToolError("SCENARIO_INVALID", `${name} has no number, text or list at ${missing}, which this version of the simulator needs: minimise the failure anew`);
   return value as Scenario;
+}
+
+/** Where `given` lacks what every plan has: a file of an earlier version would otherwise replay with holes in it. */
+function firstMissing(needed: object, given: unknown, path: string): string | undefined {
+  if (typeof given !== "object" || given === null) return path;
+  for (const [key, value] of Object.entries(needed)) {
+    const found = (given as Record<string, unknown>)[key];
+    const at = `${path}.${key}`;
+    if (Array.isArray(value) ? !Array.isArray(found) : typeof found !== typeof value) return at;
+    const deeper = typeof value === "object" && value !== null && !Array.isArray(value) ? firstMissing(value as object, found, at) : undefined;
+    if (deeper !== undefined) return deeper;
+  }
+  return undefined;
 }
 
 /** @param traceLines lines of trace to keep. */
