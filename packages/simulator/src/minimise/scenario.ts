@@ -60,7 +60,9 @@ export function parseScenario(text: string, name: string): Scenario {
   if (value.format !== SCENARIO_FORMAT) throw new ToolError("SCENARIO_INVALID", `${name} is of format ${String(value.format)}, this version replays ${SCENARIO_FORMAT}`);
   if (value.plan === undefined || value.decisions === undefined || value.expect === undefined) throw new ToolError("SCENARIO_INVALID", `${name} lacks plan, decisions or expect`);
   const missing = firstMissing(planRun({ seed: 1 }), value.plan, "plan");
-  if (missing !== undefined) throw new ToolError("SCENARIO_INVALID", `${name} has no number, text or list at ${missing}, which this version of the simulator needs: minimise the failure anew`);
+  if (missing !== undefined) {
+    throw new ToolError("SCENARIO_INVALID", `${name} has no number, text or list at ${missing}, which this version of the simulator needs: minimise the failure anew`);
+  }
   return value as Scenario;
 }
 
