@@ -48,6 +48,9 @@ export interface Counters {
   viewChanges: number;
   /** States taken over from others. */
   transfers: number;
+  /** Times the disk was full, and ticks that never happened because of it. */
+  diskFreezes: number;
+  ticksLost: number;
 }
 
 export function newCounters(): Counters {
@@ -55,7 +58,7 @@ export function newCounters(): Counters {
     sent: { ...noMessages }, received: { ...noMessages }, rejected: {}, refused: {},
     bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, penalties: 0, answersDropped: 0, evidence: 0, evidenceDropped: 0, turns: 0, fsyncs: 0, records: 0,
     signaturesMade: 0, signaturesVerified: 0, signaturesCached: 0, slotsExecuted: 0, operationsExecuted: 0,
-    bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0, transfers: 0,
+    bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0, transfers: 0, diskFreezes: 0, ticksLost: 0,
   };
 }
 

@@ -4,6 +4,7 @@ import { NarsesError, replicaId, type ClusterConfig, type ReplicaId, type Signin
 import { deriveReplicaSeeds, loadKeyFile, signingKeyFromSeed } from "@narses/crypto";
 import { z } from "zod";
 import { loadCluster, readJson, shapeError } from "./cluster-file.ts";
+import { DISK_RESERVE_BYTES } from "./limits.ts";
 import { parseAdminAddress, type AdminAddress } from "./operations/admin.ts";
 
 /** `replica.json` is read up to this size. */
@@ -20,6 +21,8 @@ const schema = z.strictObject({
   listen: z.array(z.string().min(1)).min(1).optional(),
   /** Whether the control call `app-query` is answered: it shows the application's state to whoever can connect. */
   localQueries: z.boolean().default(true),
+  /** Free bytes of the data directory's file system below which the replica freezes; 0: it never does. */
+  diskReserveBytes: z.int().min(0).default(DISK_RESERVE_BYTES),
   /** Where health, metrics, status and `why` are served over HTTP; nowhere by default. A port alone means 127.0.0.1. */
   admin: z.string().optional(),
 });
@@ -33,6 +36,7 @@ export interface HomeFiles {
   readonly dataDirectory: string;
   readonly listen: readonly string[];
   readonly localQueries: boolean;
+  readonly diskReserveBytes: number;
   readonly admin: AdminAddress | undefined;
 }
 
@@ -66,7 +70,8 @@ export async function loadHomeFiles(home: string): Promise<HomeFiles> {
   }
   return {
     home, self: replicaId(file.replica), cluster, keyPath: resolve(home, file.key), dataDirectory: resolve(home, file.data),
-    listen: file.listen ?? info.addresses, localQueries: file.localQueries, admin: file.admin === undefined ? undefined : adminOf(file.admin, `${path}: admin`),
+    listen: file.listen ?? info.addresses, localQueries: file.localQueries, diskReserveBytes: file.diskReserveBytes,
+    admin: file.admin === undefined ? undefined : adminOf(file.admin, `${path}: admin`),
   };
 }
 

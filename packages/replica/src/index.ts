@@ -6,6 +6,7 @@ export { DeterminismViolation, type Hazard } from "./guard/violation.ts";
 export { loadCluster, parseCluster, CLUSTER_FILE_BYTES_MAX } from "./cluster-file.ts";
 export { loadHome, loadHomeFiles, REPLICA_FILE_BYTES_MAX, type HomeFiles, type ReplicaHome } from "./home.ts";
 export { runReplica, type EngineFactory, type ReplicaParts, type ReplicaTransport, type RunningCore } from "./replica.ts";
+export type { Disk, DiskStatus } from "./disk-space.ts";
 export { silentLogger } from "./log.ts";
 export { createPinoLogger } from "./pino-logger.ts";
 export type { Probe } from "./probe.ts";

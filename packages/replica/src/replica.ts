@@ -14,6 +14,7 @@ import { ClientConnections } from "./client-connections.ts";
 import { createControl } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
+import { createDiskSpace, type Disk, type DiskSpace } from "./disk-space.ts";
 import { createEvidenceKeeper, type EvidenceKeeper, type EvidenceStore } from "./evidence.ts";
 import { createExecution, type Execution, type Halt } from "./execution.ts";
 import { createExecutor, type Executor } from "./executor.ts";
@@ -67,6 +68,8 @@ export interface ReplicaParts {
   readonly scheduler?: Scheduler;
   readonly probe?: Probe;
   readonly localQueries: boolean;
+  /** Whose space is watched; without it a full disk is met as a failed one. */
+  readonly disk?: Disk;
   /** Where proofs of misbehaviour are kept; without it they are only told. */
   readonly evidence?: EvidenceStore;
   /** The stores were used before. */
@@ -129,6 +132,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const known: { view: View; settledSeq: SeqNum } = { view: engine.status().view, settledSeq: engine.status().stableSeq };
   const limiter = createLogLimiter(nowMs);
   const inbox = createInbox(counters);
+  const diskSpace = createDiskSpace({ disk: parts.disk, counters, logger, nowMs });
   const verifier = verifierOf(parts, engine, counters);
   const evidence = createEvidenceKeeper({ codec, hasher, store: parts.evidence, counters, logger });
   const signer = createSigner({ codec, key: parts.signingKey, verifier, counters });
@@ -149,17 +153,18 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     wake: () => loop.wake(),
     fatal: (error) => loop.fatal(error),
   });
-  const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => !loop.stopped && outbox.send(to, message) });
+  const sendsStored = (): boolean => !loop.stopped && !diskSpace.frozen;
+  const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => sendsStored() && outbox.send(to, message) });
   const { transfer, donor } = createStateTransfer(parts, {
     executor, execution, counters,
     obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
     settledSeq: () => known.settledSeq, stopped: () => loop.stopped,
-    send: (to, message) => !loop.stopped && outbox.send(to, message),
+    send: (to, message) => sendsStored() && outbox.send(to, message),
     input: (input) => loop.input(input),
     fatal: (error) => loop.fatal(error),
   });
   const observer = createObserver({
-    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, state, blocks, connections, pending, counters, incidents, measures, nowMs,
+    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, state, blocks, diskSpace, connections, pending, counters, incidents, measures, nowMs,
     parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
@@ -176,12 +181,12 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
       codec, verifier, admission, replies, control, connections, counters, incidents, evidence, logger, limiter, penalise: (from) => inbox.penalise(from),
       state: { message: (from, message) => (message.type === "fetch-state" ? donor.request(from, message) : transfer.message(from, message)) },
     }),
-    schedule: (turn) => scheduler.soon(turn), probe: parts.probe,
+    schedule: (turn) => scheduler.soon(turn), frozen: () => diskSpace.frozen, probe: parts.probe,
     onView: (view) => void (known.view = view),
     onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
     onFatal: (error) => end(asError(error)),
   });
-  return lifecycle({ parts, heads, observer, execution, decisions, transfer, donor, loop, outbox, evidence, inbox, connections, ended, end });
+  return lifecycle({ parts, heads, counters, diskSpace, observer, execution, decisions, transfer, donor, loop, outbox, evidence, inbox, connections, ended, end });
 }
 
 interface ReadParts {
@@ -237,6 +242,8 @@ function createStateTransfer(parts: ReplicaParts, own: TransferParts): { readonl
 interface Assembled {
   readonly parts: ReplicaParts;
   readonly heads: Heads;
+  readonly counters: Counters;
+  readonly diskSpace: DiskSpace;
   readonly observer: Observer & ObserverInputs;
   readonly execution: ReturnType<typeof createExecution>;
   readonly decisions: ReturnType<typeof createDecisions>;
@@ -252,12 +259,22 @@ interface Assembled {
 }
 
 function lifecycle(assembled: Assembled): Shell {
-  const { parts, heads, observer, loop, inbox, connections, execution, decisions, transfer, donor, ended, end } = assembled;
+  const { parts, heads, diskSpace, observer, loop, inbox, connections, execution, decisions, transfer, donor, ended, end } = assembled;
   const { transport, clock, logger } = parts;
   let ticker: Timer | undefined;
   let stopping: Promise<void> | undefined;
 
+  /** The last of each peer, while frozen. */
+  const heldBack = new Map<ReplicaId, Input>();
+
   const onTicks = (ticks: number): void => {
+    diskSpace.look();
+    if (diskSpace.frozen) {
+      assembled.counters.ticksLost += ticks;
+      return;
+    }
+    for (const input of heldBack.values()) loop.input(input);
+    heldBack.clear();
     for (let i = 0; i < ticks; i++) {
       loop.input({ type: "tick", wallMs: clock.wallMs() });
       assembled.outbox.tick();
@@ -275,6 +292,7 @@ function lifecycle(assembled: Assembled): Shell {
     health: () => observer.health(),
     metrics: () => observer.metrics(),
     async start() {
+      diskSpace.look();
       loop.input({ type: "start", wallMs: clock.wallMs() });
       // The log may end before the quorum's proof for the own last checkpoint: the engine must be able to vouch for it again.
       for (const input of durableCheckpoint(heads)) loop.input(input);
@@ -288,7 +306,9 @@ function lifecycle(assembled: Assembled): Shell {
         onPeer: (replica, up) => {
           observer.peer(replica, up);
           transfer.peer(replica, up);
-          loop.input({ type: "peer", replica, connected: up });
+          const input: Input = { type: "peer", replica, connected: up };
+          if (diskSpace.frozen) heldBack.set(replica, input);
+          else loop.input(input);
         },
         onClientFrame: (connection: ClientConnection, frame) => {
           if (loop.stopped) return;

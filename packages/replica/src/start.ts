@@ -8,6 +8,7 @@ import { lockDataDirectory, openBlockStore, openStateStore, openVoteLog, type Au
 import { clusterId as clusterIdOf, createCodec, type Codec } from "@narses/wire";
 import { replicaKeysOf } from "./cluster-file.ts";
 import { guardDeterminism, type GuardOptions } from "./guard/guard.ts";
+import { freeBytesOf } from "./free-bytes.ts";
 import { adminOf, loadHome } from "./home.ts";
 import { evidenceDirectory } from "./evidence-directory.ts";
 import { describeError, withFields } from "./log.ts";
@@ -106,6 +107,7 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
     const core = await runReplica({
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
       app: guarded(options.app as StateMachine, options.guard), engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
+      disk: { directory: dataDirectory, reserveBytes: home.diskReserveBytes, freeBytes: () => freeBytesOf(dataDirectory) },
       evidence: evidenceDirectory(join(dataDirectory, "evidence")), mustExist: directory.initialized && !rejoin,
       noteView: (last) => directory.noteView(last), onOpened: async () => {
         directory.markInitialized(firstView);

@@ -41,6 +41,8 @@ export interface TurnOptions {
   /** Called once, with what broke. */
   readonly onFatal: (error: unknown) => void;
   readonly schedule: (turn: () => void) => void;
+  /** No turn begins while this holds: what waits, waits. Who ends it calls `wake`. */
+  readonly frozen: () => boolean;
   readonly probe: Probe | undefined;
 }
 
@@ -57,7 +59,7 @@ export interface Loop {
 }
 
 export function createLoop(options: TurnOptions): Loop {
-  const { engine, inbox, journal, outbox, execution, counters, schedule, onFatal } = options;
+  const { engine, inbox, journal, outbox, execution, counters, schedule, frozen, onFatal } = options;
   let stopped = false;
   let scheduled = false;
 
@@ -66,7 +68,7 @@ export function createLoop(options: TurnOptions): Loop {
       return stopped;
     },
     wake() {
-      if (scheduled || stopped) return;
+      if (scheduled || stopped || frozen()) return;
       scheduled = true;
       schedule(() => {
         scheduled = false;
@@ -89,7 +91,7 @@ export function createLoop(options: TurnOptions): Loop {
   };
 
   function turn(): void {
-    if (stopped) return;
+    if (stopped || frozen()) return;
     counters.turns++;
     try {
       const effects: Effect[] = [];

@@ -42,6 +42,7 @@ interface Rig {
   readonly logger: ReturnType<typeof recordingLogger>;
   readonly decisions: unknown[];
   halted: string | undefined;
+  frozen: boolean;
   /** Runs turns until nothing waits. */
   settle(): void;
   /** One turn. */
@@ -92,11 +93,11 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
     onView: (v) => trace.push(`view ${v}`),
     onStable: (seq) => trace.push(`stable ${seq}`),
     onFatal: (error) => errors.push(error),
-    schedule: (turn) => scheduled.push(turn), probe: undefined,
+    schedule: (turn) => scheduled.push(turn), frozen: () => made.frozen, probe: undefined,
   });
   const turn = (): void => scheduled.shift()?.();
   const made: Rig = {
-    loop, log, transport, counters, trace, inputs, executed, errors, logger, decisions, halted: undefined, turn,
+    loop, log, transport, counters, trace, inputs, executed, errors, logger, decisions, halted: undefined, frozen: false, turn,
     settle() {
       for (let i = 0; scheduled.length > 0 && i < 1_000; i++) turn();
     },
@@ -115,6 +116,22 @@ const tick: Input = { type: "tick", wallMs: 0 };
 const onTick = (effects: readonly Effect[]) => (input: Input): readonly Effect[] => (input.type === "tick" ? effects : []);
 
 describe("a turn", () => {
+  test("does not begin while the replica is frozen; what waits is stepped later, in order", () => {
+    const r = rig((input) => (input.type === "executed" ? [persist(input.seq), vote(input.seq)] : []));
+    const executed = (seq: number): Input => ({ type: "executed", seq: seqNum(seq), obsolete: [] });
+    r.loop.input(executed(1)); // its turn is scheduled
+    r.frozen = true;
+    r.loop.input(executed(2));
+    r.settle();
+    expect([r.inputs, r.trace, r.counters.turns]).toEqual([[], [], 0]);
+    r.frozen = false;
+    r.loop.input(executed(3));
+    r.settle();
+    expect(r.inputs.slice(0, 3).map((input) => input.type === "executed" && input.seq)).toEqual([1, 2, 3]);
+    expect(r.transport.sent.length).toBeGreaterThan(0);
+    expect(r.errors).toEqual([]);
+  });
+
   test("writes all records, syncs once, and only then sends; own messages come back in the next turn", () => {
     const r = rig(onTick([persist(1), vote(1), persist(2), vote(2)]));
     r.loop.input(tick);

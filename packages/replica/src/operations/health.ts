@@ -1,12 +1,13 @@
 /** Whether a replica can do its part. Pure: a judgement about a status. */
 import { TICK_MS, type Parameters } from "@narses/core";
+import { lackOf } from "../disk-space.ts";
 import { STALLED_MS } from "../limits.ts";
 import { seconds } from "./words.ts";
 import type { ReplicaStatus } from "./status.ts";
 
 export interface Health {
   readonly replica: number;
-  /** Takes part in ordering: its view is active, it executes, and it reaches a quorum. */
+  /** Takes part in ordering: its view is active, it executes, its disk has space, and it reaches a quorum. */
   readonly healthy: boolean;
   /** Healthy, caught up, and takes requests: clients may be sent here. */
   readonly ready: boolean;
@@ -36,8 +37,9 @@ export function healthOf(status: ReplicaStatus, parameters: Parameters): Health 
   };
 }
 
-function illnesses({ engine, halted, pendingOldestMs, peers, quorum }: ReplicaStatus, reachable: number, parameters: Parameters): readonly string[] {
+function illnesses({ engine, halted, disk, pendingOldestMs, peers, quorum }: ReplicaStatus, reachable: number, parameters: Parameters): readonly string[] {
   const ill: string[] = [];
+  if (disk !== null && disk.frozenMs !== null) ill.push(`frozen, the disk is full: ${lackOf(disk)}`);
   if (halted !== null) ill.push(`halted: ${halted}`);
   if (engine.silence?.cause === "amnesia") ill.push(engine.silence.reason);
   if (reachable < quorum) ill.push(`reaches ${reachable - 1} of ${peers.length} peers, needs ${quorum - 1} for a quorum of ${quorum}`);

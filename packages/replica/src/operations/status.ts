@@ -5,6 +5,7 @@ import {
 import type { PeerState } from "@narses/network";
 import type { ClientConnections } from "../client-connections.ts";
 import type { Counters } from "../counters.ts";
+import type { DiskSpace, DiskStatus } from "../disk-space.ts";
 import type { Execution } from "../execution.ts";
 import type { Executor } from "../executor.ts";
 import type { PendingBundles } from "../pending.ts";
@@ -46,6 +47,8 @@ export interface ReplicaStatus {
   readonly behind: number;
   /** Why nothing is executed; null when all is well. */
   readonly halted: string | null;
+  /** Space on the disk, and whether the replica waits for more; null: unknown. */
+  readonly disk: DiskStatus | null;
   /** The state transfer that goes on. */
   readonly transfer: TransferStatus | null;
   /** The last one that ended, since the start of the process. */
@@ -71,6 +74,7 @@ export interface StatusSources {
   readonly transfer: Pick<Transfer, "status" | "last">;
   readonly blocks: Pick<BlockStore, "gaps">;
   readonly state: Pick<StateStore, "durableSeq">;
+  readonly diskSpace: Pick<DiskSpace, "status">;
   readonly connections: ClientConnections;
   readonly pending: PendingBundles;
   readonly counters: Counters;
@@ -83,7 +87,7 @@ export interface StatusSources {
 }
 
 export function statusOf(sources: StatusSources): ReplicaStatus {
-  const { self, cluster, clusterId, engine, executor, execution, transfer, blocks, state, connections, pending, counters, nowMs, startedMs } = sources;
+  const { self, cluster, clusterId, engine, executor, execution, transfer, blocks, state, diskSpace, connections, pending, counters, nowMs, startedMs } = sources;
   const { n, f, strong } = quorums(cluster.replicas.length, cluster.f);
   const { header, hash } = executor.head;
   const engineStatus = engine.status();
@@ -96,6 +100,7 @@ export function statusOf(sources: StatusSources): ReplicaStatus {
     durableSeq: state.durableSeq,
     behind: behindOf(peers, f, header.seq),
     halted: execution.halted?.reason ?? null,
+    disk: diskSpace.status,
     transfer: transfer.status ?? null,
     lastTransfer: transfer.last ?? null,
     blockGaps: blocks.gaps,

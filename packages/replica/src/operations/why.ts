@@ -3,6 +3,7 @@
  * wrong lately. The sentences name replicas, numbers and reasons, so that a person who was just woken up can act on them.
  */
 import { TICK_MS, type ReplicaId, type SlotStatus, type VoteStatus } from "@narses/core";
+import { lackOf } from "../disk-space.ts";
 import { PEER_SILENT_MS } from "../limits.ts";
 import type { ProblemIncident, RejectionIncident } from "./incidents.ts";
 import type { TransferStatus } from "../transfer/transfer.ts";
@@ -108,6 +109,7 @@ export function whyOf(sources: WhySources): WhyReport {
 function headlineOf({ status, source }: WhySources, [first]: readonly string[]): string {
   const { replica, halted, engine, head, peers } = status;
   if (halted !== null && source === "vote-log") return `Replica ${replica} is stopped, and cannot go on as it was: ${halted}.`;
+  if (status.disk !== null && status.disk.frozenMs !== null) return `Replica ${replica} is frozen and waits for ${first ?? ""}.`;
   if (engine.silence?.cause === "amnesia") return `Replica ${replica} ${engine.silence.reason.replace(/^it /, "")}.`;
   if (halted !== null && status.transfer === null) return `Replica ${replica} has stopped executing and needs an operator: ${halted}.`;
   const verb = source === "live" ? "is" : "would be";
@@ -125,6 +127,8 @@ function findingsOf(sources: WhySources): readonly string[] {
   const { status, source } = sources;
   const { engine, halted } = status;
   const found: string[] = [];
+  // Frozen, it does nothing about the rest.
+  if (status.disk !== null && status.disk.frozenMs !== null) found.push(`space on its disk: ${lackOf(status.disk)}`);
   if (status.transfer !== null) found.push(stateOf(status.transfer, halted));
   else if (halted !== null) found.push(`an operator: ${halted}`);
   if (engine.silence?.cause === "amnesia") found.push(engine.silence.reason);

@@ -8,6 +8,7 @@ import { createMemoryNetwork, type MemoryNetwork } from "@narses/network";
 import { createEngine } from "@narses/pbft";
 import { memoryBlockStore, memoryStateStore, memoryVoteLog, type MemoryBlockStore, type MemoryState, type MemoryVoteLog } from "@narses/storage";
 import { decodePayload, decodeResult, encodePayload } from "@narses/wire";
+import type { Disk } from "../../src/disk-space.ts";
 import { runReplica, type ReplicaTransport, type RunningCore } from "../../src/replica.ts";
 import { systemClock } from "../../src/ticker.ts";
 import { clientKey, type TestCluster } from "./cluster.ts";
@@ -46,6 +47,8 @@ export type Tamper = (from: number, to: number, frame: Uint8Array) => Uint8Array
 
 export class InProcess {
   tamper: Tamper | undefined;
+  /** Of those whose space is watched. */
+  readonly disks = new Map<number, Disk>();
   bucketBits = 4;
   readonly tools: TestCluster;
   readonly network: MemoryNetwork;
@@ -62,9 +65,11 @@ export class InProcess {
     const { cluster, clusterId, codec, signingKeys, replicaKeys } = this.tools;
     const stores = from?.stores ?? { log: memoryVoteLog(), state: await memoryStateStore({ hasher, bucketBits: this.bucketBits }), blocks: memoryBlockStore() };
     const logger = recordingLogger();
+    const disk = this.disks.get(id);
     const core = await runReplica({
       ...stores, self: replicaId(id), cluster, clusterId, app, engine: createEngine, codec, hasher, signingKey: signingKeys[id] as SigningKey, replicaKeys, verifyingKey,
       transport: this.#tampered(id), clock: systemClock, localQueries: true, mustExist: from?.mustExist ?? false, logger,
+      ...(disk !== undefined && { disk }),
     });
     const member = { core, stores, logger };
     this.members.set(id, member);
