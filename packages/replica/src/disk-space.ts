@@ -5,14 +5,14 @@
  */
 import type { Logger } from "@narses/core";
 import type { Counters } from "./counters.ts";
-import { DISK_LOOK_MS, DISK_RESERVE_BYTES, DISK_RESUME_FACTOR } from "./limits.ts";
+import { DISK_LOOK_MS, DISK_RESERVE_BYTES_DEFAULT, DISK_RESUME_FACTOR } from "./limits.ts";
 import { bytesText, seconds } from "./operations/words.ts";
 
 /** The disk that votes, state and blocks are written to. */
 export interface Disk {
   /** As an operator knows it. */
   readonly directory: string;
-  /** Below it the replica freezes; 0: never. DISK_RESERVE_BYTES by default. */
+  /** Below it the replica freezes; 0: never. DISK_RESERVE_BYTES_DEFAULT by default. */
   readonly reserveBytes?: number;
   /** Bytes this process may still write; undefined: nobody knows. */
   freeBytes(): number | undefined;
@@ -49,7 +49,7 @@ export const lackOf = ({ directory, freeBytes, resumeBytes }: DiskStatus): strin
   `${bytesText(freeBytes)} are free on the file system of ${directory}, and it goes on when ${bytesText(resumeBytes)} are: free some space, no restart is needed`;
 
 export function createDiskSpace({ disk, counters, logger, nowMs }: DiskSpaceOptions): DiskSpace {
-  const reserveBytes = disk?.reserveBytes ?? DISK_RESERVE_BYTES;
+  const reserveBytes = disk?.reserveBytes ?? DISK_RESERVE_BYTES_DEFAULT;
   const resumeBytes = reserveBytes * DISK_RESUME_FACTOR;
   let lookedMs: number | undefined;
   let freeBytes: number | undefined;

@@ -4,7 +4,7 @@ import { NarsesError, replicaId, type ClusterConfig, type ReplicaId, type Signin
 import { deriveReplicaSeeds, loadKeyFile, signingKeyFromSeed } from "@narses/crypto";
 import { z } from "zod";
 import { loadCluster, readJson, shapeError } from "./cluster-file.ts";
-import { DISK_RESERVE_BYTES } from "./limits.ts";
+import { DISK_RESERVE_BYTES_DEFAULT } from "./limits.ts";
 import { parseAdminAddress, type AdminAddress } from "./operations/admin.ts";
 
 /** `replica.json` is read up to this size. */
@@ -22,7 +22,7 @@ const schema = z.strictObject({
   /** Whether the control call `app-query` is answered: it shows the application's state to whoever can connect. */
   localQueries: z.boolean().default(true),
   /** Free bytes of the data directory's file system below which the replica freezes; 0: it never does. */
-  diskReserveBytes: z.int().min(0).default(DISK_RESERVE_BYTES),
+  diskReserveBytes: z.int().min(0).default(DISK_RESERVE_BYTES_DEFAULT),
   /** Where health, metrics, status and `why` are served over HTTP; nowhere by default. A port alone means 127.0.0.1. */
   admin: z.string().optional(),
 });

@@ -79,8 +79,11 @@ export const REJECTION_MESSAGE_LENGTH_MAX = 1_024;
 /** Code of an application's rejection; a longer one makes the operation INTERNAL. Part of the agreed behaviour. */
 export const REJECTION_CODE_LENGTH_MAX = 64;
 
-/** Free bytes of the data directory's file system below which a replica freezes (two segments of the vote log, and blocks not synced); "diskReserveBytes" in replica.json sets another. */
-export const DISK_RESERVE_BYTES: number = 96 << 20;
+/**
+ * Free bytes of the data directory's file system below which a replica freezes: two segments of the vote log, and the blocks that may
+ * wait for the disk. "diskReserveBytes" in replica.json sets another.
+ */
+export const DISK_RESERVE_BYTES_DEFAULT: number = 96 << 20;
 /** A frozen replica goes on when this many times the reserve is free. */
 export const DISK_RESUME_FACTOR = 2;
 /** The free bytes are looked at once in this many milliseconds. A disk that fills up faster than the reserve lasts stops the replica (DISK_FAILED). */

@@ -149,9 +149,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   });
   const execution = createExecution({
     executor, state, blocks, hasher, pending, admission, replies, counters, measures, logger, probe: parts.probe,
-    input: (input) => loop.input(input),
-    wake: () => loop.wake(),
-    fatal: (error) => loop.fatal(error),
+    input: (input) => loop.input(input), wake: () => loop.wake(), fatal: (error) => loop.fatal(error),
   });
   const sendsStored = (): boolean => !loop.stopped && !diskSpace.frozen;
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => sendsStored() && outbox.send(to, message) });
@@ -258,30 +256,44 @@ interface Assembled {
   readonly end: (error: Error | undefined) => void;
 }
 
+interface Pace {
+  ticks(due: number): void;
+  peer(fact: Extract<Input, { type: "peer" }>): void;
+}
+
+/** What comes from clock and network by itself. While the disk is full ticks are lost, and of each peer the last fact is held back. */
+function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, transfer, donor }: Assembled): Pace {
+  const heldBack = new Map<ReplicaId, Input>();
+  return {
+    ticks(due) {
+      diskSpace.look();
+      if (diskSpace.frozen) {
+        counters.ticksLost += due;
+        return;
+      }
+      for (const fact of heldBack.values()) loop.input(fact);
+      heldBack.clear();
+      for (let i = 0; i < due; i++) {
+        loop.input({ type: "tick", wallMs: clock.wallMs() });
+        outbox.tick();
+        transfer.tick();
+        donor.tick();
+      }
+    },
+    peer(fact) {
+      if (diskSpace.frozen) heldBack.set(fact.replica, fact);
+      else loop.input(fact);
+    },
+  };
+}
+
 function lifecycle(assembled: Assembled): Shell {
   const { parts, heads, diskSpace, observer, loop, inbox, connections, execution, decisions, transfer, donor, ended, end } = assembled;
   const { transport, clock, logger } = parts;
+  const pace = paceOf(assembled);
   let ticker: Timer | undefined;
   let stopping: Promise<void> | undefined;
 
-  /** The last of each peer, while frozen. */
-  const heldBack = new Map<ReplicaId, Input>();
-
-  const onTicks = (ticks: number): void => {
-    diskSpace.look();
-    if (diskSpace.frozen) {
-      assembled.counters.ticksLost += ticks;
-      return;
-    }
-    for (const input of heldBack.values()) loop.input(input);
-    heldBack.clear();
-    for (let i = 0; i < ticks; i++) {
-      loop.input({ type: "tick", wallMs: clock.wallMs() });
-      assembled.outbox.tick();
-      transfer.tick();
-      donor.tick();
-    }
-  };
   const shell: Shell = {
     ended,
     get addresses() {
@@ -306,9 +318,7 @@ function lifecycle(assembled: Assembled): Shell {
         onPeer: (replica, up) => {
           observer.peer(replica, up);
           transfer.peer(replica, up);
-          const input: Input = { type: "peer", replica, connected: up };
-          if (diskSpace.frozen) heldBack.set(replica, input);
-          else loop.input(input);
+          pace.peer({ type: "peer", replica, connected: up });
         },
         onClientFrame: (connection: ClientConnection, frame) => {
           if (loop.stopped) return;
@@ -320,7 +330,7 @@ function lifecycle(assembled: Assembled): Shell {
           connections.forget(connection);
         },
       });
-      if (!loop.stopped) ticker = startTicker(clock, parts.scheduler ?? systemScheduler, onTicks);
+      if (!loop.stopped) ticker = startTicker(clock, parts.scheduler ?? systemScheduler, (ticks) => pace.ticks(ticks));
     },
     stop() {
       stopping ??= (async () => {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { newCounters } from "../src/counters.ts";
 import { createDiskSpace, type Disk, type DiskSpace } from "../src/disk-space.ts";
 import { freeBytesOf } from "../src/free-bytes.ts";
-import { DISK_LOOK_MS, DISK_RESERVE_BYTES, DISK_RESUME_FACTOR } from "../src/limits.ts";
+import { DISK_LOOK_MS, DISK_RESERVE_BYTES_DEFAULT, DISK_RESUME_FACTOR } from "../src/limits.ts";
 import { apply, testCluster } from "./support/cluster.ts";
 import { InProcess, until } from "./support/cluster-in-process.ts";
 import { recordingLogger } from "./support/fakes.ts";
@@ -57,7 +57,7 @@ describe("the watch", () => {
   test("without a disk, without an answer, or without a reserve nothing is frozen", () => {
     expect([watch(undefined).frozenAt(0), watch(new FakeDisk(0)).frozenAt(undefined)]).toEqual([false, false]);
     expect(watch({ directory: "", reserveBytes: 0, freeBytes: () => 0 }).frozenAt(0)).toBe(false);
-    expect(watch({ directory: "", freeBytes: () => DISK_RESERVE_BYTES - 1 }).frozenAt(0)).toBe(true);
+    expect(watch({ directory: "", freeBytes: () => DISK_RESERVE_BYTES_DEFAULT - 1 }).frozenAt(0)).toBe(true);
   });
 
   test("a real directory has free bytes, one that does not exist has none that are known", () => {
