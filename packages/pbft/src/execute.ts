@@ -4,7 +4,7 @@ import { assert, NULL_DIGEST, seqNum } from "@narses/core";
 import { pruneBehind } from "./checkpoint.ts";
 import { forget, proposeReady } from "./request.ts";
 import { hasPayload } from "./slots.ts";
-import { emit, type Replica, type Slot } from "./state.ts";
+import { emit, type Replica } from "./state.ts";
 import { pullDecisions } from "./status.ts";
 import { noteExecuted } from "./suspicion.ts";
 
@@ -26,15 +26,12 @@ export function executeReady(r: Replica): void {
   }
 }
 
-const timestampOf = (slot: Slot | undefined): number => (slot?.committed && slot.payloads.get(slot.committed.digest)?.timestampMs) ?? 0;
-
 export function onExecuted(r: Replica, seq: SeqNum, obsolete: readonly Digest[]): void {
   assert(seq === r.executed + 1 && seq <= r.handed, `executed ${seq} out of order: last was ${r.executed}, handed over up to ${r.handed}`);
   const slot = r.slots.get(seq);
   const bundles = (slot?.committed && slot.payloads.get(slot.committed.digest)?.bundles) ?? [];
   noteExecuted(r, slot, bundles);
   r.executed = seq;
-  r.clock.seenMs = Math.max(r.clock.seenMs, timestampOf(slot));
   for (const { digest } of bundles) forget(r, digest);
   for (const digest of obsolete) forget(r, digest);
   pruneBehind(r);

@@ -3,7 +3,6 @@ import type { Bundle, ClientId, Digest } from "@narses/core";
 import { seqNum } from "@narses/core";
 import { addPayload, slotAt } from "./slots.ts";
 import { emit, highWatermark, isPrimary, primary, type Replica, type Slot, slotsOpen, type Waiting } from "./state.ts";
-import { proposalTimeMs } from "./time.ts";
 
 /** A client's bundle, verified and admitted by the shell. Beyond pendingBundlesMax it is dropped; the client retries. */
 export function onRequest(r: Replica, bundle: Bundle, more = false): void {
@@ -172,7 +171,7 @@ function* inTurns(queue: Iterable<Waiting>): Iterable<Bundle> {
 /** Assigns the next sequence number. Durable before PRE-PREPARE: a restarted primary proposes the same again. */
 function propose(r: Replica, bundles: readonly Bundle[]): void {
   const seq = r.nextSeq;
-  const batch = r.tools.makeBatch(r.config.epoch, proposalTimeMs(r), bundles);
+  const batch = r.tools.makeBatch(r.config.epoch, r.wallMs, bundles);
   for (const { digest } of bundles) dequeue(r, digest);
   const slot = slotAt(r, seq);
   addPayload(slot, batch);

@@ -3,7 +3,7 @@
  * yet: it judges, and changes nothing. What is stale, already settled, or could not count even if every signature were
  * good ends here, so that a liar cannot make a correct replica verify thousands of signatures for nothing.
  */
-import type { PeerMessage, Rejection, Vote } from "@narses/core";
+import type { PeerMessage, Rejection, ReplicaId, Vote } from "@narses/core";
 import { assertNever, bytesEqual, primaryOf, rejection } from "@narses/core";
 import { checkCommitted, checkStable } from "./certificate.ts";
 import { checkNewView, hasConflict } from "./new-view.ts";
@@ -18,7 +18,7 @@ export function screen(r: Replica, message: PeerMessage): Verdict {
     case "pre-prepare":
       return screenPrePrepare(r, message);
     case "votes":
-      return message.signed.body.votes.every((vote) => isSettled(r, vote)) ? rejection("DUPLICATE", "every vote is about something settled here") : undefined;
+      return message.signed.body.votes.every((vote) => isSettled(r, message.signed.body.sender, vote)) ? rejection("DUPLICATE", "every vote is about something settled here") : undefined;
     case "checkpoint":
       return message.signed.body.seq <= r.stableKnown.seq ? rejection("SEQ_BELOW_WINDOW", `checkpoint ${r.stableKnown.seq} is stable`) : undefined;
     case "view-change":
@@ -45,12 +45,12 @@ export function screen(r: Replica, message: PeerMessage): Verdict {
 
 const invalid = (problem: string | undefined): Verdict => (problem === undefined ? undefined : rejection("CERTIFICATE_INVALID", problem));
 
-/** The last votes of a quorum: nothing waits for them. */
-function isSettled(r: Replica, vote: Vote): boolean {
+/** The last votes of a quorum: nothing waits for them, but for one COMMIT of each replica that the decision would be forwarded to otherwise. */
+function isSettled(r: Replica, sender: ReplicaId, vote: Vote): boolean {
   if (vote.seq <= lowWatermark(r) || vote.seq > storeLimit(r)) return true;
   const slot = r.slots.get(vote.seq);
   if (slot === undefined) return false;
-  if (vote.phase === "commit") return slot.committed !== undefined;
+  if (vote.phase === "commit") return slot.committed !== undefined && !(r.forwarding.has(vote.seq) && !slot.commits.has(sender));
   return slot.prepared !== undefined && slot.prepared.prePrepare.body.view >= vote.view;
 }
 

@@ -3,12 +3,14 @@
  * engine names the target and waits; the shell fetches, verifies and installs. Only certificates make a target: nobody's
  * claim about how far the others are. View, votes and everything that was said stay as they are.
  */
-import type { Digest, StableCheckpoint } from "@narses/core";
+import type { Digest, SeqNum, StableCheckpoint } from "@narses/core";
 import { assert, seqNum } from "@narses/core";
 import { moveTo } from "./checkpoint.ts";
 import { executeReady } from "./execute.ts";
 import { forget } from "./request.ts";
+import { slotsAscending } from "./slots.ts";
 import { emit, type Replica, storeLimit } from "./state.ts";
+import { persistDecided } from "./vote.ts";
 
 /** Behind a certified checkpoint by more than a window: the others' logs no longer reach back, and replaying costs more than fetching. */
 export function considerTransfer(r: Replica): void {
@@ -58,10 +60,18 @@ export function onTransferred(r: Replica, stable: StableCheckpoint, obsolete: re
   r.behindTick = r.tick;
   r.watch.overtaken = { order: 0, count: 0 };
   for (const waiting of r.waiting.values()) waiting.sinceTick = r.tick;
+  if (r.config.parameters.fastReads) rememberDecided(r, stable.seq);
   if (stable.seq > r.stable.seq) moveTo(r, stable);
   considerTransfer(r);
   dropUnreachable(r);
   executeReady(r);
+}
+
+/** What was decided meanwhile is in no log, and a fast read may show it from here on: a replica that comes back must know how far it had been. */
+function rememberDecided(r: Replica, above: SeqNum): void {
+  for (const slot of slotsAscending(r)) {
+    if (slot.seq > above && slot.committed !== undefined) persistDecided(r, slot, slot.committed, false);
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import { executeReady } from "./execute.ts";
 import { rememberToForward } from "./forward.ts";
 import { addVote, hasPayload, matchingVotes, slotAt } from "./slots.ts";
 import { emit, lowWatermark, n, pair, reject, type Replica, type Slot, storeLimit, strong } from "./state.ts";
-import { considerClock } from "./time.ts";
+import { considerClock, noteDecided } from "./time.ts";
 
 /** A vote frame, from a peer or own (`from` = self). Own votes count from here on: they are durable and signed. */
 export function onVotes(r: Replica, from: ReplicaId, frame: Signed<Votes>): void {
@@ -80,13 +80,17 @@ export function decide(r: Replica, slot: Slot, certificate: CommitCertificate): 
   );
   if (slot.committed !== undefined) return;
   slot.committed = certificate;
+  noteDecided(r);
   considerClock(r, slot);
-  // Nothing is executed or shown while a state is fetched, and the log must not grow for as long as that takes.
+  // Nothing is executed or shown while a state is fetched, and the log must not grow for as long as that takes: `onTransferred` makes up for it.
   if (r.transfer !== undefined) return;
   const { fastReads } = r.config.parameters;
   if (slot.seq <= r.stableKnown.seq && !fastReads) return; // will be covered by a certified checkpoint: can be fetched again
   // A fast read may show this slot: a replica that comes back must know how far it had been. Prepared here, its log says so already.
-  const lazy = !fastReads || slot.prepared?.prePrepare.body.digest === certificate.digest;
+  persistDecided(r, slot, certificate, !fastReads || slot.prepared?.prePrepare.body.digest === certificate.digest);
+}
+
+export function persistDecided(r: Replica, slot: Slot, certificate: CommitCertificate, lazy: boolean): void {
   const batch = slot.proposal?.digest === certificate.digest ? undefined : slot.payloads.get(certificate.digest);
   emit(r, { type: "persist", record: { type: "committed", certificate, ...(batch && { batch }) }, lazy });
 }

@@ -57,7 +57,7 @@ test("what a certificate carries over keeps its time, however old or far ahead: 
   expect(b.from(0, { type: "batch", batch: old })).toContainEqual({ type: "vote", vote: expect.objectContaining({ phase: "prepare", digest: old.digest }) as never });
 });
 
-test("a primary's times never fall, though its clock does, and never below what it saw executed", () => {
+test("a primary proposes its own clock, also when it fell: block time is kept from falling by execution", () => {
   const times: number[] = [];
   const b = bench(configOf(0));
   const tickAt = (ms: number): void => void b.step({ type: "tick", wallMs: WALL_MS + ms });
@@ -70,7 +70,7 @@ test("a primary's times never fall, though its clock does, and never below what 
     for (const id of [1, 2, 3]) b.from(id, commit(id, 0, proposed.seq, proposed.digest));
     b.executed(proposed.seq);
   }
-  expect(times).toEqual([100, 100, 200]);
+  expect(times).toEqual([100, 40, 200]);
 });
 
 describe("a replica whose clock is wrong", () => {
@@ -162,5 +162,34 @@ describe("a cluster in which one clock is a minute off", () => {
     const net = served(0);
     expect(net.view(1)).toBe(1);
     expect(warned(net)).toEqual(new Set([0]));
+  });
+});
+
+describe("a cluster in which too many clocks are wrong", () => {
+  const parameters = { requestTimeoutTicks: 50, viewChangeTimeoutTicks: 50 };
+
+  test("all clocks set back by an hour: served at once", () => {
+    let off = 3_600_000;
+    const net = new Net({ parameters, clock: () => off });
+    net.request("a");
+    expect(net.run(30, () => net.has(1, "a"))).toBeLessThan(30);
+    off = 0;
+    net.run(2);
+    net.request("b");
+    expect(net.run(30, () => net.ids.every((id) => net.has(id, "b")))).toBeLessThan(30);
+    expect(net.ids.map((id) => net.view(id))).toEqual([0, 0, 0, 0]);
+  });
+
+  test("half of the clocks an hour off: nothing can be decided, and everybody says why, until they are set right", () => {
+    let off = 3_600_000;
+    const net = new Net({ parameters, clock: (id) => (id < 2 ? 0 : off) });
+    const warned = (): ReadonlySet<number> => new Set(net.effects.flatMap(({ id, effect }) => (effect.type === "clock-off" ? [id] : [])));
+    net.request("a");
+    expect(net.run(20_000, () => warned().size === 4)).toBeLessThan(20_000);
+    expect(net.has(0, "a")).toBe(false);
+    for (const id of net.ids) expect(net.status(id).waitingFor.join("; ")).toContain("clocks to be set, here or elsewhere: this replica's is 3");
+    off = 0;
+    expect(net.run(20_000, () => net.ids.every((id) => net.has(id, "a")))).toBeLessThan(20_000);
+    for (const id of net.ids) expect(net.status(id).waitingFor.join("; ")).not.toContain("clock");
   });
 });

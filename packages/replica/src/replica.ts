@@ -36,7 +36,7 @@ import { recoveryHorizon, untilRecovered } from "./recovery.ts";
 import { createReplies } from "./replies.ts";
 import { systemScheduler, type Scheduler, type Timer } from "./scheduler.ts";
 import { createSigner } from "./signer.ts";
-import { startTicker, type Clock } from "./ticker.ts";
+import { startTicker, wholeMs, type Clock } from "./ticker.ts";
 import { createLoop } from "./turn.ts";
 import { createDonor, type Donor } from "./transfer/donor.ts";
 import { createTransfer, type Transfer, type TransferOptions } from "./transfer/transfer.ts";
@@ -274,7 +274,7 @@ function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, transfer,
       for (const fact of heldBack.values()) loop.input(fact);
       heldBack.clear();
       for (let i = 0; i < due; i++) {
-        loop.input({ type: "tick", wallMs: clock.wallMs() });
+        loop.input({ type: "tick", wallMs: wholeMs(clock) });
         outbox.tick();
         transfer.tick();
         donor.tick();
@@ -305,7 +305,7 @@ function lifecycle(assembled: Assembled): Shell {
     metrics: () => observer.metrics(),
     async start() {
       diskSpace.look();
-      loop.input({ type: "start", wallMs: clock.wallMs() });
+      loop.input({ type: "start", wallMs: wholeMs(clock) });
       // The log may end before the quorum's proof for the own last checkpoint: the engine must be able to vouch for it again.
       for (const input of durableCheckpoint(heads)) loop.input(input);
       await transport.start({

@@ -10,11 +10,14 @@ import type { Scheduler, Timer } from "./scheduler.ts";
 export interface Clock {
   /** Milliseconds from an arbitrary start, never backwards. */
   monotonicMs(): number;
-  /** Unix milliseconds; may jump. */
+  /** Unix milliseconds; may jump, and have fractions. */
   wallMs(): number;
 }
 
 export const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
+
+/** What the engine is told: a batch carries whole milliseconds. */
+export const wholeMs = (clock: Clock): number => Math.floor(clock.wallMs());
 
 /** How many ticks are due at `now`, and where the count goes on. Pure. */
 export function dueTicks(lastMs: number, nowMs: number): { readonly ticks: number; readonly lastMs: number } {

@@ -2,6 +2,7 @@ import { fromHex, replicaId, type StateMachine } from "@narses/core";
 import { hasher, merkleVerify } from "@narses/crypto";
 import { blockHash, resultLeaf } from "@narses/wire";
 import { afterEach, describe, expect, test } from "vitest";
+import { systemClock } from "../src/ticker.ts";
 import { apply, query, testCluster } from "./support/cluster.ts";
 import { counter, InProcess, until } from "./support/cluster-in-process.ts";
 
@@ -32,6 +33,14 @@ describe("a cluster in one process", () => {
     const { message, signature } = c.tools.codec.signedParts(reply.outcome.bytes);
     expect(c.tools.replicaKeys[0]?.verify(message, signature)).toBe(true);
     expect(c.member(0).core.status().counters).toMatchObject({ sent: { votes: 0, "pre-prepare": 0 }, sendsDropped: 0 });
+  });
+
+  test("a clock with fractions of milliseconds: a batch has whole ones", async () => {
+    running = new InProcess(testCluster(1));
+    running.clock = { ...systemClock, wallMs: () => 1_700_000_000_000.75 };
+    await running.startAll();
+    const { reply } = await (await running.client()).submit([apply({ add: 1 })]);
+    expect(reply.header.timestampMs).toBe(1_700_000_000_000);
   });
 
   test("n = 4: the same blocks everywhere, across checkpoints; a client known to all needs to send to the primary only", async () => {

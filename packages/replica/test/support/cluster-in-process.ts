@@ -10,7 +10,7 @@ import { memoryBlockStore, memoryStateStore, memoryVoteLog, type MemoryBlockStor
 import { decodePayload, decodeResult, encodePayload } from "@narses/wire";
 import type { Disk } from "../../src/disk-space.ts";
 import { runReplica, type ReplicaTransport, type RunningCore } from "../../src/replica.ts";
-import { systemClock } from "../../src/ticker.ts";
+import { systemClock, type Clock } from "../../src/ticker.ts";
 import { clientKey, type TestCluster } from "./cluster.ts";
 import { recordingLogger } from "./fakes.ts";
 
@@ -50,6 +50,7 @@ export class InProcess {
   /** Of those whose space is watched. */
   readonly disks = new Map<number, Disk>();
   bucketBits = 4;
+  clock: Clock = systemClock;
   readonly tools: TestCluster;
   readonly network: MemoryNetwork;
   readonly members = new Map<number, Member>();
@@ -68,7 +69,7 @@ export class InProcess {
     const disk = this.disks.get(id);
     const core = await runReplica({
       ...stores, self: replicaId(id), cluster, clusterId, app, engine: createEngine, codec, hasher, signingKey: signingKeys[id] as SigningKey, replicaKeys, verifyingKey,
-      transport: this.#tampered(id), clock: systemClock, localQueries: true, mustExist: from?.mustExist ?? false, logger,
+      transport: this.#tampered(id), clock: this.clock, localQueries: true, mustExist: from?.mustExist ?? false, logger,
       ...(disk !== undefined && { disk }),
     });
     const member = { core, stores, logger };
