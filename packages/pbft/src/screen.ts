@@ -18,7 +18,7 @@ export function screen(r: Replica, message: PeerMessage): Verdict {
     case "pre-prepare":
       return screenPrePrepare(r, message);
     case "votes":
-      return message.signed.body.votes.every((vote) => isSettled(r, message.signed.body.sender, vote)) ? rejection("DUPLICATE", "every vote is about something settled here") : undefined;
+      return screenVotes(r, message);
     case "checkpoint":
       return message.signed.body.seq <= r.stableKnown.seq ? rejection("SEQ_BELOW_WINDOW", `checkpoint ${r.stableKnown.seq} is stable`) : undefined;
     case "view-change":
@@ -44,6 +44,10 @@ export function screen(r: Replica, message: PeerMessage): Verdict {
 }
 
 const invalid = (problem: string | undefined): Verdict => (problem === undefined ? undefined : rejection("CERTIFICATE_INVALID", problem));
+
+function screenVotes(r: Replica, { signed: { body: { sender, votes } } }: Extract<PeerMessage, { type: "votes" }>): Verdict {
+  return votes.every((vote) => isSettled(r, sender, vote)) ? rejection("DUPLICATE", "every vote is about something settled here") : undefined;
+}
 
 /** The last votes of a quorum: nothing waits for them, but for one COMMIT of each replica that the decision would be forwarded to otherwise. */
 function isSettled(r: Replica, sender: ReplicaId, vote: Vote): boolean {

@@ -193,7 +193,8 @@ function onDiverged({ execution, logger }: TurnOptions, { seq, own, stable }: Ex
 
 function onClockOff({ logger }: TurnOptions, { seq, behindMs }: Extract<Effect, { type: "clock-off" }>): void {
   const distance = `${(Math.abs(behindMs) / 1_000).toFixed(1)} s ${behindMs < 0 ? "ahead of" : "behind"} the others`;
-  logger.warn({ seq, behindMs }, `this replica's clock is ${distance}: the time of slot ${seq} is refused here, and others accept it or primary after primary is refused; check this machine's time service first`);
+  const why = `the time of slot ${seq} is refused here, and others accept it, or primary after primary is refused`;
+  logger.warn({ seq, behindMs }, `this replica's clock is ${distance}: ${why}; check this machine's time service first`);
 }
 
 function onMemory({ logger }: TurnOptions, { state, detail }: Extract<Effect, { type: "memory" }>): void {
