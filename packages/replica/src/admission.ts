@@ -18,7 +18,7 @@ import type { Verifier } from "./verify.ts";
 export type Admission =
   /** For the engine. */
   | { readonly type: "order"; readonly bundle: Verified<Bundle> }
-  /** Waits already: its connection will get the reply. */
+  /** Waits already: its connection will get the reply too, if there is a place for it. */
   | { readonly type: "waiting" }
   /** Executed: the reply is in the block store. */
   | { readonly type: "reply"; readonly record: ReplyRecord }
@@ -103,8 +103,8 @@ class Gate implements AdmissionControl {
     const { connections, verifier } = this.#options;
     const judged = this.#judge(bundle, connection);
     if (judged !== undefined) {
-      // The same bytes were verified when they were admitted or executed.
-      if (judged.type !== "refused") connections.attach(connection, bundle.client, true);
+      // The bytes are right, but anybody may have them, out of a block: they do not prove whose connection it is.
+      if (judged.type !== "refused") connections.attach(connection, bundle.client, false);
       return judged;
     }
     const verified = verifier.bundle(bundle);

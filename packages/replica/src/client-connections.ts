@@ -1,7 +1,9 @@
 /**
  * Which connections get a client's replies. A client sends a bundle to the primary alone, but needs the answers of W
- * replicas: so every replica remembers over which connections a client spoke. A connection that brought a bundle signed by
- * the client is proven; one that only named it (control call `session`) is not, and gives way first.
+ * replicas: so every replica remembers over which connections a client spoke. A connection is proven when it brought a bundle
+ * whose signature was checked when it was admitted: bundles are public, so naming a client (control call `session`) and repeating
+ * what is known here prove nothing. What is unproven takes free places only; what is proven takes that of an unproven one, then of
+ * the proven one whose last new bundle is oldest.
  */
 import type { ClientConnection, ClientId } from "@narses/core";
 import { CLIENT_OFFENCES_MAX, CLIENTS_PER_CONNECTION_MAX, CONNECTIONS_PER_CLIENT_MAX } from "./limits.ts";
@@ -13,7 +15,7 @@ interface State {
 
 export class ClientConnections {
   readonly #onOffence: (connection: ClientConnection) => void;
-  readonly #byClient = new Map<ClientId, Map<ClientConnection, { proven: boolean }>>();
+  readonly #byClient = new Map<ClientId, Map<ClientConnection, { readonly proven: boolean }>>();
   readonly #byConnection = new Map<ClientConnection, State>();
 
   constructor(onOffence: (connection: ClientConnection) => void = () => undefined) {
@@ -30,14 +32,17 @@ export class ClientConnections {
 
   attach(connection: ClientConnection, client: ClientId, proven: boolean): void {
     let connections = this.#byClient.get(client);
-    const known = connections?.get(connection);
-    if (known !== undefined) {
-      known.proven ||= proven;
+    if (connections?.has(connection) === true) {
+      if (!proven) return;
+      // The last in order is the one that brought the newest bundle.
+      connections.delete(connection);
+      connections.set(connection, { proven });
       return;
     }
     if (connections !== undefined && connections.size >= CONNECTIONS_PER_CLIENT_MAX) {
+      if (!proven) return;
       const unproven = [...connections].find(([, state]) => !state.proven)?.[0];
-      const oldest = unproven ?? (proven ? [...connections.keys()][0] : undefined);
+      const oldest = unproven ?? [...connections.keys()][0];
       if (oldest === undefined) return;
       this.#detach(oldest, client);
       connections = this.#byClient.get(client);

@@ -161,7 +161,7 @@ class ExecutionQueue implements Execution {
     probe?.executed(slot.block, slot.hash);
     counters.slotsExecuted++;
     counters.operationsExecuted += slot.operations;
-    const obsolete = pending.executed(slot.bundles.map(({ bundle }) => bundle), (bundle) => admission.isDone(bundle));
+    const obsolete = pending.executed(slot.bundles.map(({ bundle }) => bundle), (bundle) => admission.isDone(bundle), slot.evictions);
     replies.executed(slot);
     input({ type: "executed", seq, obsolete });
     if (checkpoint) this.#block(this.#startCheckpoint(seq, slot.hash));

@@ -4,7 +4,7 @@
  */
 import {
   assert, digest, fromHex, NULL_DIGEST, toHex,
-  type Batch, type Block, type BlockHeader, type Bundle, type CommitCertificate, type Digest, type Hasher, type Logger,
+  type Batch, type Block, type BlockHeader, type Bundle, type ClientId, type CommitCertificate, type Digest, type Hasher, type Logger,
   type Parameters, type SeqNum, type StateMachine, type StateStore,
 } from "@narses/core";
 import { merkleRoot, merkleTree, type MerkleTree } from "@narses/crypto";
@@ -15,7 +15,7 @@ import { Overlay } from "./overlay.ts";
 import { randomNumbers, slotSeed } from "./random.ts";
 import { decodeReplyRecord, encodeReplyRecord, type ReplyRecord } from "./reply-record.ts";
 import { acknowledge, keepReply, markExecuted, ridState, type Session } from "./session.ts";
-import { findSession, putSession, SessionTable } from "./session-table.ts";
+import { findSession, putSession, readTable, SessionTable } from "./session-table.ts";
 import { replyKey } from "./state-keys.ts";
 
 export interface ExecutedBundle {
@@ -23,6 +23,14 @@ export interface ExecutedBundle {
   readonly results: readonly Uint8Array[];
   /** True when an earlier block holds these same results: that block is the answer, not this one. */
   readonly repeated: boolean;
+  /** Whose session was evicted for its own. */
+  readonly evicted?: ClientId | undefined;
+}
+
+/** What evictions of a slot closed for ever: sessions of these clients, and every number that is not open at or below the floor of the table. */
+export interface Evictions {
+  readonly clients: readonly ClientId[];
+  readonly floor: number;
 }
 
 export interface ExecutedSlot {
@@ -32,6 +40,8 @@ export interface ExecutedSlot {
   /** Over the result leaves, in order of the batch: where the audit paths of replies come from. */
   readonly resultTree: MerkleTree;
   readonly operations: number;
+  /** Undefined when nobody's session was evicted. */
+  readonly evictions: Evictions | undefined;
 }
 
 export interface Head {
@@ -101,9 +111,17 @@ export function createExecutor(options: ExecutorOptions): Executor {
       head = { header, hash: blockHash(hasher, header) };
       const operations = bundles.reduce((sum, { results }) => sum + results.length, 0);
       logger.debug({ seq, operations, block: head.hash }, "slot executed");
-      return { block: { header, batch, results: bundles.map(({ results }) => results), certificate }, hash: head.hash, bundles, resultTree, operations };
+      return {
+        block: { header, batch, results: bundles.map(({ results }) => results), certificate }, hash: head.hash, bundles, resultTree, operations,
+        evictions: evictionsOf(bundles, state),
+      };
     },
   };
+}
+
+function evictionsOf(bundles: readonly ExecutedBundle[], state: StateStore): Evictions | undefined {
+  const clients = bundles.flatMap(({ evicted }) => evicted ?? []);
+  return clients.length === 0 ? undefined : { clients, floor: readTable(state).floor };
 }
 
 /**
@@ -152,7 +170,7 @@ function executeBundle(options: ExecutorOptions, sessions: SessionTable, place: 
     if (!writes.flush(state)) return none("full");
   }
   sessions.used(bundle, evicted);
-  return { bundle, results, repeated: !ran && kept !== undefined };
+  return { bundle, results, repeated: !ran && kept !== undefined, evicted: evicted?.client };
 }
 
 function keep(writes: Overlay, { bundle, seq, leafIndex }: Place, session: Session, results: readonly Uint8Array[]): void {

@@ -36,7 +36,7 @@ export const PENDING_BUNDLES_PER_CLIENT_MAX = 64;
 export const PENDING_BYTES_PER_CLIENT_MAX: number = 16 << 20;
 /** Bytes of all bundles that wait; beyond it bundles are refused with OVERLOADED. */
 export const PENDING_BYTES_MAX: number = 256 << 20;
-/** Connections that get the replies of one client; the oldest unproven one makes place for the next. */
+/** Connections that get the replies of one client; the next gets a place only if it brought a new bundle: that of the oldest unproven one first. */
 export const CONNECTIONS_PER_CLIENT_MAX = 8;
 /** Clients served over one connection (a gateway); beyond it the oldest is forgotten. */
 export const CLIENTS_PER_CONNECTION_MAX = 1_024;
@@ -109,6 +109,8 @@ export const FETCH_PAGES_FIRST = 64;
 /** A donor that does not answer within this many ticks is left alone for as long; both double each time. */
 export const FETCH_TIMEOUT_TICKS = 100;
 export const FETCH_BACKOFF_TICKS_MAX = 3_000;
+/** A page that travels in parts is here within this many ticks, however well each part comes; then its donor counts as one that did not answer. */
+export const FETCH_PAGE_TICKS_MAX = 3_000;
 /** After this many ticks without anybody to ask, donors that did not have the checkpoint are asked again. */
 export const FETCH_RETRY_TICKS = 200;
 /** Bytes of fetched pages that wait to be staged; beyond it nothing more is asked for. */

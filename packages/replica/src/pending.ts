@@ -3,6 +3,7 @@
  * when told to: every bundle that leaves this table was executed, or is reported as obsolete.
  */
 import type { Bundle, ClientConnection, ClientId, Digest, Parameters, ReplicaId } from "@narses/core";
+import type { Evictions } from "./executor.ts";
 import { PENDING_BUNDLES_PER_CLIENT_MAX, PENDING_BYTES_MAX, PENDING_BYTES_PER_CLIENT_MAX } from "./limits.ts";
 
 /** Who brought a bundle: a client's connection, or the replica that relayed it. */
@@ -25,6 +26,8 @@ export class PendingBundles {
   readonly #bySource = new Map<BundleSource, Held>();
   readonly #sources = new Map<Digest, BundleSource>();
   #bytes = 0;
+  /** Of the session table, as of the last eviction seen; never above the one in the state. */
+  #floor = -Infinity;
 
   constructor(parameters: Pick<Parameters, "pendingBundlesMax">, nowMs: () => number) {
     this.#bundlesMax = parameters.pendingBundlesMax;
@@ -129,11 +132,17 @@ export class PendingBundles {
   }
 
   /**
-   * A slot with these bundles was executed. Returns the digests of other waiting bundles of the same clients that have
-   * nothing left to execute, as `isDone` tells.
+   * A slot with these bundles was executed. Returns the digests of other waiting bundles that have nothing left to execute, as
+   * `isDone` tells: of the same clients, of those whose sessions were evicted, and of those whose session the floor of the table has
+   * passed. One that stayed would be ordered by no primary (its admission refuses it), and the engine's timer for it would blame them all.
    */
-  executed(bundles: readonly Bundle[], isDone: (bundle: Bundle) => boolean): readonly Digest[] {
-    const clients = new Set<ClientId>();
+  executed(bundles: readonly Bundle[], isDone: (bundle: Bundle) => boolean, evictions?: Evictions): readonly Digest[] {
+    const clients = new Set<ClientId>(evictions?.clients);
+    // What waits at or below an earlier floor was open when it came, or when the floor passed it: its own client's eviction tells.
+    if (evictions !== undefined && evictions.floor > this.#floor) {
+      for (const { client, session } of this.#byDigest.values()) if (session > this.#floor && session <= evictions.floor) clients.add(client);
+      this.#floor = evictions.floor;
+    }
     for (const bundle of bundles) {
       this.delete(bundle.digest);
       clients.add(bundle.client);
@@ -151,6 +160,7 @@ export class PendingBundles {
 
   /** The state was replaced: takes out every bundle that has nothing left to execute, and returns their digests. */
   obsolete(isDone: (bundle: Bundle) => boolean): readonly Digest[] {
+    this.#floor = -Infinity;
     const done = [...this.#byDigest.values()].filter(isDone).map(({ digest }) => digest);
     for (const digest of done) this.delete(digest);
     return done;

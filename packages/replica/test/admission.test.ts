@@ -150,6 +150,43 @@ describe("admission", () => {
     expect([pending.has(single.digest), pending.has(pair.digest), pending.has(later.digest), pending.size, pending.bytes]).toEqual([false, false, true, 1, later.bytes.length]);
   });
 
+  test("what waits at a backup only is obsolete in the slot that evicts its session, also one that may open none any more", () => {
+    const own = testCluster(4, { parameters: { sessionsMax: 2 } });
+    const { admission, pending, executor, execute } = setUp(own);
+    const of = (name: string, ridFirst = 1, session = 0): Bundle => own.bundle([apply(ridFirst)], { key: clientKey(name), ridFirst, session });
+    for (const name of ["a", "b"]) execute(of(name));
+    const later = sessionNumber(executor.head.header.seq, 0);
+    // Of the evicted session; of a new client whose number the floor will pass; and two that stay: of the other session, of a number above the floor.
+    const [evicted, passed, open, above] = [of("a", 2), of("unheard of", 1, 0), of("b", 2), of("d", 1, later)];
+    for (const waiting of [evicted, passed, open, above]) expect(code(admission.request(connection, waiting))).toBe("order");
+    const slot = execute(of("c", 1, later));
+    const obsolete = pending.executed(slot.bundles.map((b) => b.bundle), (b) => admission.isDone(b), slot.evictions);
+    expect([...obsolete].sort()).toEqual([evicted.digest, passed.digest].sort());
+    expect([pending.size, pending.has(open.digest), pending.has(above.digest)]).toEqual([2, true, true]);
+    // The primary would refuse it for ever.
+    expect(admission.relayed(replicaId(2), evicted)).toMatchObject({ code: "DUPLICATE" });
+  });
+
+  test("a repeated bundle proves nothing: bytes out of a block, sent over many connections, do not take the client's place", () => {
+    const { admission, connections, counters, pending, execute } = setUp();
+    const [victim, first] = [new FakeConnection("victim"), bundle(1)];
+    const rush = (): void => {
+      for (let i = 0; i < CONNECTIONS_PER_CLIENT_MAX; i++) admission.request(new FakeConnection(`replay ${i}`), first);
+      expect(connections.of(first.client)).toContain(victim);
+    };
+    expect(code(admission.request(victim, first))).toBe("order");
+    rush();
+    const slot = execute(first);
+    pending.executed(slot.bundles.map((b) => b.bundle), (b) => admission.isDone(b), slot.evictions);
+    expect(code(admission.request(new FakeConnection("replay"), first))).toBe("reply");
+    rush();
+    expect(counters.signaturesVerified).toBe(1);
+    // A new bundle is proof: wherever it comes from gets the replies.
+    const moved = new FakeConnection("moved");
+    expect(code(admission.request(moved, bundle(2)))).toBe("order");
+    expect(connections.of(first.client)).toEqual(expect.arrayContaining([victim, moved]));
+  });
+
   test("an evicted session is refused before any verification, and its waiting bundles are done; one of the near future is not refused", () => {
     const own = testCluster(4, { parameters: { sessionsMax: 1, sessionWindow: 256 } });
     const { admission, counters, executor, execute } = setUp(own);
@@ -244,6 +281,25 @@ describe("reader", () => {
 
 describe("connections of a client", () => {
   const client = "ab".repeat(32) as ClientId;
+
+  test("naming a client displaces nobody: neither who proved to be it nor who only named it before", () => {
+    const connections = new ClientConnections();
+    const victim = new FakeConnection("victim");
+    connections.attach(victim, client, false);
+    for (let i = 0; i < 2 * CONNECTIONS_PER_CLIENT_MAX; i++) connections.attach(new FakeConnection(String(i)), client, false);
+    expect(connections.of(client)).toHaveLength(CONNECTIONS_PER_CLIENT_MAX);
+    expect(connections.of(client)[0]).toBe(victim);
+  });
+
+  test("of proven ones, the one whose last new bundle is oldest gives way", () => {
+    const connections = new ClientConnections();
+    const all = Array.from({ length: CONNECTIONS_PER_CLIENT_MAX }, (_, i) => new FakeConnection(String(i)));
+    for (const one of all) connections.attach(one, client, true);
+    connections.attach(all[0] as FakeConnection, client, true);
+    connections.attach(all[1] as FakeConnection, client, false);
+    connections.attach(new FakeConnection("next"), client, true);
+    expect(connections.of(client).map(({ label }) => label)).toEqual(["2", "3", "4", "5", "6", "7", "0", "next"]);
+  });
 
   test("are bounded: unproven ones give way first, and never displace proven ones", () => {
     const connections = new ClientConnections();

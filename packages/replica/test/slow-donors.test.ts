@@ -1,10 +1,10 @@
 /** Fetching a state from donors that are late, or silent: nobody is blamed for being slow, and the others go on meanwhile. */
-import { NULL_DIGEST, replicaId, seqNum, type BlockHeader, type ReplicaId, type StateMessage } from "@narses/core";
+import { NULL_DIGEST, replicaId, seqNum, STATE_CHUNK_BYTES_MAX, STATE_PAGE_BYTES_MAX, type BlockHeader, type ReplicaId, type StateMessage } from "@narses/core";
 import { hasher } from "@narses/crypto";
 import { memoryStateStore, type StateCheckpoint, type StateStaging } from "@narses/storage";
 import { blockHash } from "@narses/wire";
 import { expect, test } from "vitest";
-import { FETCH_TIMEOUT_TICKS } from "../src/limits.ts";
+import { FETCH_PAGE_TICKS_MAX, FETCH_TIMEOUT_TICKS, FETCH_WINDOW } from "../src/limits.ts";
 import { Source } from "../src/transfer/donors.ts";
 import { Fetch } from "../src/transfer/fetch.ts";
 
@@ -141,4 +141,65 @@ test("an answer that comes after its request was taken back is late, and no lie:
   }
   expect(s.lies).toEqual([]);
   expect(s.done).toBe(true);
+});
+
+/** The liar is asked for pages only, a full window of them, and says of each in turn that it is as large as can be. */
+async function askedForPages(): Promise<{ readonly s: Scene; readonly fetch: Fetch; readonly liar: Source; part(bytes: number): boolean }> {
+  const s = await scene();
+  const [liar, other] = s.sources;
+  other.connected = false;
+  const fetch = fetchOf(s);
+  fetch.pump();
+  await serve(s, fetch, liar, () => liar.requests.length === FETCH_WINDOW && liar.requests.every(({ part }) => part.kind === "pages"));
+  return {
+    s, fetch, liar,
+    part(bytes) {
+      const part = liar.requests[0]?.part;
+      if (part?.kind !== "pages") return false;
+      const [bucket = 0] = part.indexes;
+      fetch.message(liar, { type: "state-pages", seq: seqNum(8), pages: [{ bucket, size: STATE_PAGE_BYTES_MAX, offset: part.offset, bytes: new Uint8Array(bytes) }] });
+      return true;
+    },
+  };
+}
+
+test("a page cannot trickle in: a part that is not the last fills a chunk", async () => {
+  const { s, liar, part } = await askedForPages();
+  part(1);
+  expect(s.lies).toEqual([expect.stringContaining("1 bytes at 0 of page")]);
+  expect(liar.requests).toEqual([]);
+});
+
+test("nor can it come for ever chunk by chunk: its hash tells, and time does, however well each part comes", async () => {
+  const claims = await askedForPages();
+  let parts = 0;
+  while (claims.s.lies.length === 0 && claims.part(STATE_CHUNK_BYTES_MAX)) parts++;
+  expect(parts).toBeLessThanOrEqual((FETCH_WINDOW * STATE_PAGE_BYTES_MAX) / STATE_CHUNK_BYTES_MAX);
+  expect(claims.s.lies).toEqual([expect.stringContaining("does not hash to its leaf")]);
+
+  const { s, fetch, liar, part } = await askedForPages();
+  // Patience grows with time-outs, up to where 16 parts could take a very long time.
+  while (liar.timeouts < 5) {
+    s.tick += FETCH_TIMEOUT_TICKS;
+    fetch.tick();
+  }
+  for (; liar.requests[0]?.part.kind !== "pages"; s.tick += FETCH_TIMEOUT_TICKS) fetch.tick();
+  const [since, timeouts] = [s.tick, liar.timeouts];
+  while (liar.timeouts === timeouts) {
+    for (let i = 0; i < FETCH_WINDOW; i++) expect(part(STATE_CHUNK_BYTES_MAX)).toBe(true);
+    s.tick += FETCH_PAGE_TICKS_MAX / 5;
+    fetch.tick();
+  }
+  expect(s.tick - since).toBeLessThanOrEqual(FETCH_PAGE_TICKS_MAX);
+  expect(liar.requests).toEqual([]);
+});
+
+test("a lie holds up the next target less: its donor is asked later each time", () => {
+  const source = new Source(replicaId(1));
+  source.connected = true;
+  for (const ticks of [FETCH_TIMEOUT_TICKS, 2 * FETCH_TIMEOUT_TICKS, 4 * FETCH_TIMEOUT_TICKS]) {
+    source.lied(1_000);
+    source.renew();
+    expect([source.mayAsk(999 + ticks), source.mayAsk(1_000 + ticks)]).toEqual([false, true]);
+  }
 });

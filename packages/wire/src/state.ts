@@ -8,7 +8,8 @@
  *   STATE_PAGES   header, seq u64, count u16, then per page: bucket u32, size u32, offset u32, length u32, bytes
  *   STATE_GONE    header, seq u64, oldest u64
  *
- * Indexes ascend strictly. A part of a page (length < size) is alone in its frame, and what asks for one names one bucket.
+ * Indexes ascend strictly. A part of a page (length < size) is alone in its frame, and what asks for one names one bucket. A part
+ * goes to the end of the page or fills a chunk: a page comes in at most STATE_PAGE_BYTES_MAX / STATE_CHUNK_BYTES_MAX parts.
  */
 import {
   assertNever, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATE_PAGE_BYTES_MAX,
@@ -156,7 +157,8 @@ function readPage(r: Reader, previous: number, alone: boolean): StatePage {
   const offset = r.u32("state-pages offset");
   if (offset > size) r.fail("state-pages offset", `${offset} of a page of ${size} bytes`);
   const length = r.u32("state-pages length");
-  if (length > size - offset || (length === 0 && size > 0)) r.fail("state-pages length", `${length} at ${offset} of a page of ${size} bytes`);
+  const whole = Math.min(size - offset, STATE_CHUNK_BYTES_MAX);
+  if (length > size - offset || length < whole || (length === 0 && size > 0)) r.fail("state-pages length", `${length} at ${offset} of a page of ${size} bytes`);
   if (length < size && !alone) r.fail("state-pages length", `${length} of a page of ${size} bytes: a part must be alone`);
   return { bucket, size, offset, bytes: r.take("state-pages bytes", length) };
 }

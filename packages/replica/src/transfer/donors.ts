@@ -4,7 +4,7 @@
  */
 import type { ReplicaId, StatePart } from "@narses/core";
 import type { FetchPiece } from "@narses/storage";
-import { FETCH_BACKOFF_TICKS_MAX, FETCH_TIMEOUT_TICKS, FETCH_WINDOW } from "../limits.ts";
+import { FETCH_BACKOFF_TICKS_MAX, FETCH_PAGE_TICKS_MAX, FETCH_TIMEOUT_TICKS, FETCH_WINDOW } from "../limits.ts";
 
 export interface FetchRequest {
   readonly part: StatePart;
@@ -13,6 +13,8 @@ export interface FetchRequest {
   /** Parts of a page that is larger than a chunk, so far. */
   readonly chunks: readonly Uint8Array[];
   readonly sinceTick: number;
+  /** Since when the first part of this page is asked for. */
+  readonly pageSinceTick: number;
 }
 
 export interface DonorStatus {
@@ -56,12 +58,23 @@ export class Source {
 
   /** True when a request has waited too long; then the donor is left alone for as long. */
   overdue(tick: number): boolean {
-    if (!this.requests.some(({ sinceTick }) => tick - sinceTick >= this.#patienceTicks)) return false;
+    const late = this.requests.some(({ sinceTick, pageSinceTick }) => tick - sinceTick >= this.#patienceTicks || tick - pageSinceTick >= FETCH_PAGE_TICKS_MAX);
+    if (!late) return false;
     this.stalled = true;
     this.timeouts++;
+    this.#leaveAlone(tick);
+    return true;
+  }
+
+  /** It sent what no correct donor sends. The next target asks it again, but later each time: else each one waits for its next lie. */
+  lied(tick: number): void {
+    this.lies = true;
+    this.#leaveAlone(tick);
+  }
+
+  #leaveAlone(tick: number): void {
     this.#untilTick = tick + this.#patienceTicks;
     this.#patienceTicks = Math.min(FETCH_BACKOFF_TICKS_MAX, 2 * this.#patienceTicks);
-    return true;
   }
 
   /** Another target: what was true of the last one need not be of this. One that was silent has still to answer: it would hold this one up as well. */

@@ -90,7 +90,7 @@ export class Fetch {
       const problem = this.#take(source, message);
       if (problem === undefined) source.answered();
       else {
-        source.lies = true;
+        source.lied(this.#options.now());
         this.#takeBack(source);
         this.#options.onLie(source.replica, rejection("STATE_INVALID", `for the state of slot ${this.target.seq}: ${problem}`));
       }
@@ -100,14 +100,15 @@ export class Fetch {
 
   #ask(source: Source): boolean {
     const plan = this.#plan;
+    const now = this.#options.now();
     if (plan === undefined) {
-      return source.requests.length === 0 && this.#send(source, { part: { kind: "header" }, piece: undefined, chunks: [], sinceTick: this.#options.now() });
+      return source.requests.length === 0 && this.#send(source, { part: { kind: "header" }, piece: undefined, chunks: [], sinceTick: now, pageSinceTick: now });
     }
     if (this.#unstagedBytes > FETCH_UNSTAGED_BYTES_MAX) return false;
     const piece = plan.next(NODES_PER_FETCH_MAX, this.#pagesPerChunk());
     if (piece === undefined) return false;
     const part = piece.kind === "nodes" ? piece : { ...piece, offset: 0 };
-    if (this.#send(source, { part, piece, chunks: [], sinceTick: this.#options.now() })) return true;
+    if (this.#send(source, { part, piece, chunks: [], sinceTick: now, pageSinceTick: now })) return true;
     plan.giveBack(piece);
     return false;
   }
@@ -205,15 +206,17 @@ export class Fetch {
     return undefined;
   }
 
-  /** One part of a large page: the same donor is asked for the next. Its hash tells at the end. */
-  #takePart(source: Source, at: number, request: FetchRequest, { bucket, offset, bytes }: StatePage): string | undefined {
+  /** One part of a large page: the same donor is asked for the next. Its hash tells at the end, so it must end: a part that is not the last is a full chunk. */
+  #takePart(source: Source, at: number, request: FetchRequest, { bucket, size, offset, bytes }: StatePage): string | undefined {
     const { piece } = request;
     if (piece?.kind !== "pages") return undefined;
+    if (bytes.length < STATE_CHUNK_BYTES_MAX) return `${bytes.length} bytes at ${offset} of page ${bucket}, which has ${size}: only the last part may be short`;
     source.requests.splice(at, 1);
     this.#giveBackRest(piece, 1);
     const one: FetchPiece = { kind: "pages", indexes: [bucket] };
     const next: FetchRequest = {
-      part: { ...one, offset: offset + bytes.length }, piece: one, chunks: [...request.chunks, bytes.slice()], sinceTick: this.#options.now(),
+      part: { ...one, offset: offset + bytes.length }, piece: one, chunks: [...request.chunks, bytes.slice()],
+      sinceTick: this.#options.now(), pageSinceTick: request.pageSinceTick,
     };
     if (!this.#send(source, next)) this.#plan?.giveBack(one);
     return undefined;

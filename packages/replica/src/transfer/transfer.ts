@@ -4,7 +4,7 @@
  * One transfer at a time. A crash at any point loses at most the pages of the last moment: the next start asks for the rest.
  */
 import {
-  NarsesError, replicaId, seqNum,
+  faultsTolerated, NarsesError, replicaId, seqNum,
   type BlockHeader, type BlockStore, type Digest, type Hasher, type Input, type Logger, type Rejection, type ReplicaId, type SeqNum, type StableCheckpoint,
   type StateMessage,
 } from "@narses/core";
@@ -192,11 +192,13 @@ class Receiving implements Transfer {
 
   /**
    * Nobody who answers has the target any more: a later one is, or will be, certified. A donor that is silent does not count: it
-   * could hold the transfer at a target that all others have dropped. Until a later one is named, those who had not are asked again, some time later.
+   * could hold the transfer at a target that all others have dropped; nor, when more than f have dropped it, do those who still answer: they may
+   * all be faulty, and give one page at a time. Until a later one is named, those who had not are asked again, some time later.
    */
   #reconsider(job: Job, fetch: Fetch): void {
     const answers = this.#sources.some(({ usable, stalled }) => usable && !stalled);
-    if (!answers && job.target.seq > fetch.target.seq) return this.#later(async () => (job.fetch === fetch ? this.#aim(job) : undefined));
+    const dropped = this.#sources.filter(({ gone }) => gone).length > faultsTolerated(this.#options.replicas);
+    if ((!answers || dropped) && job.target.seq > fetch.target.seq) return this.#later(async () => (job.fetch === fetch ? this.#aim(job) : undefined));
     if (this.#sources.some(({ usable }) => usable)) return void (job.aloneSince = undefined);
     job.aloneSince ??= this.#tick;
     if (this.#tick - job.aloneSince < FETCH_RETRY_TICKS) return;

@@ -81,7 +81,10 @@ describe("state transfer", () => {
     ["an offset beyond the page", of({ offset: 5, bytes: new Uint8Array() }), "FRAME_MALFORMED", /state-pages offset .*: 5 of a page of 4 bytes/],
     ["more bytes than the page has", of({ offset: 1 }), "FRAME_MALFORMED", /state-pages length .*: 4 at 1 of a page of 4 bytes/],
     ["nothing of a page", of({ bytes: new Uint8Array() }), "FRAME_MALFORMED", /state-pages length .*: 0 at 0/],
-    ["a part that is not alone", patch(chunk, 23, 3), "FRAME_MALFORMED", /a part must be alone/],
+    ["a part that neither ends the page nor fills a chunk", of({ size: 16 << 20, bytes: new Uint8Array(1) }), "FRAME_MALFORMED", /state-pages length .*: 1 at 0 of a page of 16777216 bytes/],
+    ["a part that is not alone", codec.encodePeer({
+      type: "state-pages", seq: seqNum(8), pages: [0, 1].map((bucket) => ({ bucket, size: 2 << 20, offset: 0, bytes: new Uint8Array(bucket === 0 ? 1 << 20 : 0) })),
+    }), "FRAME_MALFORMED", /a part must be alone/],
     ["a chunk above 1 MiB", large(2, (1 << 19) + 1), "FRAME_TOO_LARGE", /state-pages bytes .*: 1048578, at most 1048576/],
     ["a page that claims 4 GiB", patch(chunk, 28, 255, 255, 255, 255), "FRAME_MALFORMED", /state-pages/],
     ["an oldest of 2^53", patch(sample("state-gone"), 14, ...ABOVE_2_53), "FRAME_MALFORMED", /state-gone oldest/],
