@@ -222,6 +222,8 @@ export interface Recalled {
   readonly prePrepares: readonly Signed<PrePrepare>[];
   /** One of the asker for a view later than its `view`. */
   readonly viewChange: Signed<ViewChange> | undefined;
+  /** The highest certified checkpoint that the sender knows: what it heard of slots up to there it has forgotten. */
+  readonly stable: StableCheckpoint;
 }
 
 // ── state transfer ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,10 +6,13 @@
  */
 import type { Digest, EngineSilence, LogRecord, Memory, PrePrepare, Recalled, ReplicaId, SeqNum, Signed, View, ViewChange, Votes } from "@narses/core";
 import { assert, RECALL_FRAMES_MAX, seqNum, view as toView } from "@narses/core";
+import { checkStable } from "./certificate.ts";
+import { onStableProof } from "./checkpoint.ts";
 import { selectProposals } from "./new-view.ts";
 import { sayAgain } from "./recover.ts";
 import { slotsAscending } from "./slots.ts";
 import { emit, isPrimary, n, reject, type Replica, strong } from "./state.ts";
+import { leaveView } from "./view-change.ts";
 
 /** Where a replica stands, by its own account. */
 export interface Claim {
@@ -17,13 +20,21 @@ export interface Claim {
   readonly seq: SeqNum;
 }
 
-/** The question, and what came of it. */
-export interface Recall {
-  readonly nonce: Digest;
-  /** The view and the low watermark that the log gave back; what was said in this view, by phase and slot. */
+/** What a replica knows that it said: in this view, by phase and slot, and of the state; above the low watermark. */
+interface Remembered {
   readonly view: View;
   readonly stableSeq: SeqNum;
   readonly said: ReadonlyMap<string, Digest>;
+  readonly vouched: ReadonlyMap<SeqNum, Digest>;
+}
+
+/** The question, and what came of it. What is remembered is what the log gave back. */
+export interface Recall extends Remembered {
+  readonly nonce: Digest;
+  /** The highest checkpoint that an answer proved: what peers heard from this replica at or below it, they have forgotten. */
+  certifiedSeq: SeqNum;
+  /** The highest view of a forgotten statement that an answer showed. */
+  provenView: View;
   /** By peer; undefined: it does not trust its own memory. */
   readonly answers: Map<ReplicaId, Claim | undefined>;
   askedTick: number;
@@ -64,9 +75,11 @@ export function restoreMemory(r: Replica, records: readonly LogRecord[], memory:
     r.leaving = undefined;
   }
   if (memory !== undefined) {
-    r.recall = { nonce: memory.nonce, view: r.view, stableSeq: r.stable.seq, said: saidInView(r), answers: new Map(), askedTick: 0 };
+    r.recall = { nonce: memory.nonce, ...remembered(r), certifiedSeq: seqNum(0), provenView: toView(0), answers: new Map(), askedTick: 0 };
   }
 }
+
+const remembered = (r: Replica): Remembered => ({ view: r.view, stableSeq: r.stable.seq, said: saidInView(r), vouched: new Map(r.vouched) });
 
 function saidInView(r: Replica): ReadonlyMap<string, Digest> {
   const said = new Map<string, Digest>();
@@ -114,9 +127,9 @@ function askOne(r: Replica, to: ReplicaId): void {
   if (r.recall !== undefined) emit(r, { type: "send", to, message: { type: "recall", nonce: r.recall.nonce, view: r.recall.view } });
 }
 
-/** A connection is there: the question may have been lost before. */
+/** A connection is there: the question may have been lost before. A late answer counts too, when this replica speaks already. */
 export function recallFrom(r: Replica, peer: ReplicaId): void {
-  if (asks(r) && r.recall?.answers.has(peer) === false) askOne(r, peer);
+  if ((asks(r) || r.silence === undefined) && r.recall?.answers.has(peer) === false) askOne(r, peer);
 }
 
 export function memoryTick(r: Replica): void {
@@ -134,7 +147,7 @@ export function onRecall(r: Replica, from: ReplicaId, nonce: Digest, view: View)
   if (peer.recalls.count > RECALLS_PER_INTERVAL_MAX) return reject(r, from, "recall", "RATE_LIMITED", `more than ${RECALLS_PER_INTERVAL_MAX} in a status interval`);
   const recalled: Recalled = {
     nonce, sure: r.silence?.cause !== "amnesia", view: r.view, seq: seqNum(Math.max(r.executed, r.stableKnown.seq)),
-    ...heardFrom(r, from, view), viewChange: viewChangeOf(r, from, view),
+    ...heardFrom(r, from, view), viewChange: viewChangeOf(r, from, view), stable: r.stableKnown,
   };
   emit(r, { type: "send", to: from, message: { type: "recalled", recalled } });
 }
@@ -161,33 +174,54 @@ function viewChangeOf(r: Replica, sender: ReplicaId, view: View): Signed<ViewCha
 // ── judging ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function onRecalled(r: Replica, from: ReplicaId, recalled: Recalled): void {
-  const { recall, silence } = r;
+  const { recall } = r;
   if (recall === undefined || recalled.nonce !== recall.nonce || recall.answers.has(from)) return reject(r, from, "recalled", "UNSOLICITED", "nothing was asked");
-  if (silence === undefined) return; // came when this replica spoke already: what it shows may have been said since
+  const problem = checkStable(r.config, recalled.stable);
+  if (problem !== undefined) return reject(r, from, "recalled", "CERTIFICATE_INVALID", problem);
   recall.answers.set(from, recalled.sure ? { view: recalled.view, seq: recalled.seq } : undefined);
-  const forgotten = findForgotten(r.self, recall, recalled);
-  if (forgotten === undefined || silence.cause === "amnesia") return;
-  const why = `replica ${from} holds ${forgotten} signed by this replica, which its log lacks: an old copy of the data directory?`;
-  noteAmnesia(r, { cause: "amnesia", why, view: undefined, floor: undefined });
+  recall.certifiedSeq = seqNum(Math.max(recall.certifiedSeq, recalled.stable.seq));
+  judge(r, recall, from, recalled);
+  onStableProof(r, from, recalled.stable);
 }
 
-/** A statement with this replica's signature that its log lacks. Only such proof counts, so no liar can silence a replica. */
-function findForgotten(self: ReplicaId, recall: Recall, { votes, prePrepares, viewChange }: Recalled): string | undefined {
+/** When this replica speaks already, what it knows now counts: what it said since is in that. */
+function judge(r: Replica, recall: Recall, from: ReplicaId, recalled: Recalled): void {
+  const { silence } = r;
+  const forgotten = findForgotten(r.self, silence === undefined ? remembered(r) : recall, recalled);
+  if (forgotten === undefined) return;
+  recall.provenView = toView(Math.max(recall.provenView, forgotten.view));
+  const why = `replica ${from} holds ${forgotten.what} signed by this replica, which its log lacks: an old copy of the data directory?`;
+  // An amnesiac learns nothing new, unless the view that it took for its last was not.
+  if (silence?.cause !== "amnesia") noteAmnesia(r, { cause: "amnesia", why, view: undefined, floor: undefined });
+  else if (forgotten.view > Math.min(silence.view ?? Infinity, silence.floor?.view ?? Infinity)) noteAmnesia(r, { ...silence, view: undefined, floor: undefined });
+}
+
+interface Forgotten {
+  readonly what: string;
+  /** The highest view of all of them; 0 when they name none. */
+  readonly view: View;
+}
+
+/** Statements with this replica's signature that its log lacks. Only such proof counts, so no liar can silence a replica. */
+function findForgotten(self: ReplicaId, known: Remembered, { votes, prePrepares, viewChange, stable }: Recalled): Forgotten | undefined {
   const lacks = (phase: "prepare" | "commit", view: View, seq: SeqNum, digest: Digest): boolean => {
     // What was said in an earlier view was said before that view was left, which the log knows.
-    if (view < recall.view || seq <= recall.stableSeq) return false;
-    return view > recall.view || recall.said.get(`${phase} ${seq}`) !== digest;
+    if (view < known.view || seq <= known.stableSeq) return false;
+    return view > known.view || known.said.get(`${phase} ${seq}`) !== digest;
   };
+  const found: Forgotten[] = [];
   for (const { body } of votes) {
     if (body.sender !== self) continue;
-    const vote = body.votes.find((one) => lacks(one.phase, one.view, one.seq, one.digest));
-    if (vote !== undefined) return `a ${vote.phase} for view ${vote.view}, seq ${vote.seq}`;
+    for (const { phase, view, seq, digest } of body.votes) if (lacks(phase, view, seq, digest)) found.push({ what: `a ${phase} for view ${view}, seq ${seq}`, view });
   }
-  for (const { body } of prePrepares) {
-    if (body.sender === self && lacks("prepare", body.view, body.seq, body.digest)) return `a pre-prepare for view ${body.view}, seq ${body.seq}`;
+  for (const { body: { sender, view, seq, digest } } of prePrepares) {
+    if (sender === self && lacks("prepare", view, seq, digest)) found.push({ what: `a pre-prepare for view ${view}, seq ${seq}`, view });
   }
-  if (viewChange?.body.sender === self && viewChange.body.view > recall.view) return `a view-change to view ${viewChange.body.view}`;
-  return undefined;
+  if (viewChange?.body.sender === self && viewChange.body.view > known.view) found.push({ what: `a view-change to view ${viewChange.body.view}`, view: viewChange.body.view });
+  for (const { body: { sender, seq, root } } of stable.proof) {
+    if (sender === self && seq > known.stableSeq && known.vouched.get(seq) !== root) found.push({ what: `a checkpoint for seq ${seq}`, view: toView(0) });
+  }
+  return found[0] && { what: found[0].what, view: toView(Math.max(...found.map(({ view }) => view))) };
 }
 
 /** After every step of a silent replica: may it speak? */
@@ -197,6 +231,8 @@ export function considerSpeaking(r: Replica): void {
   if (silence.cause === "recalling") {
     assert(recall !== undefined, "a recalling replica asks");
     const { size } = recall.answers;
+    // What it said at or below a checkpoint that the others have passed nobody can tell it: it must be past that too.
+    if (r.stable.seq < recall.certifiedSeq) return;
     const all = size >= r.peers.size;
     const graceTicks = GRACE_INTERVALS * r.config.parameters.statusIntervalTicks;
     if (all || (size >= strong(r) - 1 && r.tick >= graceTicks)) speak(r, `${size} of ${r.peers.size} peers hold nothing that its log lacks`);
@@ -221,7 +257,7 @@ function findFloor(r: Replica, silence: Extract<Silence, { cause: "amnesia" }>):
   if (seq === undefined || reached === undefined) return;
   const floor: Claim = {
     seq: seqNum(seq + r.config.parameters.logWindow),
-    view: silence.view ?? toView(reached + r.config.quorums.f + 1),
+    view: silence.view ?? toView(Math.max(reached + r.config.quorums.f + 1, r.recall?.provenView ?? 0)),
   };
   noteAmnesia(r, { ...silence, floor });
 }
@@ -231,6 +267,8 @@ function speak(r: Replica, detail: string): void {
   r.silence = undefined;
   if (!remembered) emit(r, { type: "memory", state: "sound", detail });
   sayAgain(r);
+  // It stands in a view that it never asked for, as far as it knows, and nobody may: only a view that it can ask for ends that.
+  if (!r.active && r.leaving === undefined && r.newViewPending === undefined) leaveView(r, toView(r.view + 1), "what it said of its view is forgotten");
 }
 
 // ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,6 +278,9 @@ export function describeSilence(r: Replica): EngineSilence | undefined {
   if (silence === undefined) return undefined;
   const answered = recall === undefined ? "" : `${recall.answers.size} of ${r.peers.size} peers have answered`;
   if (silence.cause === "recalling") {
+    if (recall !== undefined && r.stable.seq < recall.certifiedSeq) {
+      return { cause: "recalling", reason: `it was left behind: it votes when its stable checkpoint, at ${r.stable.seq}, has reached ${recall.certifiedSeq} (${answered})` };
+    }
     return { cause: "recalling", reason: `it asks its peers what it said before the restart (${answered}, ${strong(r) - 1} are needed), and votes after that` };
   }
   const { why, floor } = silence;

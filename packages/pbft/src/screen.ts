@@ -31,7 +31,8 @@ export function screen(r: Replica, message: PeerMessage): Verdict {
       if (message.stable.seq <= r.stableKnown.seq) return rejection("SEQ_BELOW_WINDOW", `checkpoint ${r.stableKnown.seq} is known`);
       return invalid(checkStable(r.config, message.stable));
     case "recalled":
-      return message.recalled.nonce === r.recall?.nonce ? undefined : rejection("UNSOLICITED", "nothing was asked, or before an earlier start");
+      if (message.recalled.nonce !== r.recall?.nonce) return rejection("UNSOLICITED", "nothing was asked, or before an earlier start");
+      return invalid(checkStable(r.config, message.recalled.stable));
     case "recall":
     case "status":
     case "forward":

@@ -1,5 +1,5 @@
 /** Memory: what a restarted replica asks, what it believes, and when it may speak again (protocol page, "Memory"). */
-import { digest, seqNum, view, type Digest, type Effect, type LogRecord, type Memory, type PeerMessage, type Recalled } from "@narses/core";
+import { digest, seqNum, view, type Digest, type Effect, type LogRecord, type Memory, type PeerMessage, type Recalled, type StableCheckpoint } from "@narses/core";
 import { describe, expect, test } from "vitest";
 import {
   batchOf, bench, type Bench, castVote, codes, commit, configOf, decideSlot, digestOf, frameOf, newViewOf, PARAMETERS, prepare, preparedOf, prePrepare, prePrepareOf,
@@ -7,6 +7,7 @@ import {
 } from "./helpers.ts";
 
 const NONCE: Digest = digest("5e".repeat(32));
+const GENESIS: StableCheckpoint = { seq: seqNum(0), root: configOf(1).genesisRoot, proof: [] };
 const L = PARAMETERS.logWindow;
 const a = batchOf("a");
 const other = digestOf("other");
@@ -14,7 +15,7 @@ const other = digestOf("other");
 const memoryBench = (records: readonly LogRecord[], memory: Partial<Memory> = {}, executed = 0, self = 1): Bench =>
   bench(configOf(self), { ...recoveredOf(executed, ...records), memory: { nonce: NONCE, ...memory } });
 const recalled = (fields: Partial<Recalled> = {}): PeerMessage => ({
-  type: "recalled", recalled: { nonce: NONCE, sure: true, view: view(0), seq: seqNum(0), votes: [], prePrepares: [], viewChange: undefined, ...fields },
+  type: "recalled", recalled: { nonce: NONCE, sure: true, view: view(0), seq: seqNum(0), votes: [], prePrepares: [], viewChange: undefined, stable: GENESIS, ...fields },
 });
 const STATEMENTS = new Set(["vote", "pre-prepare", "checkpoint", "view-change", "new-view"]);
 const said = (effects: readonly Effect[]): readonly Effect[] => effects.filter(({ type }) => STATEMENTS.has(type));
@@ -131,6 +132,51 @@ describe("a log that is older than what was said", () => {
   });
 });
 
+describe("answers that prove a checkpoint", () => {
+  const stable = stableOf(2, [0, 2, 3]);
+
+  test("it speaks when it has passed that: the others have forgotten what they heard of the slots below", () => {
+    const b = memoryBench([]);
+    for (const id of [0, 2]) b.from(id, recalled());
+    expect(said(b.from(3, recalled({ stable })))).toEqual([]);
+    expect(b.status().silence?.reason).toContain("left behind");
+    expect(said(b.from(0, prePrepare(0, 1, a)))).toEqual([]);
+    for (const n of [1, 2]) decideSlot(b, 1, 0, n, batchOf(`s${n}`));
+    b.checkpointed(2);
+    expect(b.status().silence).toBeUndefined();
+    expect(said(b.from(0, prePrepare(0, 3, a)))).toEqual([castVote("prepare", 0, 3, a.digest)]);
+  });
+
+  test("a checkpoint of its own in the proof, that its log lacks, is a statement like any other", () => {
+    const b = memoryBench([]);
+    expect(memories(b.from(0, recalled({ stable: stableOf(2, [0, 1, 2]) })))).toEqual(["lost"]);
+    const knows = memoryBench([{ type: "vouched", seq: seqNum(2), root: stable.root }]);
+    expect(memories(knows.from(0, recalled({ stable: stableOf(2, [0, 1, 2]) })))).toEqual([]);
+  });
+
+  test("a proof that does not add up is no answer", () => {
+    const b = memoryBench([]);
+    expect(codes(b.from(0, recalled({ stable: stableOf(2, [0, 2]) })))).toEqual(["CERTIFICATE_INVALID"]);
+    for (const id of [2, 3]) b.from(id, recalled());
+    expect(b.status().silence?.cause).toBe("recalling");
+  });
+});
+
+test("a late answer is judged too: what it said since it knows", () => {
+  const late = (fields: Partial<Recalled>): Bench => {
+    const b = memoryBench([]);
+    for (const id of [0, 3]) b.from(id, recalled());
+    for (let i = 0; i < 2 * PARAMETERS.statusIntervalTicks; i++) b.tick();
+    b.from(0, prePrepare(0, 1, a));
+    expect(b.status().silence).toBeUndefined();
+    b.from(2, recalled(fields));
+    return b;
+  };
+  expect(late({ viewChange: viewChangeOf(1, 3) }).status().silence?.cause).toBe("amnesia");
+  expect(late({ votes: [frameOf(1, vote("prepare", 0, 2, other))] }).status().silence?.cause).toBe("amnesia");
+  expect(late({ votes: [frameOf(1, vote("prepare", 0, 1, a.digest))] }).status().silence).toBeUndefined();
+});
+
 describe("amnesia", () => {
   const LOST = { lost: { view: undefined } };
   const claim = (v: number, n: number, sure = true): PeerMessage => recalled({ view: view(v), seq: seqNum(n), sure });
@@ -206,6 +252,20 @@ describe("amnesia", () => {
     const b = memoryBench([], { lost: { view: view(3) } });
     expect(b.status()).toMatchObject({ view: 3, active: false });
     expect(codes(b.from(2, prePrepare(2, 1, a)))).toEqual(["VIEW_OLD"]);
+  });
+
+  test("a last view that its own signature shows not to be the last counts for nothing; the floor is past the proven one", () => {
+    const b = memoryBench([], { lost: { view: view(0) } });
+    b.from(2, recalled({ viewChange: viewChangeOf(1, 3) }));
+    for (const id of [0, 3]) b.from(id, claim(0, 2));
+    expect(b.status().silence?.floor).toMatchObject({ view: 3 });
+  });
+
+  test("inactive in a view that it does not know to have asked for, it asks for the next when it may speak", () => {
+    const b = memoryBench([], { lost: { view: view(1) } });
+    for (const id of [0, 2, 3]) b.from(id, claim(0, 2));
+    b.from(0, { type: "stable", stable: stableOf(2 + L, [0, 2, 3]) });
+    expect(said(b.step({ type: "transferred", stable: stableOf(2 + L, [0, 2, 3]), obsolete: [] }))).toMatchObject([{ type: "view-change", view: 2 }]);
   });
 
   test("survives restarts: the floor is read back, and not asked for again", () => {

@@ -110,7 +110,7 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
       disk: { directory: dataDirectory, reserveBytes: home.diskReserveBytes, freeBytes: () => freeBytesOf(dataDirectory) },
       evidence: evidenceDirectory(join(dataDirectory, "evidence")), mustExist: directory.initialized && !rejoin,
       noteView: (last) => directory.noteView(last), onOpened: async () => {
-        directory.markInitialized(firstView);
+        directory.markInitialized(directory.votesLost ? undefined : firstView);
         await markVoted(voter);
       },
     });

@@ -105,8 +105,8 @@ function examine(tools: Tools, message: PeerMessage): Finding | undefined {
       return found(stable(envelopes, message.stable));
     case "recalled": {
       // What is said there counts, not what it was said on: of the view change only the outer signature matters.
-      const { votes, prePrepares, viewChange: left } = message.recalled;
-      return found(first([...votes, ...prePrepares], (signed) => envelopes.check(signed)) ?? (left === undefined ? undefined : envelopes.check(left)));
+      const { votes, prePrepares, viewChange: left, stable: proven } = message.recalled;
+      return found(first([...votes, ...prePrepares], (signed) => envelopes.check(signed)) ?? (left === undefined ? undefined : envelopes.check(left)) ?? stable(envelopes, proven));
     }
     // Nothing signed: the channel names the sender of a STATUS, and payloads are taken by their digest only.
     case "recall":

@@ -30,10 +30,23 @@ export async function openVoteMemory(options: VoteMemoryOptions): Promise<VoteMe
   const { directory, decode, rejoin } = options;
   if (rejoin && !directory.initialized) directory.markVotesLost();
   const log = await openOrReplace(options);
-  const told = log.recovered.some((bytes) => decode(bytes).type === "amnesia");
+  const records = log.recovered.map(decode);
+  const told = records.some(({ type }) => type === "amnesia");
   const nonce = digest(toHex(randomBytes(32)));
+  // The superblock takes note of a view when its record is durable: a record that is not there any more was lost.
+  const lastView = Math.max(0, ...records.map(viewOf));
+  if (options.replicas > 1 && directory.view !== undefined && directory.view > lastView) {
+    options.logger.error({ view: directory.view, lastView }, `the vote log ends in view ${lastView}, but this replica was in view ${directory.view}; it rejoins without its memory`);
+    return { log, memory: { nonce, lost: { view: directory.view } } };
+  }
   // The flag was there before the log was replaced, the record takes over from it: in between any crash leaves one of them.
   return { log, memory: directory.votesLost && !told ? { nonce, lost: { view: directory.initialized ? directory.view : undefined } } : { nonce } };
+}
+
+/** The view that this record says was left or entered, or known to be the last. */
+function viewOf(record: LogRecord): number {
+  const known = record.type === "view-left" || record.type === "new-view" || record.type === "amnesia" ? record.view : undefined;
+  return known ?? 0;
 }
 
 async function openOrReplace({ directory, openLog, replicas, logger }: VoteMemoryOptions): Promise<VoteLog> {

@@ -87,9 +87,9 @@ export function formatMessage(m: PeerMessage, name: NameDigest = shortDigest): s
     case "recall":
       return `recall v${m.view}`;
     case "recalled": {
-      const { sure, view, seq, votes, prePrepares, viewChange } = m.recalled;
+      const { sure, view, seq, votes, prePrepares, viewChange, stable } = m.recalled;
       const held = [...votes, ...prePrepares, ...(viewChange === undefined ? [] : [viewChange])];
-      return `recalled ${sure ? "" : "unsure "}v${view} n${seq}${held.map(({ body }) => `; ${formatBody(body, name)}`).join("")}`;
+      return `recalled ${sure ? "" : "unsure "}v${view} n${seq} stable n${stable.seq}${held.map(({ body }) => `; ${formatBody(body, name)}`).join("")}`;
     }
   }
 }

@@ -170,8 +170,8 @@ export function createVerifier({ verifySigned, verifyBundle, batchIntact, replic
       case "recall":
         return undefined;
       case "recalled": {
-        const { votes, prePrepares, viewChange } = message.recalled;
-        return [...votes, ...prePrepares, ...(viewChange === undefined ? [] : [viewChange])].every(verifySigned) ? undefined : bad("recalled");
+        const { votes, prePrepares, viewChange, stable } = message.recalled;
+        return stableGenuine(stable) && [...votes, ...prePrepares, ...(viewChange === undefined ? [] : [viewChange])].every(verifySigned) ? undefined : bad("recalled");
       }
       case "stable":
         return stableGenuine(message.stable) ? undefined : bad("a checkpoint of the proof");

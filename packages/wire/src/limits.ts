@@ -86,7 +86,7 @@ export interface FrameLimits {
  * - view change = 16 + S + T(L) + 4 + L·(120 + 2 + 5n) + 64
  * - new view = 16 + 2 + n·(view change) + 4 + 120·L + 64
  * - decision = 6 + 48 + T(1) + 2 + 5n + batch
- * - recalled = 58 + 64·(V + 120) + view change
+ * - recalled = 58 + 64·(V + 120) + view change + S
  * each cut at FRAME_BYTES_MAX.
  */
 export function frameLimits(n: number, p: Parameters): FrameLimits {
@@ -116,7 +116,7 @@ export function frameLimits(n: number, p: Parameters): FrameLimits {
     statePages: HEADER_BYTES + 8 + 2 + PAGES_PER_FETCH_MAX * STATE_PAGE_HEADER_BYTES + STATE_CHUNK_BYTES_MAX,
     stateGone: HEADER_BYTES + 16,
     recall: HEADER_BYTES + DIGEST_BYTES + 8,
-    recalled: cut(HEADER_BYTES + DIGEST_BYTES + 20 + RECALL_FRAMES_MAX * (votes + PRE_PREPARE_BYTES) + viewChange),
+    recalled: cut(HEADER_BYTES + DIGEST_BYTES + 20 + RECALL_FRAMES_MAX * (votes + PRE_PREPARE_BYTES) + viewChange + stable),
     call: cut(HEADER_BYTES + 9 + METHOD_BYTES_MAX + p.bundleBytesMax),
   };
 }

@@ -3,9 +3,10 @@
  *
  *   RECALL    header, nonce 32, view u64
  *   RECALLED  header, nonce 32, sure u8, view u64, seq u64, count u8, VOTES envelopes, count u8, PRE-PREPARE envelopes, view change? u8,
- *             (VIEW-CHANGE envelope)
+ *             (VIEW-CHANGE envelope), stable checkpoint
  */
 import { RECALL_FRAMES_MAX, type PeerMessage, type Recalled, type Signed } from "@narses/core";
+import { readStable, writeStable } from "./certificate.ts";
 import type { Context } from "./context.ts";
 import { PRE_PREPARE_BYTES, votesBytes } from "./limits.ts";
 import type { Reader } from "./reader.ts";
@@ -25,7 +26,7 @@ function writeEnvelopes(w: Writer, list: readonly Signed<unknown>[]): void {
   for (const { bytes } of list) w.raw(bytes);
 }
 
-export function writeRecalled(w: Writer, { nonce, sure, view, seq, votes, prePrepares, viewChange }: Recalled): void {
+export function writeRecalled(w: Writer, { nonce, sure, view, seq, votes, prePrepares, viewChange, stable }: Recalled): void {
   w.digest(nonce);
   w.flag(sure);
   w.u64(view);
@@ -34,6 +35,7 @@ export function writeRecalled(w: Writer, { nonce, sure, view, seq, votes, prePre
   writeEnvelopes(w, prePrepares);
   w.flag(viewChange !== undefined);
   if (viewChange !== undefined) w.raw(viewChange.bytes);
+  writeStable(w, stable);
 }
 
 function readEnvelopes<T>(r: Reader, what: string, bytesMin: number, read: () => T): readonly T[] {
@@ -49,5 +51,6 @@ export function readRecalled(r: Reader, c: Context): PeerMessage {
   const votes = readEnvelopes(r, "recalled votes count", votesBytes(1), () => readVotes(r, c));
   const prePrepares = readEnvelopes(r, "recalled pre-prepares count", PRE_PREPARE_BYTES, () => readPrePrepare(r, c));
   const viewChange = r.flag("recalled view-change") ? readViewChange(r, c) : undefined;
-  return { type: "recalled", recalled: { nonce, sure, view, seq, votes, prePrepares, viewChange } };
+  const stable = readStable(r, c);
+  return { type: "recalled", recalled: { nonce, sure, view, seq, votes, prePrepares, viewChange, stable } };
 }

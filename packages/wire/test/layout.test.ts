@@ -33,7 +33,7 @@ const GOLDEN: readonly (readonly [name: string, length: number, hash: string])[]
   ["decision", 720, "b72a55a14fa04e4af8f1e75fe56240d84f2b002799dd5a5885afec58299a49a8"],
   ["stable", 384, "f4b5aec98b20a0f029a8864a5a1bb424864da54a5de9f1872237a80c6b0ca382"],
   ["recall", 46, "f5a0d709ab72819938e088cbad0ad30d6fce3fd74a003b8ddb6cdc8bda19021d"],
-  ["recalled", 1665, "9570143007d46addd71ab0b5c2c127bb8453810c5c1028cf2cf4caab950c6c7f"],
+  ["recalled", 2043, "55ff3402f6867fe9c11e83e5c66a558dbd1942d95d9ddd0e8783b6ff8b4e31f2"],
   ["request", 142, "d0a4e57a46128b7becf243fbafca93ad3402b2cd3a5d513897bd4cb2cca469a9"],
   ["call", 22, "3da03b274542d8b084af639a20104d6e63a811b5365c7d73cd28c1d7a9f9ff83"],
   ["reply", 421, "6606e69a6065d9a426f17298fba4ac5ecc6b1f9299e0db53674f0ffe94d8a672"],

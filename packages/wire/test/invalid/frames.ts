@@ -3,7 +3,7 @@ import { FRAME_BYTES_MAX, requestId, seqNum, view, type Checkpoint, type Digest,
 import { describe, expect, test } from "vitest";
 import type { Decoded } from "../../src/index.ts";
 import { codec, codecOf, EPOCH, fakeKey, PARAMETERS } from "../support/cluster.ts";
-import { batch, block, bundle, emptyBatch, evidence, frames, hash, header, newView, patch, receipt, reply, stateReceipt } from "../support/samples.ts";
+import { batch, block, bundle, emptyBatch, evidence, frames, genesis, hash, header, newView, patch, receipt, reply, stateReceipt } from "../support/samples.ts";
 import { join } from "../support/mutate.ts";
 
 type Case = readonly [what: string, frame: Uint8Array, code: string, detail: RegExp];
@@ -99,10 +99,10 @@ describe("state transfer", () => {
 });
 
 describe("recall and recalled", () => {
-  /** header 6, nonce 32, sure, view, seq, then the count of vote frames. */
+  /** header 6, nonce 32, sure, view, seq, then the count of vote frames; at the end the view-change flag and the checkpoint, of 42 bytes at genesis. */
   const answer = sample("recalled");
   const bare = codec.encodePeer({
-    type: "recalled", recalled: { nonce: hash(1), sure: true, view: view(4), seq: seqNum(8), votes: [], prePrepares: [], viewChange: undefined },
+    type: "recalled", recalled: { nonce: hash(1), sure: true, view: view(4), seq: seqNum(8), votes: [], prePrepares: [], viewChange: undefined, stable: genesis },
   });
   test.each<Case>([
     ["a view of 2^53", patch(sample("recall"), 38, ...ABOVE_2_53), "FRAME_MALFORMED", /recall view/],
@@ -111,8 +111,10 @@ describe("recall and recalled", () => {
     ["a seq of 2^53", patch(answer, 47, ...ABOVE_2_53), "FRAME_MALFORMED", /recalled seq/],
     ["65 vote frames", patch(answer, 55, 65), "FRAME_TOO_LARGE", /recalled votes count .*: 65, at most 64/],
     ["more vote frames than bytes", patch(bare, 55, 2), "FRAME_MALFORMED", /recalled votes count .*: 2 need/],
-    ["view-change 2", patch(bare, bare.length - 1, 2), "FRAME_MALFORMED", /recalled view-change .*: 2/],
-    ["a view-change that is not there", patch(bare, bare.length - 1, 1), "FRAME_MALFORMED", /./],
+    ["view-change 2", patch(bare, bare.length - 43, 2), "FRAME_MALFORMED", /recalled view-change .*: 2/],
+    ["a view-change that is not there", patch(bare, bare.length - 43, 1), "FRAME_MALFORMED", /./],
+    ["a checkpoint above genesis without proof", patch(bare, bare.length - 35, 8), "FRAME_MALFORMED", /stable proof count .*: 0 at seq 8/],
+    ["a proof of more checkpoints than replicas", patch(bare, bare.length - 2, 0, 5), "FRAME_TOO_LARGE", /stable proof count .*: 5, at most 4/],
   ])("with %s", check(codec.decodePeer));
 });
 

@@ -54,8 +54,8 @@ export function rebuildPeer(m: PeerMessage | StateMessage): PeerMessage | StateM
     case "stable":
       return { ...m, stable: rebuildStable(m.stable) };
     case "recalled": {
-      const { votes, prePrepares, viewChange } = m.recalled;
-      const rebuilt = { votes: votes.map(rebuildSigned), prePrepares: prePrepares.map(rebuildSigned), viewChange: viewChange && rebuildSigned(viewChange) };
+      const { votes, prePrepares, viewChange, stable } = m.recalled;
+      const rebuilt = { votes: votes.map(rebuildSigned), prePrepares: prePrepares.map(rebuildSigned), viewChange: viewChange && rebuildSigned(viewChange), stable: rebuildStable(stable) };
       return { ...m, recalled: { ...m.recalled, ...rebuilt } };
     }
     case "recall":

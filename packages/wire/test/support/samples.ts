@@ -100,7 +100,7 @@ const peers: readonly PeerMessage[] = [
   { type: "recall", nonce: hash(0x1e), view: view(3) },
   {
     type: "recalled",
-    recalled: { nonce: hash(0x1e), sure: true, view: view(4), seq: seqNum(8), votes: [frameA, frameC], prePrepares: [prePrepare(9)], viewChange: sign(viewChangeBody(1)) },
+    recalled: { nonce: hash(0x1e), sure: true, view: view(4), seq: seqNum(8), votes: [frameA, frameC], prePrepares: [prePrepare(9)], viewChange: sign(viewChangeBody(1)), stable },
   },
 ];
 

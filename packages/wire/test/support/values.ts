@@ -157,7 +157,7 @@ export const arbPeer: { readonly [T in PeerMessage["type"]]: Arb<Extract<PeerMes
   recall: record({ type: fc.constant("recall" as const), nonce: arbDigest, view: arbView }),
   recalled: record({
     nonce: arbDigest, sure: fc.boolean(), view: arbView, seq: u53(0).map(seqNum),
-    votes: fc.array(arbVotes, { maxLength: 3 }), prePrepares: fc.array(arbPrePrepare, { maxLength: 3 }), viewChange: fc.option(arbViewChange, { nil: undefined }),
+    votes: fc.array(arbVotes, { maxLength: 3 }), prePrepares: fc.array(arbPrePrepare, { maxLength: 3 }), viewChange: fc.option(arbViewChange, { nil: undefined }), stable: arbStable,
   }).map((recalled) => ({ type: "recalled", recalled })),
 };
 
