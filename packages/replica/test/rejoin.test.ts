@@ -1,10 +1,12 @@
 /** Lost and damaged vote logs on real disks: what starts, what is refused, and who votes again. */
 import { open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { StateMachine } from "@narses/core";
+import { digest, replicaId, view, type LogRecord, type Memory, type StateMachine, type VoteLog } from "@narses/core";
 import { createMemoryNetwork, type MemoryNetwork } from "@narses/network";
+import { lockDataDirectory, openVoteLog, type DataDirectory } from "@narses/storage";
 import { afterEach, describe, expect, test } from "vitest";
 import { startReplica, type ReplicaOptions, type RunningReplica } from "../src/index.ts";
+import { openVoteMemory } from "../src/vote-memory.ts";
 import { apply, clientKey, testCluster } from "./support/cluster.ts";
 import { counter, makeHomes, TestClient, until, type Counter } from "./support/cluster-in-process.ts";
 import { recordingLogger } from "./support/fakes.ts";
@@ -111,6 +113,52 @@ describe("a damaged vote log", () => {
     await c.order(1);
     await until("it follows", () => c.replica(3).status().head.seq === 4);
   });
+});
+
+/** What the shell makes of a directory, without a replica. */
+async function opened(path: string, rejoin: boolean, then: (d: DataDirectory, log: VoteLog) => void = () => undefined): Promise<Memory> {
+  const directory = await lockDataDirectory(path, { clusterId: digest("ab".repeat(32)), replica: replicaId(3) });
+  const decode = (bytes: Uint8Array): LogRecord => JSON.parse(Buffer.from(bytes).toString()) as LogRecord;
+  const { log, memory } = await openVoteMemory({ directory, openLog: openVoteLog, decode, replicas: 4, rejoin, logger: recordingLogger() });
+  then(directory, log);
+  await log.close();
+  await directory.release();
+  return memory;
+}
+
+test("a superblock that knows a later view than the vote log: the log has lost its end", async () => {
+  const { homes: [home = ""], remove } = await makeHomes(testCluster(1));
+  cleanups.push(remove);
+  const path = join(home, "other");
+  await opened(path, false, (directory, log) => {
+    directory.markInitialized(view(0));
+    log.append(Buffer.from(JSON.stringify({ type: "vouched", seq: 1 })), undefined);
+    log.sync();
+    directory.noteView(view(7));
+  });
+  expect((await opened(path, false, (_, log) => {
+    log.append(Buffer.from(JSON.stringify({ type: "amnesia", view: 7 })), undefined);
+    log.sync();
+  })).lost).toEqual({ view: 7 });
+  expect((await opened(path, false)).lost).toBeUndefined();
+});
+
+test("a --rejoin that was interrupted leaves the last view unknown, also when the next start is without it", async () => {
+  const c = await cluster();
+  await c.order(2);
+  await c.replica(3).stop();
+  const home = c.homes[3] ?? "";
+  await rm(join(home, "data"), { recursive: true });
+  await rm(join(home, "replica.voted"));
+  const { clusterId } = c.replica(0);
+  const interrupted = await lockDataDirectory(join(home, "data"), { clusterId, replica: replicaId(3) });
+  interrupted.markVotesLost();
+  await interrupted.release();
+  await c.start(3);
+  await c.replica(3).stop();
+  const after = await lockDataDirectory(join(home, "data"), { clusterId, replica: replicaId(3) });
+  cleanups.push(() => after.release());
+  expect(after).toMatchObject({ initialized: true, votesLost: true, view: undefined });
 });
 
 describe("a lost data directory", () => {
