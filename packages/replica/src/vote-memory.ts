@@ -36,7 +36,7 @@ export async function openVoteMemory(options: VoteMemoryOptions): Promise<VoteMe
   // The superblock takes note of a view when its record is durable: a record that is not there any more was lost.
   const lastView = Math.max(0, ...records.map(viewOf));
   if (options.replicas > 1 && directory.view !== undefined && directory.view > lastView) {
-    options.logger.error({ view: directory.view, lastView }, `the vote log ends in view ${lastView}, but this replica was in view ${directory.view}; it rejoins without its memory`);
+    options.logger.error({ view: directory.view, lastView }, `the vote log ends in view ${lastView}, but this replica was in view ${directory.view}; it rejoins without memory`);
     return { log, memory: { nonce, lost: { view: directory.view } } };
   }
   // The flag was there before the log was replaced, the record takes over from it: in between any crash leaves one of them.
