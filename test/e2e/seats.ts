@@ -50,6 +50,8 @@ export class Seats {
   readonly warnings: string[] = [];
   /** Frames between replicas for which this is false are lost on their way out of or into this process. */
   delivers: (message: Message) => boolean = () => true;
+  /** What comes to a replica in this process, and over whose connection. */
+  heard: (message: Message, from: number) => void = () => undefined;
   /** What leaves this process in place of a frame, or nothing. */
   tamper: (message: Message, frame: Uint8Array, from: number, to: number) => Uint8Array | undefined = (_message, frame) => frame;
   readonly #here = new Map<number, RunningReplica>();
@@ -208,6 +210,7 @@ export class Seats {
         onPeerFrame: (from, frame) => {
           const decoded = this.codec.decodePeer(frame);
           if (decoded.ok && "signed" in decoded.value) this.contradictions.push(...this.statements.note(decoded.value.signed));
+          if (decoded.ok) this.heard(decoded.value, from);
           if (!decoded.ok || this.delivers(decoded.value)) handlers.onPeerFrame(from, frame);
         },
       }),
