@@ -76,12 +76,17 @@ function adoptKnown(r: Replica): void {
   const { stableKnown } = r;
   if (stableKnown.seq <= r.stable.seq) return;
   const own = r.ownRoots.get(stableKnown.seq);
-  if (own === undefined) return;
-  if (own !== stableKnown.root) return onDiverged(r, own);
-  moveTo(r, stableKnown);
+  if (own !== undefined && own !== stableKnown.root) return onDiverged(r, own);
+  if (own !== undefined || isPassed(r, stableKnown.seq)) moveTo(r, stableKnown);
 }
 
-/** The state as of this certified checkpoint is durable here: everything at or below it can go. */
+/** Started from the state of a later checkpoint: that of `seq` will never be made again. Whether the later one is right, its own certificate will tell. */
+function isPassed(r: Replica, seq: SeqNum): boolean {
+  for (const own of r.ownRoots.keys()) if (own > seq) return true;
+  return false;
+}
+
+/** The state as of this certified checkpoint, or of a later one, is durable here: everything at or below it can go. */
 export function moveTo(r: Replica, stable: StableCheckpoint): void {
   r.stable = stable;
   emit(r, { type: "persist", record: { type: "stable", stable: r.stable }, lazy: false });

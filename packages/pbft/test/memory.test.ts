@@ -147,6 +147,16 @@ describe("answers that prove a checkpoint", () => {
     expect(said(b.from(0, prePrepare(0, 3, a)))).toEqual([castVote("prepare", 0, 3, a.digest)]);
   });
 
+  test("started from the state of a later checkpoint, it takes the proven one as passed: two such, waiting for each other, were silent for ever", () => {
+    const b = memoryBench([{ type: "vouched", seq: seqNum(4), root: digestOf("state 4") }], {}, 4);
+    b.checkpointed(4, digestOf("state 4"));
+    for (const id of [0, 2]) b.from(id, recalled({ stable }));
+    expect(b.status().silence).toBeDefined();
+    const effects = b.from(3, recalled({ stable }));
+    expect(said(effects)).toEqual([{ type: "checkpoint", seq: 4, root: digestOf("state 4") }]);
+    expect(b.status()).toMatchObject({ stableSeq: 2, executedSeq: 4 });
+  });
+
   test("a checkpoint of its own in the proof, that its log lacks, is a statement like any other", () => {
     const b = memoryBench([]);
     expect(memories(b.from(0, recalled({ stable: stableOf(2, [0, 1, 2]) })))).toEqual(["lost"]);
