@@ -2,11 +2,11 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describeEnvironment } from "./environment.ts";
-import { figure, type BenchResult, type Metric } from "./result.ts";
+import { figure, type Metric, type StoredResult } from "./result.ts";
 
-function load(path: string): BenchResult {
+function load(path: string): StoredResult {
   const file = statSync(path).isDirectory() ? join(path, "result.json") : path;
-  const result = JSON.parse(readFileSync(file, "utf8")) as BenchResult;
+  const result = JSON.parse(readFileSync(file, "utf8")) as StoredResult;
   if (result.version !== 1) throw new RangeError(`${file} is no result of version 1`);
   return result;
 }

@@ -56,10 +56,17 @@ export interface BenchResult {
   readonly benchmark: string;
   readonly title: string;
   readonly environment: Environment;
+  /** The tables a reader in a hurry wants: first in the report, and in the package's README. */
+  readonly summary: readonly Table[];
   readonly sections: readonly Section[];
   readonly checks: readonly Check[];
   readonly targets: readonly Target[];
   readonly metrics: Readonly<Record<string, Metric>>;
+}
+
+/** As it is in `result.json`: of the checks only those that failed, and no plots. */
+export interface StoredResult extends Omit<BenchResult, "checks"> {
+  readonly checks: { readonly total: number; readonly failed: readonly Check[] };
 }
 
 /** Collects checks; equality unless a tolerance is given. */

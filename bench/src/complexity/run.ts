@@ -47,6 +47,9 @@ function planOf({ quick, tiny }: ComplexityOptions): Plan {
   };
 }
 
+/** About, on a quiet core. */
+export const complexitySeconds = ({ quick, tiny }: Pick<ComplexityOptions, "quick" | "tiny">): number => (tiny === true ? 3 : quick ? 50 : 180);
+
 interface Rows {
   readonly normal: readonly NormalRow[];
   readonly batches: readonly BatchRow[];

@@ -1,5 +1,5 @@
 /**
- * The measured programs as one file each, made of the compiled packages. Half of the time a replica takes to start is Node looking for
+ * The measured programs as one file each, made of the packages' sources. Half of the time a replica takes to start is Node looking for
  * and reading some 770 modules, and they stay in memory: whoever ships a daemon ships it like this.
  */
 import { readFileSync } from "node:fs";
@@ -7,7 +7,8 @@ import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build, type Plugin } from "esbuild";
 
-const DIST = fileURLToPath(new URL("../../dist/", import.meta.url));
+const HERE = fileURLToPath(new URL("./", import.meta.url));
+const OUT = fileURLToPath(new URL("../../dist/bundle", import.meta.url));
 const STORAGE = new URL("../../../packages/storage/package.json", import.meta.url);
 
 /** Code finds its native modules from where it was, not from where the bundle lies. */
@@ -15,8 +16,8 @@ const inPlace: Plugin = {
   name: "in-place",
   setup(bundler) {
     bundler.onResolve({ filter: /^classic-level$/ }, () => ({ path: pathToFileURL(createRequire(STORAGE).resolve("classic-level")).href, external: true }));
-    bundler.onLoad({ filter: /[\\/]packages[\\/][^\\/]+[\\/]dist[\\/].*\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, "utf8").replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path).href)), loader: "js",
+    bundler.onLoad({ filter: /[\\/]packages[\\/][^\\/]+[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({
+      contents: readFileSync(path, "utf8").replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path).href)), loader: "ts",
     }));
   },
 };
@@ -24,7 +25,7 @@ const inPlace: Plugin = {
 /** @throws the bundler's errors. */
 export async function bundle(names: readonly string[]): Promise<void> {
   await build({
-    entryPoints: names.map((name) => `${DIST}load/${name}.js`), outdir: `${DIST}bundle`, outExtension: { ".js": ".mjs" },
+    entryPoints: names.map((name) => `${HERE}${name}.ts`), outdir: OUT, outExtension: { ".js": ".mjs" }, conditions: ["@narses/source"],
     bundle: true, format: "esm", platform: "node", target: "node20", plugins: [inPlace], legalComments: "none", logLevel: "silent",
     banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);' },
   });

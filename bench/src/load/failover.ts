@@ -1,10 +1,12 @@
 /** kill -9 under load: how long nobody gets an answer. */
 import type { LoadReport } from "./load-spec.ts";
 import type { Program } from "./program.ts";
-import { openStage, type Shape } from "./throughput.ts";
+import { openStage, withStage, type Shape } from "./shapes.ts";
 
 export interface FailoverRun {
   readonly gapMs: number;
+  /** After the start of the load, about. */
+  readonly killedMs: number;
   readonly load: LoadReport;
 }
 
@@ -19,8 +21,7 @@ export interface FailoverOptions {
 }
 
 export async function killPrimary({ program, shape, operationsPerSecond, warmUpMs, beforeMs, afterMs }: FailoverOptions): Promise<FailoverRun> {
-  const stage = await openStage(program, shape);
-  try {
+  return withStage(openStage(program, shape), async (stage) => {
     const load = { arrival: { type: "open", operationsPerSecond }, unit: shape.bundle, payloadBytes: shape.payload } as const;
     await stage.run({ ...load, durationMs: warmUpMs });
     const primary = await stage.primary();
@@ -28,8 +29,6 @@ export async function killPrimary({ program, shape, operationsPerSecond, warmUpM
     await new Promise((resolve) => setTimeout(resolve, beforeMs));
     await stage.replicas[primary]?.kill("SIGKILL");
     const report = await running;
-    return { gapMs: report.longestGapMs, load: report };
-  } finally {
-    await stage.close();
-  }
+    return { gapMs: report.longestGapMs, killedMs: beforeMs, load: report };
+  });
 }

@@ -3,25 +3,33 @@
  * was due (no coordinated omission): a stall of the cluster, or of this process, shows in every unit that was due meanwhile.
  */
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
-import type { Client } from "@narses/client";
-import type { LoadReport, LoadRequest, Percentiles } from "./load-spec.ts";
+import { TIMELINE_PART_MS, type LoadReport, type LoadRequest, type Percentiles } from "./load-spec.ts";
 
 /** Operations due and unanswered, at most; more are shed, counted, and mean overload. */
 const BACKLOG_MAX = 30_000;
 const OPERATION_TIMEOUT_MS = 20_000;
 const NS = 1e6;
 
-export async function generate(clients: readonly Client[], request: LoadRequest): Promise<LoadReport> {
-  const run = new Run(clients, request);
-  const before = retransmissions(clients);
-  await (request.arrival.type === "closed" ? run.closed(request.arrival.inFlight) : run.open(request.arrival.operationsPerSecond));
-  return { ...run.report(), retransmissions: retransmissions(clients) - before };
+/** Whatever takes operations. */
+export interface LoadClient {
+  /** Under one signature, or as one transaction; rejects when any of them fails. */
+  submit(payloads: readonly Uint8Array[], timeoutMs: number): Promise<void>;
+  /** Requests sent again so far. */
+  resent(): number;
+  close(): Promise<void>;
 }
 
-const retransmissions = (clients: readonly Client[]): number => clients.reduce((sum, client) => sum + client.status().retransmissions, 0);
+export async function generate(clients: readonly LoadClient[], request: LoadRequest): Promise<LoadReport> {
+  const run = new Run(clients, request);
+  const before = resent(clients);
+  await (request.arrival.type === "closed" ? run.closed(request.arrival.inFlight) : run.open(request.arrival.operationsPerSecond));
+  return { ...run.report(), retransmissions: resent(clients) - before };
+}
+
+const resent = (clients: readonly LoadClient[]): number => clients.reduce((sum, client) => sum + client.resent(), 0);
 
 class Run {
-  readonly #clients: readonly Client[];
+  readonly #clients: readonly LoadClient[];
   readonly #request: LoadRequest;
   readonly #histogram: RecordableHistogram = createHistogram();
   readonly #payloads: readonly Uint8Array[];
@@ -34,8 +42,10 @@ class Run {
   #lastArrivalMs = this.#startMs;
   #lastAnswerMs = this.#startMs;
   #longestGapMs = 0;
+  /** Answered operations, by part of the run. */
+  readonly #timeline: number[] = [];
 
-  constructor(clients: readonly Client[], request: LoadRequest) {
+  constructor(clients: readonly LoadClient[], request: LoadRequest) {
     this.#clients = clients;
     this.#request = request;
     this.#payloads = Array.from({ length: request.unit }, (_, i) => new Uint8Array(request.payloadBytes).fill(i));
@@ -47,7 +57,7 @@ class Run {
   }
 
   async closed(inFlight: number): Promise<void> {
-    const worker = async (client: Client): Promise<void> => {
+    const worker = async (client: LoadClient): Promise<void> => {
       while (!this.#over) await this.#unit(client, performance.now());
     };
     await Promise.all(this.#clients.flatMap((client) => Array.from({ length: inFlight }, () => worker(client))));
@@ -73,15 +83,11 @@ class Run {
     await Promise.all(running);
   }
 
-  async #unit(client: Client, dueMs: number): Promise<void> {
+  async #unit(client: LoadClient, dueMs: number): Promise<void> {
     this.#issued += this.#payloads.length;
     this.#lastArrivalMs = Math.max(this.#lastArrivalMs, dueMs);
-    const options = { timeoutMs: OPERATION_TIMEOUT_MS };
     try {
-      if (this.#payloads.length === 1) await client.submit(this.#payloads[0], options);
-      else {
-        for (const answer of await client.submitMany(this.#payloads, options)) if (answer.status === "rejected") throw answer.reason;
-      }
+      await client.submit(this.#payloads, OPERATION_TIMEOUT_MS);
     } catch (error) {
       this.#failed += this.#payloads.length;
       this.#firstFailure ??= error instanceof Error ? error.message : String(error);
@@ -89,6 +95,8 @@ class Run {
     }
     const nowMs = performance.now();
     this.#operations += this.#payloads.length;
+    const part = Math.floor((nowMs - this.#startMs) / TIMELINE_PART_MS);
+    this.#timeline[part] = (this.#timeline[part] ?? 0) + this.#payloads.length;
     this.#histogram.record(Math.max(1, Math.round((nowMs - dueMs) * NS)));
     if (nowMs <= this.#lastArrivalMs + OPERATION_TIMEOUT_MS) this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - this.#lastAnswerMs);
     this.#lastAnswerMs = nowMs;
@@ -98,6 +106,7 @@ class Run {
     return {
       operations: this.#operations, failed: this.#failed, shed: this.#shed, firstFailure: this.#firstFailure, seconds: (this.#lastAnswerMs - this.#startMs) / 1_000,
       latency: percentiles(this.#histogram), longestGapMs: this.#longestGapMs,
+      timeline: Array.from(this.#timeline, (answered) => answered ?? 0),
     };
   }
 }

@@ -23,7 +23,7 @@ const isFree = (port: number): Promise<boolean> =>
   });
 
 /** First of `count` consecutive ports that are free now, below those that systems hand out for outgoing connections. */
-async function freePorts(count: number): Promise<number> {
+export async function freePorts(count: number): Promise<number> {
   for (let base = 22_000 + (process.pid % 400) * 20; base + count < 32_000; base += 20) {
     if ((await Promise.all(Array.from({ length: count }, (_, i) => isFree(base + i)))).every(Boolean)) return base;
   }

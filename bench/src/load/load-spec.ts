@@ -9,6 +9,13 @@ export interface OpenRequest {
   readonly bundlesInFlight: number;
 }
 
+export interface EtcdRequest {
+  /** host:port of the server to load. */
+  readonly address: string;
+  /** Each with a connection of its own. */
+  readonly clients: number;
+}
+
 export interface LoadRequest {
   /** Closed: every client keeps `inFlight` units outstanding. Open: units arrive at a fixed rate, answered or not. */
   readonly arrival: { readonly type: "closed"; readonly inFlight: number } | { readonly type: "open"; readonly operationsPerSecond: number };
@@ -19,6 +26,8 @@ export interface LoadRequest {
   /** Ends earlier when so many operations are done. */
   readonly operationsMax?: number;
 }
+
+export const TIMELINE_PART_MS = 50;
 
 export interface LoadReport {
   readonly operations: number;
@@ -33,6 +42,8 @@ export interface LoadReport {
   /** Longest time without an answer, in milliseconds, between the first and the last arrival. */
   readonly longestGapMs: number;
   readonly retransmissions: number;
+  /** Operations answered in each part of TIMELINE_PART_MS since the start. */
+  readonly timeline: readonly number[];
 }
 
 export interface Percentiles {

@@ -1,6 +1,6 @@
 /**
  * Which program the child processes run: one bundled file each, as a daemon is shipped; the compiled packages, as a library is installed;
- * or the sources through tsx. The sources cost more CPU (tsx wraps every closure to keep its name), so what is measured is bundled first.
+ * or the sources through tsx. What is measured is bundled; the start of the others is shown beside it.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -15,24 +15,29 @@ const COMPILER = `${ROOT}node_modules/typescript/bin/tsc`;
 const BUNDLED = fileURLToPath(new URL("../../dist/bundle/", import.meta.url));
 const COMPILED = fileURLToPath(new URL("../../dist/load/", import.meta.url));
 
-/** The fastest program that can be made here: bundled; compiled when there is no bundler; the sources when there is no compiler, or they do not compile. */
+/** Bundled; the sources through tsx when there is no bundler, which costs more CPU (tsx wraps every closure to keep its name). */
 export async function prepare(progress: (text: string) => void): Promise<Program> {
-  if (!compile(progress)) return "sources";
   try {
     const { bundle } = await import("./bundle.ts");
     await bundle(NAMES);
     return "bundled";
   } catch (error) {
-    progress(`there is no bundle, the compiled packages are measured instead: ${error instanceof Error ? error.message.slice(0, 500) : String(error)}`);
-    return "compiled";
+    progress(`there is no bundle, the sources are measured through tsx instead: ${error instanceof Error ? error.message.slice(0, 500) : String(error)}`);
+    return "sources";
   }
+}
+
+/** The programs whose start can be compared, the one that is measured first. */
+export function startable(measured: Program, progress: (text: string) => void): readonly Program[] {
+  if (measured === "sources") return ["sources"];
+  return compile(progress) ? ["bundled", "compiled", "sources"] : ["bundled", "sources"];
 }
 
 function compile(progress: (text: string) => void): boolean {
   if (!existsSync(COMPILER)) return false;
-  progress("compiling");
+  progress("compiling the packages, to start them as they are installed");
   const { status, stdout } = spawnSync(process.execPath, [COMPILER, "-b", "bench"], { cwd: ROOT, encoding: "utf8" });
-  if (status !== 0) progress(`the packages do not compile, sources are measured instead: ${stdout.slice(0, 500)}`);
+  if (status !== 0) progress(`  the packages do not compile: ${stdout.slice(0, 500)}`);
   return status === 0;
 }
 

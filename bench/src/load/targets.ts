@@ -3,11 +3,13 @@
  * rest goes on. What a part measures is what `throughput` and `latency` measure, with the shapes of the table only.
  */
 import { figure, type Metric, type Section, type Table, type Target } from "../result.ts";
-import { measureBaselines, openStage, shapeOf, type BenchOptions, type Measured, type Shape } from "./throughput.ts";
+import { baselineMetrics, baselineTable, measureEtcd, measureUnreplicated } from "./baselines.ts";
 import { killPrimary } from "./failover.ts";
+import { GOALS, metricOf, reached, sortTargets, unmeasured, type Goal } from "./goals.ts";
 import { oneAtATime } from "./latency.ts";
-import type { Program } from "./program.ts";
-import type { Measurement, Stage } from "./stage.ts";
+import { startable, type Program } from "./program.ts";
+import { CLIENTS, openStage, saturating, shapeOf, STAGE_SECONDS, withStage, type BenchOptions, type Measured, type Shape } from "./shapes.ts";
+import type { Measurement } from "./stage.ts";
 import { startup } from "./startup.ts";
 
 interface Plan {
@@ -19,10 +21,16 @@ interface Plan {
   readonly starts: number;
 }
 
-function planOf({ quick, tiny }: BenchOptions): Plan {
+function planOf({ quick, tiny }: Pick<BenchOptions, "quick" | "tiny">): Plan {
   if (tiny) return { warmUpMs: 100, measureMs: 400, memoryOperations: 400, memoryMs: 2_000, kills: 0, starts: 1 };
   if (quick) return { warmUpMs: 5_000, measureMs: 5_000, memoryOperations: 200_000, memoryMs: 30_000, kills: 2, starts: 3 };
   return { warmUpMs: 12_000, measureMs: 12_000, memoryOperations: 1_000_000, memoryMs: 150_000, kills: 5, starts: 5 };
+}
+
+/** Without the time that compilation takes. */
+export function targetsSeconds(options: Pick<BenchOptions, "quick" | "tiny">): number {
+  const { warmUpMs, measureMs, memoryOperations, kills, starts: count } = planOf(options);
+  return 3 * ((warmUpMs + measureMs) / 1_000 + STAGE_SECONDS) + memoryOperations / 40_000 + kills * (10.5 + STAGE_SECONDS) + count * 4 + (measureMs * 2) / 1_000 + 8;
 }
 
 /** What a part found: rows of the table, details below it, and figures to compare. */
@@ -39,58 +47,16 @@ interface Part {
   readonly run: (options: BenchOptions, plan: Plan) => Promise<Found>;
 }
 
-interface Goal {
-  readonly name: string;
-  readonly limit: number;
-  readonly unit: string;
-  readonly kind: Metric["kind"];
-  readonly better: Metric["better"];
-}
-
-const goal = (name: string, limit: number, unit: string, kind: Metric["kind"], better: Metric["better"] = "lower"): Goal => ({ name, limit, unit, kind, better });
-
-const GOALS = {
-  alone: goal("every operation signed alone, many clients", 30, "CPU-s / 100k op", "cpu"),
-  bundledCpu: goal("bundles of 100", 3, "CPU-s / 100k op", "cpu"),
-  bundledRate: goal("bundles of 100", 50_000, "op/s", "time", "higher"),
-  memory: goal("memory of the largest replica after 1,000,000 operations", 200, "MB RSS", "memory"),
-  p50: goal("one client, one operation at a time, p50", 2.5, "ms", "time"),
-  p99: goal("one client, one operation at a time, p99", 8, "ms", "time"),
-  pause: goal("kill -9 of the primary under load, longest pause of all runs", 700, "ms", "time"),
-  start: goal("four processes to the first committed operation, median", 1_000, "ms", "time"),
-} as const;
-
-const wanted = ({ limit, unit, better }: Goal): string => `${better === "lower" ? "≤" : "≥"} ${figure(limit)} ${unit}`;
-
-function reached(g: Goal, value: number): Target {
-  const met = g.better === "lower" ? value <= g.limit : value >= g.limit;
-  return { name: g.name, target: wanted(g), measured: `${figure(value >= 100 ? Math.round(value) : value)} ${g.unit} (${figure(value / g.limit)} of it)`, met };
-}
-
-const metric = (g: Goal, value: number): Readonly<Record<string, Metric>> => ({ [`${g.name}, ${g.unit}`]: { value, unit: g.unit, kind: g.kind, better: g.better } });
-
 function found(values: readonly (readonly [Goal, number])[], tables: readonly Table[]): Found {
-  return { targets: values.map(([g, value]) => reached(g, value)), tables, metrics: Object.assign({}, ...values.map(([g, value]) => metric(g, value))) as Found["metrics"] };
+  return { targets: values.map(([g, value]) => reached(g, value)), tables, metrics: Object.assign({}, ...values.map(([g, value]) => metricOf(g, value))) as Found["metrics"] };
 }
 
 // ── the parts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const ALONE: Shape = shapeOf(4, 1, 128);
-const BUNDLED: Shape = { ...shapeOf(4, 100, 128), inFlight: 6 };
+const BUNDLED: Shape = shapeOf(4, 100, 128);
 /** Of a second; light enough that what is seen is the failover and not a queue. */
 const FAILOVER_RATE = 200;
-
-const saturating = (shape: Shape): { readonly arrival: { readonly type: "closed"; readonly inFlight: number }; readonly unit: number; readonly payloadBytes: number } =>
-  ({ arrival: { type: "closed", inFlight: shape.inFlight }, unit: shape.bundle, payloadBytes: shape.payload });
-
-async function withStage<T>(stage: Promise<Stage>, use: (stage: Stage) => Promise<T>): Promise<T> {
-  const opened = await stage;
-  try {
-    return await use(opened);
-  } finally {
-    await opened.close();
-  }
-}
 
 async function alone({ program }: BenchOptions, { warmUpMs, measureMs }: Plan): Promise<Found> {
   return withStage(openStage(program, ALONE), async (stage) => {
@@ -142,7 +108,7 @@ async function failover({ program, progress }: BenchOptions, { warmUpMs, kills }
 
 async function starts({ program, progress }: BenchOptions, { starts: count }: Plan): Promise<Found> {
   const rows: (readonly [Program, number, number])[] = [];
-  for (const started of program === "bundled" ? [program, "compiled" as const] : [program]) {
+  for (const started of count > 1 ? startable(program, progress).filter((one) => one !== "sources" || program === one) : [program]) {
     for (let i = 0; i < count; i++) {
       const { readyMs, firstAnswerMs } = await startup(started, 4);
       progress(`  ${started}: first answer after ${figure(Math.round(firstAnswerMs))} ms`);
@@ -157,13 +123,11 @@ async function starts({ program, progress }: BenchOptions, { starts: count }: Pl
   }]);
 }
 
-async function baselines({ program, tiny }: BenchOptions): Promise<Found> {
-  const measured = await measureBaselines(program, tiny ? 50 : 1_000);
-  return { targets: [], metrics: {}, tables: [{
-    title: "Baseline: the same application, one process, no replication, no signatures", columns: ["log", "op/s", "CPU-s / 100k op"],
-    rows: measured.map(({ durable, unit, operations, seconds, cpuUs }) =>
-      [durable ? `synced for every ${unit}` : "none", Math.round(operations / seconds), (cpuUs / 1e6 / operations) * 100_000]),
-  }] };
+async function baselines({ program, tiny, progress }: BenchOptions, { measureMs }: Plan): Promise<Found> {
+  const unreplicated = await measureUnreplicated(program, tiny ? 50 : 1_000);
+  const shapes = tiny ? [] : [ALONE, BUNDLED].map(({ inFlight, bundle, payload }) => ({ clients: CLIENTS, inFlight, unit: bundle, payload }));
+  const etcd = await measureEtcd(program, { unreplicatedMs: 0, warmUpMs: measureMs / 3, measureMs: measureMs / 2, shapes }, () => undefined, progress);
+  return { targets: [], metrics: baselineMetrics({ unreplicated, etcd }), tables: [baselineTable({ unreplicated, etcd })] };
 }
 
 const PARTS: readonly Part[] = [
@@ -176,8 +140,6 @@ const PARTS: readonly Part[] = [
 ];
 
 // ── report ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const unmeasured = (g: Goal, why: string): Target => ({ name: g.name, target: wanted(g), measured: why, met: undefined });
 
 function loadTable(title: string, rows: readonly (readonly [string, Measurement])[]): Table {
   return {
@@ -208,9 +170,7 @@ export async function targets(options: BenchOptions): Promise<Measured> {
     all.push(result);
     if (result.tables.length > 0) sections.push({ title: name, tables: result.tables });
   }
-  const order = Object.values(GOALS).map((g) => `${g.name} ${wanted(g)}`);
-  const rank = (t: Target): number => order.indexOf(`${t.name} ${t.target}`);
   return {
-    sections, targets: all.flatMap((f) => f.targets).sort((a, b) => rank(a) - rank(b)), metrics: Object.assign({}, ...all.map((f) => f.metrics)) as Measured["metrics"],
+    summary: [], sections, targets: sortTargets(all.flatMap((f) => f.targets)), metrics: Object.assign({}, ...all.map((f) => f.metrics)) as Measured["metrics"],
   };
 }

@@ -1,9 +1,10 @@
 /** Pieces of Vega-Lite that the plots share. */
 const DECADES = Array.from({ length: 13 }, (_, i) => 10 ** (i - 4));
+const FINE = DECADES.flatMap((decade) => [decade, 2 * decade, 5 * decade]);
 
-/** A logarithmic axis with a line for each power of ten and nothing in between. */
-export const logAxis = (field: string, title: string, format = "~s"): object => ({
-  field, type: "quantitative", title: `${title} (log)`, scale: { type: "log", nice: true }, axis: { format, values: DECADES },
+/** A logarithmic axis with a line for each power of ten and nothing in between; `fine` for what spans two or three of them. */
+export const logAxis = (field: string, title: string, format = "~s", { fine = false }: { readonly fine?: boolean } = {}): object => ({
+  field, type: "quantitative", title: `${title} (log)`, scale: { type: "log", nice: !fine }, axis: { format, values: fine ? FINE : DECADES },
 });
 
 export const linearAxis = (field: string, title: string, format = "~s"): object => ({ field, type: "quantitative", title, axis: { format } });

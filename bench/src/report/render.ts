@@ -17,7 +17,7 @@ const mismatches = (checks: readonly Check[]): Table | undefined => {
   return { title: "Mismatches", columns: ["what", "measured", "theory", "tolerance"], rows: failed.map((c) => [c.name, c.measured, c.expected, c.tolerance === 0 ? "exact" : `${c.tolerance * 100} %`]) };
 };
 
-const targetTable = (targets: readonly Target[]): Table | undefined =>
+export const targetTable = (targets: readonly Target[]): Table | undefined =>
   targets.length === 0 ? undefined : { title: "Targets", columns: ["what", "target", "measured", ""], rows: targets.map((t) => [t.name, t.target, t.measured, mark(t.met)]) };
 
 /** Sections as they are rendered: the checks and targets first. */
@@ -27,13 +27,14 @@ function allSections(result: BenchResult): readonly Section[] {
   return [
     ...(wrong === undefined ? [] : [{ title: "Closed forms that are not met", tables: [wrong] }]),
     ...(targets === undefined ? [] : [{ title: "Targets", tables: [targets] }]),
+    ...(result.summary.length === 0 ? [] : [{ title: "Summary", tables: result.summary }]),
     ...result.sections,
   ];
 }
 
 // ── Markdown ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function markdownTable({ title, columns, rows, note }: Table): string {
+export function markdownTable({ title, columns, rows, note }: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   const align = columns.map((_, i) => (rows.length > 0 && rows.every((row) => typeof row[i] === "number") ? "---:" : "---"));
   return [`**${title}**`, "", line(columns), line(align), ...rows.map((row) => line(row.map(text))), ...(note === undefined ? [] : ["", note])].join("\n");

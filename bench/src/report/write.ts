@@ -1,12 +1,12 @@
 /** A result as files: result.json, report.md, report.html, and each plot as SVG and PNG. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { BenchResult } from "../result.ts";
+import type { BenchResult, StoredResult } from "../result.ts";
 import { renderPlot } from "./plot.ts";
 import { renderHtml, renderMarkdown } from "./render.ts";
 
 /** Plots stay out of the JSON: their data is in the tables. */
-const withoutPlots = (result: BenchResult): object => ({
+const withoutPlots = (result: BenchResult): StoredResult => ({
   ...result, checks: { total: result.checks.length, failed: result.checks.filter((check) => !check.ok) },
   sections: result.sections.map(({ plots: _, ...section }) => section),
 });
