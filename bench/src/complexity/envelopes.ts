@@ -28,6 +28,7 @@ type Visit = (signed: Signed<SignedBody>) => void;
 function collect(message: PeerMessage, visit: Visit): void {
   switch (message.type) {
     case "pre-prepare":
+    case "compact-pre-prepare":
     case "votes":
     case "checkpoint":
       return visit(message.signed);
@@ -45,6 +46,7 @@ function collect(message: PeerMessage, visit: Visit): void {
     case "status":
     case "forward":
     case "fetch-batch":
+    case "fetch-bundles":
     case "batch":
     case "recall":
       return;

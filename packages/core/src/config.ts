@@ -58,6 +58,8 @@ export interface Parameters {
   readonly bundleOperationsMax: number;
   /** Waiting bundles a replica holds, at most; further ones are refused with OVERLOADED, and the client retries. */
   readonly pendingBundlesMax: number;
+  /** Clients send bundles of more bytes to every replica, and a PRE-PREPARE names them by their digests. 0: all; `bundleBytesMax`: none. */
+  readonly largeBundleBytes: number;
   /** Request ids a session may have outstanding above its low mark; higher ones are answered OUT_OF_WINDOW. */
   readonly sessionWindow: number;
   /** Sessions of all clients in the replicated state; one more evicts the one unused for longest. */
@@ -107,6 +109,7 @@ export const DEFAULT_PARAMETERS: Parameters = {
   bundleBytesMax: 256 << 10,
   bundleOperationsMax: 256,
   pendingBundlesMax: 4_096,
+  largeBundleBytes: 8 << 10,
   sessionWindow: 4_096,
   sessionsMax: 8_192,
   requestTimeoutTicks: 100,
@@ -131,6 +134,8 @@ export const votesPerFrameMax = (n: number): number => (n <= 128 ? VOTES_PER_FRA
 export const STATUS_SLOTS_MAX = 512;
 /** Vote frames, and pre-prepares, that one RECALLED gives back, at most. */
 export const RECALL_FRAMES_MAX = 64;
+/** Bundles that one request for bundles names, at most. */
+export const BUNDLES_PER_FETCH_MAX = 256;
 /** Nodes of the state tree whose children one request names, at most. */
 export const NODES_PER_FETCH_MAX = 256;
 /** Pages of the state one request names, at most. */
@@ -188,6 +193,7 @@ export function checkParameters(p: Parameters): void {
   range("parameters.batchOperationsMax", p.batchOperationsMax, p.bundleOperationsMax, 65_536);
   range("parameters.batchDelayTicks", p.batchDelayTicks, 0, 1_000);
   range("parameters.pendingBundlesMax", p.pendingBundlesMax, 1, 1 << 20);
+  range("parameters.largeBundleBytes", p.largeBundleBytes, 0, 4 << 20);
   range("parameters.sessionWindow", p.sessionWindow, p.bundleOperationsMax, 1 << 16);
   range("parameters.sessionsMax", p.sessionsMax, 1, 65_536);
   range("parameters.requestTimeoutTicks", p.requestTimeoutTicks, 2, 1_000_000);

@@ -11,14 +11,14 @@ export { REJECTION_CODES, rejection, verdict, type Verdict, type RejectionCode, 
 export { faultsTolerated, quorums, primaryOf, type Quorums } from "./quorum.ts";
 export {
   SIGNATURE_SUITE, TICK_MS, DEFAULT_PARAMETERS, VOTES_PER_FRAME_MAX, votesPerFrameMax, STATUS_SLOTS_MAX, RECALL_FRAMES_MAX, FRAME_BYTES_MAX,
-  NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, STATE_CHUNK_BYTES_MAX, STATE_PAGE_BYTES_MAX, STATE_BITS_MAX, checkParameters, checkCluster,
+  BUNDLES_PER_FETCH_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, STATE_CHUNK_BYTES_MAX, STATE_PAGE_BYTES_MAX, STATE_BITS_MAX, checkParameters, checkCluster,
   defaultParameters, logWindowMax,
   type ReplicaInfo, type ClusterConfig, type Parameters, type EngineConfig,
 } from "./config.ts";
 export { isStateMessage } from "./messages.ts";
 export type {
   StatePart, StatePage, StateMessage, Signed, Operation, Bundle, Batch, PrePrepare, Vote, Votes, Checkpoint, ViewChange, NewView, Outcome, SignedBody, BlockHeader,
-  VoteRef, PreparedCertificate, CommitCertificate, StableCheckpoint, Status, Recalled, PeerMessage, Reply, ClientMessage, ReplicaToClientMessage,
+  VoteRef, PreparedCertificate, CommitCertificate, StableCheckpoint, Status, CompactPrePrepare, FetchBundles, Recalled, PeerMessage, Reply, ClientMessage, ReplicaToClientMessage,
 } from "./messages.ts";
 export { mintVerified, type Verified } from "./verified.ts";
 export { recordSeq, type LogRecord } from "./records.ts";

@@ -191,14 +191,16 @@ export interface Status {
 
 export type PeerMessage =
   | { readonly type: "pre-prepare"; readonly signed: Signed<PrePrepare>; readonly batch: Batch }
+  | CompactPrePrepare
   | { readonly type: "votes"; readonly signed: Signed<Votes> }
   | { readonly type: "checkpoint"; readonly signed: Signed<Checkpoint> }
   | { readonly type: "view-change"; readonly signed: Signed<ViewChange> }
   | { readonly type: "new-view"; readonly signed: Signed<NewView> }
   | { readonly type: "status"; readonly status: Status }
-  /** A backup relays a client's bundle to the primary. */
+  /** A backup relays a client's bundle to the primary; or the answer to fetch-bundles. */
   | { readonly type: "forward"; readonly bundle: Bundle }
   | { readonly type: "fetch-batch"; readonly digest: Digest }
+  | FetchBundles
   /** Answer to fetch-batch: content-addressed, its client signatures were not judged again (they are certified). */
   | { readonly type: "batch"; readonly batch: Batch }
   /** COMMIT-PROOF with payload: a decided slot, for a replica that is behind. No batch exactly when the digest is NULL_DIGEST. */
@@ -207,6 +209,26 @@ export type PeerMessage =
   /** After a restart, before the first word: what did I say? `nonce` is new at every start, `view` is where the sender's memory ends. */
   | { readonly type: "recall"; readonly nonce: Digest; readonly view: View }
   | { readonly type: "recalled"; readonly recalled: Recalled };
+
+/**
+ * PRE-PREPARE that names large bundles by their digests, in place of carrying them: their clients send them to every replica. The
+ * batch digest covers bundle digests only, so this binds each of them. The receiver's shell completes it to a pre-prepare.
+ */
+export interface CompactPrePrepare {
+  readonly type: "compact-pre-prepare";
+  readonly signed: Signed<PrePrepare>;
+  readonly timestampMs: number;
+  /** In the order of the batch; at least one is a digest. */
+  readonly bundles: readonly (Bundle | Digest)[];
+}
+
+/** Asks for bundles of the batch `digest`, proposed for `seq`; each answer is one bundle. 1 … BUNDLES_PER_FETCH_MAX of them. */
+export interface FetchBundles {
+  readonly type: "fetch-bundles";
+  readonly seq: SeqNum;
+  readonly digest: Digest;
+  readonly bundles: readonly Digest[];
+}
 
 /** Answer to RECALL. View and seq are claims, fresh because of the nonce; what is signed by the asker is proof of what it said. */
 export interface Recalled {

@@ -10,7 +10,7 @@ export function onRequest(r: Replica, bundle: Bundle, more = false): void {
     const waiting: Waiting = { bundle, sinceTick: r.tick, order: ++r.arrivals, relayedTick: undefined };
     r.waiting.set(bundle.digest, waiting);
     if (!isCarried(r, bundle)) enqueue(r, waiting);
-    if (r.active && !isPrimary(r) && r.waiting.size <= RELAYED_AT_ONCE_MAX && !isProposed(r, bundle)) relay(r, waiting);
+    if (r.active && !isPrimary(r) && r.waiting.size <= RELAYED_AT_ONCE_MAX && !isLarge(r, bundle) && !isProposed(r, bundle)) relay(r, waiting);
   }
   if (!more) proposeReady(r);
 }
@@ -48,6 +48,9 @@ function relay(r: Replica, waiting: Waiting): void {
   emit(r, { type: "send", to: primary(r), message: { type: "forward", bundle: waiting.bundle } });
 }
 
+/** Its client sends it to every replica: relayed at once by all of them, it would reach the primary n times. */
+const isLarge = (r: Replica, { bytes }: Bundle): boolean => bytes.length > r.config.parameters.largeBundleBytes;
+
 /** The primary has it: an accepted proposal of this view carries it. */
 function isProposed(r: Replica, { digest }: Bundle): boolean {
   for (const { proposal, payloads } of slotsOpen(r)) {
@@ -56,12 +59,19 @@ function isProposed(r: Replica, { digest }: Bundle): boolean {
   return false;
 }
 
-/** Relays the oldest waiting bundles to the primary: on entering a view, on reconnection, and with each STATUS (those that waited long enough). */
+/**
+ * Relays the oldest waiting bundles to the primary: on entering a view, on reconnection, and with each STATUS (those that waited long
+ * enough). Of large ones only the oldest, and never before it has waited for a STATUS: the primary lacks it only when its client, or
+ * a link, did not do its part.
+ */
 export function relayOldest(r: Replica, waitedTicksMin = 0): void {
   if (!r.active || isPrimary(r)) return;
   let relayed = 0;
+  let large = 0;
   for (const waiting of r.waiting.values()) {
-    if (relayed++ >= RELAYED_AT_ONCE_MAX || r.tick - waiting.sinceTick < waitedTicksMin) return;
+    const waited = r.tick - waiting.sinceTick;
+    if (relayed++ >= RELAYED_AT_ONCE_MAX || waited < waitedTicksMin) return;
+    if (isLarge(r, waiting.bundle) && (waited < r.config.parameters.statusIntervalTicks || large++ > 0)) continue;
     if (!isProposed(r, waiting.bundle)) relay(r, waiting);
   }
 }

@@ -16,6 +16,7 @@ type Verdict = Rejection | undefined;
 export function screen(r: Replica, message: PeerMessage): Verdict {
   switch (message.type) {
     case "pre-prepare":
+    case "compact-pre-prepare":
       return screenPrePrepare(r, message);
     case "votes":
       return screenVotes(r, message);
@@ -37,6 +38,7 @@ export function screen(r: Replica, message: PeerMessage): Verdict {
     case "status":
     case "forward":
     case "fetch-batch":
+    case "fetch-bundles":
     case "batch":
       return undefined;
     default:
@@ -60,7 +62,7 @@ function isSettled(r: Replica, sender: ReplicaId, vote: Vote): boolean {
 }
 
 /** The whole batch is verified after this, so only what the current primary may propose now goes on. */
-function screenPrePrepare(r: Replica, { signed: { body } }: Extract<PeerMessage, { type: "pre-prepare" }>): Verdict {
+function screenPrePrepare(r: Replica, { signed: { body } }: Extract<PeerMessage, { type: "pre-prepare" | "compact-pre-prepare" }>): Verdict {
   if (body.view < r.view) return rejection("VIEW_OLD", `view ${body.view}, now in ${r.view}`);
   if (body.view > r.view) return rejection("VIEW_FUTURE", `view ${body.view}, still in ${r.view}`);
   if (!r.active) return rejection("VIEW_INACTIVE", `waiting for the new-view of ${r.view}`);

@@ -7,7 +7,7 @@ import { NULL_DIGEST, replicaId, seqNum, STATUS_SLOTS_MAX } from "@narses/core";
 import { recallFrom } from "./memory.ts";
 import { relayOldest } from "./request.ts";
 import { hasPayload, slotsAscending } from "./slots.ts";
-import { coveredSeq, emit, isPrimary, n, primary, reject, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
+import { coveredSeq, emit, isPrimary, n, primary, type Replica, type Slot, slotsOpen, weak } from "./state.ts";
 
 /** Decided slots sent in one answer, at most. */
 export const DECISIONS_PER_ANSWER_MAX = 64;
@@ -19,8 +19,6 @@ const PULL_SLOTS = DECISIONS_PER_ANSWER_MAX / 2;
 const PULLS_PER_TICK_MAX = 4;
 /** An answer out of the log stops after this many bytes of batches. */
 const DECISIONS_BYTES_MAX = 4 << 20;
-/** Payloads of this many bytes are given to one peer in a status interval, and the one that exceeds it. */
-const FETCHED_BYTES_MAX = 4 << 20;
 /** A pull that brought nothing is repeated, at another peer, after this many ticks. */
 const PULL_AGAIN_TICKS = 3;
 /** The same decided slots are sent again after this many status intervals at the earliest. */
@@ -236,22 +234,4 @@ function mayResend(r: Replica, slot: Slot, to: ReplicaId): boolean {
 function addOwn(r: Replica, votes: Slot["prepares"], frames: Set<Signed<Votes>>): void {
   const own = votes.get(r.self);
   if (own !== undefined && own.view === r.view) frames.add(own.ref.frame);
-}
-
-/** FETCH-BATCH: content-addressed, so anyone may answer and nobody is trusted. */
-export function onFetchBatch(r: Replica, from: ReplicaId, digest: Digest): void {
-  const peer = r.peers.get(from);
-  if (peer === undefined) return;
-  const interval = Math.floor(r.tick / r.config.parameters.statusIntervalTicks);
-  const { count, bytes } = peer.fetched?.interval === interval ? peer.fetched : { count: 0, bytes: 0 };
-  if (count >= SLOTS_PER_ANSWER_MAX || bytes >= FETCHED_BYTES_MAX) {
-    return reject(r, from, "fetch-batch", "RATE_LIMITED", `${count} payloads of ${bytes} bytes were asked for in one status interval`);
-  }
-  peer.fetched = { interval, count: count + 1, bytes };
-  for (const slot of r.slots.values()) {
-    const batch = slot.payloads.get(digest);
-    if (batch === undefined) continue;
-    peer.fetched = { interval, count: count + 1, bytes: bytes + batch.bytes.length };
-    return send(r, from, { type: "batch", batch });
-  }
 }

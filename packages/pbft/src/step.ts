@@ -3,6 +3,7 @@ import type { Effect, EngineConfig, EngineStatus, EngineTools, Input, OrderingEn
 import { assert, assertNever, view } from "@narses/core";
 import { onCheckpoint, onCheckpointed, onStableProof } from "./checkpoint.ts";
 import { executeReady, onExecuted } from "./execute.ts";
+import { onFetchBatch, onFetchBundles } from "./fetch.ts";
 import { checkInvariants } from "./invariants.ts";
 import { onBatch, onDecision } from "./learn.ts";
 import { considerSpeaking, onRecall, onRecalled } from "./memory.ts";
@@ -12,7 +13,7 @@ import { freshReplica, onStart } from "./recover.ts";
 import { onRequest } from "./request.ts";
 import { screen } from "./screen.ts";
 import { primary, reject, type Replica } from "./state.ts";
-import { onFetchBatch, onPeer, onStatus } from "./status.ts";
+import { onPeer, onStatus } from "./status.ts";
 import { describe } from "./describe.ts";
 import { onTick } from "./timer.ts";
 import { onTransferred } from "./transfer.ts";
@@ -77,6 +78,8 @@ function onMessage(r: Replica, from: ReplicaId, message: PeerMessage): void {
   switch (message.type) {
     case "pre-prepare":
       return onPrePrepare(r, from, message.signed, message.batch);
+    case "compact-pre-prepare":
+      return reject(r, from, "compact-pre-prepare", "UNSOLICITED", "nobody completed it");
     case "votes":
       return onVotes(r, from, message.signed);
     case "checkpoint":
@@ -91,6 +94,8 @@ function onMessage(r: Replica, from: ReplicaId, message: PeerMessage): void {
       return onRequest(r, message.bundle);
     case "fetch-batch":
       return onFetchBatch(r, from, message.digest);
+    case "fetch-bundles":
+      return onFetchBundles(r, from, message);
     case "batch":
       return onBatch(r, from, message.batch);
     case "decision":

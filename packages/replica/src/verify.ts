@@ -8,7 +8,7 @@
  */
 import {
   assertNever, mintVerified, primaryOf, rejection, verdict,
-  type Batch, type Bundle, type ClientId, type CommitCertificate, type Evidence, type Hasher, type NewView, type PeerMessage, type PreparedCertificate,
+  type Batch, type Bundle, type ClientId, type CommitCertificate, type Evidence, type Hasher, type NewView, type PeerMessage, type PrePrepare, type PreparedCertificate,
   type Rejection, type ReplicaId, type Signed, type SignedBody, type StableCheckpoint, type Verified, type VerifyingKey, type ViewChange, type VoteRef,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
@@ -90,6 +90,8 @@ function examine(tools: Tools, message: PeerMessage): Finding | undefined {
   switch (message.type) {
     case "pre-prepare":
       return proposal(tools, message);
+    case "compact-pre-prepare":
+      return proposer(tools, message.signed);
     case "votes":
     case "checkpoint":
       return found(envelopes.check(message.signed));
@@ -112,6 +114,7 @@ function examine(tools: Tools, message: PeerMessage): Finding | undefined {
     case "recall":
     case "status":
     case "fetch-batch":
+    case "fetch-bundles":
     case "batch":
       return undefined;
     default:
@@ -129,18 +132,25 @@ function evidenceIn({ envelopes }: Tools, message: PeerMessage, { signer }: Find
   return { type: "batch", signed: message.signed, batch: message.batch };
 }
 
-function proposal({ envelopes, bundles, options }: Tools, { signed, batch }: PeerMessage & { type: "pre-prepare" }): Finding | undefined {
+/** Of a compact one this is all: its bundles are judged when it is complete. */
+function proposer({ envelopes, options }: Tools, signed: Signed<PrePrepare>): Finding | undefined {
   const { body } = signed;
   // Before the signatures of a whole batch: only a primary may make this replica verify them.
   const primary = primaryOf(body.view, options.replicaKeys.length);
   if (body.sender !== primary) return { rejection: rejection("NOT_PRIMARY", `replica ${body.sender} is not the primary of view ${body.view}`) };
   const forged = envelopes.check(signed);
-  if (forged !== undefined) return { rejection: forged };
+  return forged === undefined ? undefined : { rejection: forged };
+}
+
+function proposal(tools: Tools, { signed, batch }: PeerMessage & { type: "pre-prepare" }): Finding | undefined {
+  const { body } = signed;
+  const finding = proposer(tools, signed);
+  if (finding !== undefined) return finding;
   if (batch.digest !== body.digest) {
     return { rejection: rejection("DIGEST_MISMATCH", `the batch is ${batch.digest}, the proposal for seq ${body.seq} names ${body.digest}`) };
   }
   // From here on the batch is the one the primary signed for.
-  const invalid = batchProblem(bundles, batch);
+  const invalid = batchProblem(tools.bundles, batch);
   return invalid === undefined ? undefined : { rejection: invalid, signer: body.sender };
 }
 

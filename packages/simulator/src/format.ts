@@ -66,6 +66,8 @@ export function formatMessage(m: PeerMessage, name: NameDigest = shortDigest): s
   switch (m.type) {
     case "pre-prepare":
       return formatBody(m.signed.body, name) + bundles(m.batch);
+    case "compact-pre-prepare":
+      return `compact ${formatBody(m.signed.body, name)} [${m.bundles.map((b) => (typeof b === "string" ? `#${name(b)}` : name(b.digest))).join(" ")}]`;
     case "votes":
     case "checkpoint":
       return formatBody(m.signed.body, name);
@@ -78,6 +80,8 @@ export function formatMessage(m: PeerMessage, name: NameDigest = shortDigest): s
       return `forward ${name(m.bundle.digest)}`;
     case "fetch-batch":
       return `fetch-batch ${name(m.digest)}`;
+    case "fetch-bundles":
+      return `fetch-bundles of n${m.seq} ${name(m.digest)}: ${m.bundles.map((digest) => name(digest)).join(" ")}`;
     case "batch":
       return `batch ${name(m.batch.digest)}${bundles(m.batch)}`;
     case "decision":

@@ -160,7 +160,10 @@ export function createVerifier({ verifySigned, verifyBundle, batchIntact, replic
         return message.status.viewChanges.length <= Math.ceil(replicas / 8) ? undefined : rejection("FRAME_MALFORMED", "view-change bitmap is too long");
       case "forward":
         return verifyBundle(message.bundle) ? undefined : rejection("REQUEST_INVALID", "the forwarded request is not signed by its client");
+      case "compact-pre-prepare":
+        return verifySigned(message.signed) ? undefined : bad("compact pre-prepare");
       case "fetch-batch":
+      case "fetch-bundles":
         return undefined;
       case "batch":
         return batchIntact(message.batch) ? undefined : rejection("DIGEST_MISMATCH", "the payload does not hash to its digest");

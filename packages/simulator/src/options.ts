@@ -125,7 +125,7 @@ function drawParameters(random: Random): Parameters {
     checkpointInterval, logWindow,
     pipelineDepth: random.int(1, Math.max(1, Math.floor(logWindow / 2))),
     batchBytesMax: 1 << 16, batchOperationsMax: random.pick([4, 16, 2_000]), batchDelayTicks: random.pick([0, 0, 1, 3]),
-    bundleBytesMax: 1 << 12, bundleOperationsMax: 4, pendingBundlesMax: random.pick([6, 256, 256]), sessionWindow: 4_096, sessionsMax: 8_192,
+    bundleBytesMax: 1 << 12, bundleOperationsMax: 4, pendingBundlesMax: random.pick([6, 256, 256]), largeBundleBytes: 1 << 12, sessionWindow: 4_096, sessionsMax: 8_192,
     requestTimeoutTicks,
     disconnectTimeoutTicks: random.int(5, Math.min(15, requestTimeoutTicks)),
     viewChangeTimeoutTicks: random.int(15, 40),

@@ -16,16 +16,19 @@ import { BATCH_BUNDLES_MAX, BUNDLE_BYTES_MIN } from "./limits.ts";
 import type { Reader } from "./reader.ts";
 import { TAG } from "./tags.ts";
 
-function batchDigest(c: Context, epoch: Epoch, timestampMs: number, bundles: readonly Bundle[]): Digest {
+/** Of the batch with these bundles, by their digests: it takes no more to bind every byte of them. */
+export function batchDigest(c: Context, epoch: Epoch, timestampMs: number, bundles: readonly Digest[]): Digest {
   const w = c.writer.begin();
   w.raw(DOMAIN.batch);
   w.raw(c.clusterId);
   w.u32(epoch);
   w.u64(timestampMs);
   w.u16(bundles.length);
-  for (const bundle of bundles) w.digest(bundle.digest);
+  for (const digest of bundles) w.digest(digest);
   return hexDigest(c.hasher.sha256(w.finish()));
 }
+
+const digestsOf = (bundles: readonly Bundle[]): readonly Digest[] => bundles.map(({ digest }) => digest);
 
 /** @throws InvariantViolation when the epoch, the time or the count has no encoding. Limits are the proposer's to keep. */
 export function makeBatch(c: Context, epoch: Epoch, timestampMs: number, bundles: readonly Bundle[]): Batch {
@@ -36,7 +39,7 @@ export function makeBatch(c: Context, epoch: Epoch, timestampMs: number, bundles
   w.u16(bundles.length);
   for (const bundle of bundles) w.u32(bundle.bytes.length);
   const bytes = concat([w.finish(), ...bundles.map((bundle) => bundle.bytes)]);
-  return { digest: batchDigest(c, epoch, timestampMs, bundles), epoch, timestampMs, bundles: [...bundles], bytes };
+  return { digest: batchDigest(c, epoch, timestampMs, digestsOf(bundles)), epoch, timestampMs, bundles: [...bundles], bytes };
 }
 
 function readLengths(r: Reader, c: Context): number[] {
@@ -68,7 +71,7 @@ export function readBatch(r: Reader, c: Context): Batch {
   const { batchOperationsMax } = c.parameters;
   if (operations > batchOperationsMax) r.fail("batch operations", `${operations}, at most batchOperationsMax ${batchOperationsMax}`);
   r.finish("batch");
-  return { digest: batchDigest(c, c.epoch, timestampMs, bundles), epoch: c.epoch, timestampMs, bundles, bytes: r.bytes };
+  return { digest: batchDigest(c, c.epoch, timestampMs, digestsOf(bundles)), epoch: c.epoch, timestampMs, bundles, bytes: r.bytes };
 }
 
 /** The batch that fills the rest of `r` and must have the digest given. */

@@ -3,7 +3,7 @@
  * before it is read. Every limit follows from n, the protocol parameters and the constants here and in `core`.
  */
 import {
-  FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, RECALL_FRAMES_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATUS_SLOTS_MAX, votesPerFrameMax, type Parameters,
+  BUNDLES_PER_FETCH_MAX, FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, RECALL_FRAMES_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATUS_SLOTS_MAX, votesPerFrameMax, type Parameters,
 } from "@narses/core";
 
 export const DIGEST_BYTES = 32;
@@ -58,6 +58,7 @@ export const REFUSAL_DETAIL_BYTES_MAX = 1_024;
 
 /** Largest frame of each kind, in bytes. None is above FRAME_BYTES_MAX. */
 export interface FrameLimits {
+  /** Also of a compact one: what it names is larger than its name. */
   readonly prePrepare: number;
   readonly votes: number;
   readonly checkpoint: number;
@@ -67,6 +68,7 @@ export interface FrameLimits {
   readonly batch: number;
   readonly status: number;
   readonly fetchBatch: number;
+  readonly fetchBundles: number;
   readonly decision: number;
   readonly stable: number;
   readonly fetchState: number;
@@ -108,6 +110,7 @@ export function frameLimits(n: number, p: Parameters): FrameLimits {
     batch: cut(batch),
     status: HEADER_BYTES + 25 + 2 + STATUS_SLOTS_MAX + 1 + Math.ceil(n / 8),
     fetchBatch: HEADER_BYTES + DIGEST_BYTES,
+    fetchBundles: HEADER_BYTES + 8 + DIGEST_BYTES + 2 + BUNDLES_PER_FETCH_MAX * DIGEST_BYTES,
     decision: cut(HEADER_BYTES + 16 + DIGEST_BYTES + frameTable(1) + 2 + n * VOTE_REF_BYTES + batch),
     stable: HEADER_BYTES + stable,
     fetchState: HEADER_BYTES + 9 + 4 + 2 + 4 * Math.max(NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX),

@@ -7,7 +7,7 @@
  *   DECISION     header, commit certificate, batch          (batch digest = certified digest; none for NULL_DIGEST)
  *   STABLE       header, stable checkpoint
  *
- * Those of state transfer are in `state.ts`, RECALL and RECALLED in `memory.ts`.
+ * Those with bundles apart from their batch are in `compact.ts`, those of state transfer in `state.ts`, RECALL and RECALLED in `memory.ts`.
  */
 import {
   assertNever, isStateMessage, NULL_DIGEST, STATUS_SLOTS_MAX, type PeerMessage, type PrePrepare, type Signed, type StateMessage, type Status,
@@ -15,6 +15,7 @@ import {
 import { readBatch, readBatchOf } from "./batch.ts";
 import { readBundle } from "./bundle.ts";
 import { readCommitCertificate, readStable, writeCommitCertificate, writeStable } from "./certificate.ts";
+import { encodeCompact, readCompact, readFetchBundles, writeFetchBundles } from "./compact.ts";
 import { checkSize, concat, readHeader, writeHeader, type Context } from "./context.ts";
 import { PRE_PREPARE_BYTES } from "./limits.ts";
 import { decoding, type Decoded } from "./malformed.ts";
@@ -78,7 +79,7 @@ function readDecision(r: Reader, c: Context): PeerMessage {
 
 // ── encoding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type WrappedMessage = Extract<PeerMessage, { type: "pre-prepare" | "status" | "fetch-batch" | "decision" | "stable" | "recall" | "recalled" }>;
+type WrappedMessage = Extract<PeerMessage, { type: "pre-prepare" | "status" | "fetch-batch" | "fetch-bundles" | "decision" | "stable" | "recall" | "recalled" }>;
 
 /** Everything but the batch at the end. */
 function writeWrapped(w: Writer, c: Context, m: WrappedMessage): void {
@@ -92,6 +93,9 @@ function writeWrapped(w: Writer, c: Context, m: WrappedMessage): void {
     case "fetch-batch":
       writeHeader(w, TAG.FETCH_BATCH, c.epoch);
       return w.digest(m.digest);
+    case "fetch-bundles":
+      writeHeader(w, TAG.FETCH_BUNDLES, c.epoch);
+      return writeFetchBundles(w, m);
     case "decision":
       writeHeader(w, TAG.DECISION, c.epoch);
       return writeCommitCertificate(w, m.certificate);
@@ -126,6 +130,8 @@ export function encodePeer(c: Context, m: PeerMessage | StateMessage): Uint8Arra
       return m.bundle.bytes;
     case "batch":
       return m.batch.bytes;
+    case "compact-pre-prepare":
+      return encodeCompact(c, m);
     default: {
       const w = c.writer.begin();
       writeWrapped(w, c, m);
@@ -157,6 +163,7 @@ export type PeerFrames = ReadonlyMap<number, FrameKind>;
 export function peerFrames({ limits }: Context): PeerFrames {
   const kinds: readonly (readonly [tag: number, what: string, bytesMax: number, read: FrameKind["read"]])[] = [
     [TAG.PROPOSAL, "pre-prepare", limits.prePrepare, wrapped(TAG.PROPOSAL, "pre-prepare", readProposal)],
+    [TAG.COMPACT_PROPOSAL, "compact pre-prepare", limits.prePrepare, wrapped(TAG.COMPACT_PROPOSAL, "compact pre-prepare", readCompact)],
     [TAG.VOTES, "votes", limits.votes, (r, c) => ({ type: "votes", signed: readVotes(r, c) })],
     [TAG.CHECKPOINT, "checkpoint", limits.checkpoint, (r, c) => ({ type: "checkpoint", signed: readCheckpoint(r, c) })],
     [TAG.VIEW_CHANGE, "view-change", limits.viewChange, (r, c) => ({ type: "view-change", signed: readViewChange(r, c) })],
@@ -164,6 +171,7 @@ export function peerFrames({ limits }: Context): PeerFrames {
     [TAG.STATUS, "status", limits.status, wrapped(TAG.STATUS, "status", (r, c) => ({ type: "status", status: readStatus(r, c) }))],
     [TAG.BUNDLE, "forward", limits.bundle, (r, c) => ({ type: "forward", bundle: readBundle(r, c) })],
     [TAG.FETCH_BATCH, "fetch-batch", limits.fetchBatch, wrapped(TAG.FETCH_BATCH, "fetch-batch", readFetchBatch)],
+    [TAG.FETCH_BUNDLES, "fetch-bundles", limits.fetchBundles, wrapped(TAG.FETCH_BUNDLES, "fetch-bundles", readFetchBundles)],
     [TAG.BATCH, "batch", limits.batch, (r, c) => ({ type: "batch", batch: readBatch(r, c) })],
     [TAG.DECISION, "decision", limits.decision, wrapped(TAG.DECISION, "decision", readDecision)],
     [TAG.STABLE, "stable", limits.stable, wrapped(TAG.STABLE, "stable", (r, c) => ({ type: "stable", stable: readStable(r, c) }))],

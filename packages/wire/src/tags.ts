@@ -39,6 +39,8 @@ export const TAG = {
   STATE_GONE: 41,
   RECALL: 42,
   RECALLED: 43,
+  COMPACT_PROPOSAL: 44,
+  FETCH_BUNDLES: 45,
   // client to replica
   CALL: 48,
   // replica to client

@@ -8,7 +8,7 @@ export interface ChartWindow {
 
 const COLOURS: Readonly<Record<string, string>> = {
   "pre-prepare": "#1f5fbf", prepare: "#2a9d5c", commit: "#b8860b", checkpoint: "#7a7a7a", "view-change": "#c0392b", "new-view": "#8e44ad", status: "#cfcfcf",
-  decision: "#00868b", stable: "#5f6a6a", forward: "#d35400", "fetch-batch": "#16a085", batch: "#16a085",
+  decision: "#00868b", stable: "#5f6a6a", forward: "#d35400", "fetch-batch": "#16a085", "fetch-bundles": "#16a085", batch: "#16a085",
 };
 const OTHER = "#555555";
 /** Arrows and marks drawn, at most: beyond, the window is too wide to be read. The title says so. */

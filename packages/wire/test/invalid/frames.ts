@@ -1,9 +1,9 @@
 /** What no correct replica or client sends, in the frames without a replica's signature: one row per rule. */
-import { FRAME_BYTES_MAX, requestId, seqNum, view, type Checkpoint, type Digest, type Signed, type StateProof } from "@narses/core";
+import { FRAME_BYTES_MAX, requestId, seqNum, view, type Bundle, type Checkpoint, type Digest, type Signed, type StateProof } from "@narses/core";
 import { describe, expect, test } from "vitest";
 import type { Decoded } from "../../src/index.ts";
 import { codec, codecOf, EPOCH, fakeKey, PARAMETERS } from "../support/cluster.ts";
-import { batch, block, bundle, emptyBatch, evidence, frames, genesis, hash, header, newView, patch, receipt, reply, stateReceipt } from "../support/samples.ts";
+import { batch, block, bundle, emptyBatch, evidence, frames, genesis, hash, header, newView, patch, prePrepare, receipt, reply, stateReceipt } from "../support/samples.ts";
 import { join } from "../support/mutate.ts";
 
 type Case = readonly [what: string, frame: Uint8Array, code: string, detail: RegExp];
@@ -95,6 +95,40 @@ describe("state transfer", () => {
     expect(codec.decodePeer(large(2, 1 << 19))).toMatchObject({ ok: true });
     expect(codec.decodePeer(of({ size: 16 << 20, offset: 15 << 20, bytes: new Uint8Array(1 << 20) }))).toMatchObject({ ok: true });
     expect(codec.decodePeer(ask("pages", upTo(512)))).toMatchObject({ ok: true });
+  });
+});
+
+describe("compact pre-prepare and fetch-bundles", () => {
+  /** header 6, envelope 120, timestamp, count, two lengths, then a digest and a bundle of 142 bytes. */
+  const compact = sample("compact-pre-prepare");
+  const [TIME, COUNT, LENGTHS, DIGEST] = [126, 134, 136, 144];
+  const of = (bundles: readonly (Bundle | Digest)[], d = batch.digest): Uint8Array =>
+    codec.encodePeer({ type: "compact-pre-prepare", signed: prePrepare(9, d), timestampMs: batch.timestampMs, bundles });
+  const many = (count: number): readonly Digest[] => Array.from({ length: count }, (_, i) => hash(i));
+  const ask = (bundles: readonly Digest[]): Uint8Array => codec.encodePeer({ type: "fetch-bundles", seq: seqNum(9), digest: batch.digest, bundles });
+  test.each<Case>([
+    ["a timestamp of 2^53", patch(compact, TIME, ...ABOVE_2_53), "FRAME_MALFORMED", /compact pre-prepare timestamp/],
+    ["another timestamp", patch(compact, TIME + 7, 9), "BATCH_INVALID", /its bundles make [0-9a-f]+, signed is/],
+    ["another digest", patch(compact, DIGEST, 9), "BATCH_INVALID", /its bundles make/],
+    ["another bundle", of([bundle(1).digest, bundle(3)]), "BATCH_INVALID", /its bundles make/],
+    ["bundles in another order", of([bundle(2), bundle(1).digest]), "BATCH_INVALID", /its bundles make/],
+    ["nothing left out", of([bundle(1), bundle(2)]), "FRAME_MALFORMED", /all above 0, so nothing is left out/],
+    ["no bundle", of([], emptyBatch.digest), "FRAME_MALFORMED", /all above 0/],
+    ["more bundles than bytes", patch(compact, COUNT, 0, 9), "FRAME_MALFORMED", /bundles count .*: 9 need 324 bytes/],
+    ["more bundles than a batch has operations", of(many(49)), "FRAME_TOO_LARGE", /bundles count .*: 49, at most 48/],
+    ["more named bundles than fit a batch", of(many(41)), "FRAME_MALFORMED", /bundle lengths .*: sum 8241, at most batchBytesMax 8192/],
+    ["more operations than a batch may have", of([hash(1), ...Array.from({ length: 24 }, () => bundle(1))]), "FRAME_MALFORMED", /operations .*: at least 49, at most batchOperationsMax 48/],
+    ["a length of 4 GiB", patch(compact, LENGTHS + 4, 255, 255, 255, 255), "FRAME_MALFORMED", /bundle lengths .*: sum/],
+    ["a byte after its end", join(compact, Uint8Array.of(0)), "FRAME_MALFORMED", /1 bytes after its end/],
+    ["a fetch for slot 0", patch(ask([hash(1)]), 6, 0, 0, 0, 0, 0, 0, 0, 0), "FRAME_MALFORMED", /fetch-bundles seq .*: 0, at least 1/],
+    ["a fetch for nothing", ask([]), "FRAME_MALFORMED", /fetch-bundles count .*: 0, at least 1/],
+    ["a fetch for 257 bundles", ask(Array.from({ length: 257 }, () => hash(1))), "FRAME_TOO_LARGE", /fetch-bundles at byte 0/],
+    ["a fetch for more bundles than bytes", patch(ask([hash(1)]), 46, 0, 2), "FRAME_MALFORMED", /fetch-bundles count .*: 2 need 64 bytes/],
+  ])("with %s", check(codec.decodePeer));
+
+  test("every bundle may be named, and 256 asked for at once", () => {
+    expect(codec.decodePeer(of([bundle(1).digest, bundle(2).digest]))).toMatchObject({ ok: true });
+    expect(codec.decodePeer(ask(Array.from({ length: 256 }, (_, i) => hash(i))))).toMatchObject({ ok: true });
   });
 });
 

@@ -24,6 +24,7 @@ export const PARAMETERS: Parameters = {
   batchBytesMax: 8_192,
   bundleOperationsMax: 16,
   batchOperationsMax: 48,
+  largeBundleBytes: 200,
 };
 
 export const codecOf = (replicas: number, parameters: Parameters = PARAMETERS): Codec => createCodec({ hasher, clusterId: CLUSTER_ID, epoch: EPOCH, replicas, parameters });

@@ -37,6 +37,8 @@ export function rebuildPeer(m: PeerMessage | StateMessage): PeerMessage | StateM
   switch (m.type) {
     case "pre-prepare":
       return { ...m, signed: rebuildSigned(m.signed), batch: rebuildBatch(m.batch) };
+    case "compact-pre-prepare":
+      return { ...m, signed: rebuildSigned(m.signed), bundles: m.bundles.map((bundle) => (typeof bundle === "string" ? bundle : rebuildBundle(bundle))) };
     case "votes":
       return { ...m, signed: rebuildSigned(m.signed) };
     case "checkpoint":
@@ -61,6 +63,7 @@ export function rebuildPeer(m: PeerMessage | StateMessage): PeerMessage | StateM
     case "recall":
     case "status":
     case "fetch-batch":
+    case "fetch-bundles":
     case "fetch-state":
     case "state-header":
     case "state-nodes":

@@ -87,6 +87,7 @@ const status = { view: view(4), active: false, stableSeq: seqNum(8), executedSeq
 
 const peers: readonly PeerMessage[] = [
   { type: "pre-prepare", signed: prePrepare(9, batch.digest), batch },
+  { type: "compact-pre-prepare", signed: prePrepare(9, batch.digest), timestampMs: batch.timestampMs, bundles: [bundle(1).digest, bundle(2)] },
   { type: "votes", signed: frameC },
   { type: "checkpoint", signed: checkpoint(1) },
   { type: "view-change", signed: sign(viewChangeBody(1)) },
@@ -94,6 +95,7 @@ const peers: readonly PeerMessage[] = [
   { type: "status", status },
   { type: "forward", bundle: bundle(1) },
   { type: "fetch-batch", digest: batch.digest },
+  { type: "fetch-bundles", seq: seqNum(9), digest: batch.digest, bundles: [bundle(1).digest] },
   { type: "batch", batch },
   { type: "decision", certificate: commitCertificate, batch },
   { type: "stable", stable },

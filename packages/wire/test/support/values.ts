@@ -126,6 +126,12 @@ export const arbBatch: Arb<Batch> = record({ timestampMs: u53(0), bundles: fc.ar
 
 const arbProposal = fc.tuple(arbPrePrepare, arbBatch).map(([signed, batch]) => ({ signed: sign({ ...signed.body, digest: batch.digest }), batch }));
 
+/** Some bundles in place, the others by their digests; always one of those. */
+const arbCompact = fc.tuple(arbPrePrepare, u53(0), fc.array(fc.tuple(arbBundle, fc.boolean()), { minLength: 1, maxLength: 4 })).map(([signed, timestampMs, bundles]) => {
+  const { digest } = codec.makeBatch(EPOCH, timestampMs, bundles.map(([bundle]) => bundle));
+  return { signed: sign({ ...signed.body, digest }), timestampMs, bundles: bundles.map(([bundle, named], i) => (named || i === 0 ? bundle.digest : bundle)) };
+});
+
 /** A certificate for a batch, or for none. */
 const arbDecided = fc
   .tuple(arbCommitCertificate, fc.option(arbBatch, { nil: undefined }))
@@ -144,6 +150,7 @@ const arbStatus = record({
 
 export const arbPeer: { readonly [T in PeerMessage["type"]]: Arb<Extract<PeerMessage, { type: T }>> } = {
   "pre-prepare": arbProposal.map((fields) => ({ type: "pre-prepare", ...fields })),
+  "compact-pre-prepare": arbCompact.map((fields) => ({ type: "compact-pre-prepare", ...fields })),
   votes: arbVotes.map((signed) => ({ type: "votes", signed })),
   checkpoint: arbCheckpoint.map((signed) => ({ type: "checkpoint", signed })),
   "view-change": arbViewChange.map((signed) => ({ type: "view-change", signed })),
@@ -151,6 +158,7 @@ export const arbPeer: { readonly [T in PeerMessage["type"]]: Arb<Extract<PeerMes
   status: arbStatus.map((status) => ({ type: "status", status })),
   forward: arbBundle.map((bundle) => ({ type: "forward", bundle })),
   "fetch-batch": arbDigest.map((d) => ({ type: "fetch-batch", digest: d })),
+  "fetch-bundles": record({ type: fc.constant("fetch-bundles" as const), seq: arbSeq, digest: arbDigest, bundles: fc.array(arbDigest, { minLength: 1, maxLength: 5 }) }),
   batch: arbBatch.map((batch) => ({ type: "batch", batch })),
   decision: arbDecided.map((fields) => ({ type: "decision", ...fields })),
   stable: arbStable.map((stable) => ({ type: "stable", stable })),
