@@ -5,7 +5,8 @@ export type PeerMessageType = (PeerMessage | StateMessage)["type"];
 
 /** Complete by its type: a new message fails to compile here. */
 const noMessages: Readonly<Record<PeerMessageType, 0>> = {
-  "pre-prepare": 0, "compact-pre-prepare": 0, votes: 0, checkpoint: 0, "view-change": 0, "new-view": 0, status: 0, forward: 0, "fetch-batch": 0, "fetch-bundles": 0, batch: 0, decision: 0, stable: 0, recall: 0, recalled: 0,
+  "pre-prepare": 0, "compact-pre-prepare": 0, "fetch-bundles": 0, votes: 0, checkpoint: 0, "view-change": 0, "new-view": 0, status: 0, forward: 0, "fetch-batch": 0,
+  batch: 0, decision: 0, stable: 0, recall: 0, recalled: 0,
   "fetch-state": 0, "state-header": 0, "state-nodes": 0, "state-pages": 0, "state-gone": 0,
 };
 

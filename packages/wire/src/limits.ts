@@ -3,7 +3,8 @@
  * before it is read. Every limit follows from n, the protocol parameters and the constants here and in `core`.
  */
 import {
-  BUNDLES_PER_FETCH_MAX, FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, RECALL_FRAMES_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATUS_SLOTS_MAX, votesPerFrameMax, type Parameters,
+  BUNDLES_PER_FETCH_MAX, FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, RECALL_FRAMES_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX,
+  STATUS_SLOTS_MAX, votesPerFrameMax, type Parameters,
 } from "@narses/core";
 
 export const DIGEST_BYTES = 32;
