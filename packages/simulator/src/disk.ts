@@ -27,11 +27,19 @@ export class Disk {
   copy(): Disk {
     const copy = new Disk();
     copy.snapshot = this.snapshot;
+    // Blocks below a transferred state are missing, and stay so: holes are copied as holes.
     copy.blocks.length = 0;
-    copy.blocks.push(...this.blocks.slice(0, this.snapshot.seq + 1));
+    this.blocks.slice(0, this.snapshot.seq + 1).forEach((block, seq) => void (copy.blocks[seq] = block));
     copy.log = [...this.log];
     copy.sync();
     return copy;
+  }
+
+  /** This disk, with another log. */
+  withLog(records: readonly LogRecord[]): this {
+    this.log = [...records];
+    this.sync();
+    return this;
   }
 
   append(record: LogRecord): void {

@@ -1,9 +1,9 @@
 /** `--seeds N`: many seeds on all cores, with progress, a state file to go on from, and a summary at the end. */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync, rmSync } from "node:fs";
 import { FAULT_IDS, RULE_IDS } from "../coverage/catalogue.ts";
 import { neverHappened } from "../coverage/coverage.ts";
 import type { SimOptions } from "../options.ts";
+import { writeWhole } from "./files.ts";
 import { runPool } from "./pool.ts";
 import { createProgress } from "./progress.ts";
 import { addTotals, type Depth, type Failure, NO_TOTALS, type SeedsAnswer, type SeedsJob, type Totals } from "./seeds.ts";
@@ -72,10 +72,7 @@ function load({ statePath, first, seeds, flags }: CampaignOptions): State {
 }
 
 function save(path: string | undefined, state: State): void {
-  if (path === undefined) return;
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(`${path}.new`, JSON.stringify(state));
-  renameSync(`${path}.new`, path);
+  if (path !== undefined) writeWhole(path, JSON.stringify(state));
 }
 
 export async function runCampaign(campaign: CampaignOptions): Promise<CampaignResult> {

@@ -5,21 +5,21 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ToolError } from "./tool-error.ts";
 
-export interface PoolOptions<Job> {
+export interface PoolOptions<Job, Part> {
   readonly workers?: number | undefined;
   /** The program that answers jobs: this one, or that of a mutated copy. */
   readonly program?: string;
   /** What a worker says while it works on a job. */
-  readonly onProgress?: (job: Job, done: number) => void;
+  readonly onProgress?: (job: Job, done: Part) => void;
 }
 
 /** A worker's word on a job that is not finished. */
-export interface ProgressMessage {
+export interface ProgressMessage<Part> {
   readonly type: "progress";
-  readonly done: number;
+  readonly done: Part;
 }
 
-const isProgress = (message: unknown): message is ProgressMessage => typeof message === "object" && message !== null && (message as { type?: unknown }).type === "progress";
+const isProgress = (message: unknown): message is ProgressMessage<unknown> => typeof message === "object" && message !== null && (message as { type?: unknown }).type === "progress";
 
 /** The entry of this very program, however it was started. */
 const ownProgram = (): string => process.argv[1] ?? fileURLToPath(new URL("../main.js", import.meta.url));
@@ -35,7 +35,7 @@ function startWorker(program: string): ChildProcess {
 }
 
 /** One job to one worker. Rejects when the worker ends instead of answering. */
-function ask(worker: ChildProcess, job: unknown, onProgress: (done: number) => void): Promise<unknown> {
+function ask(worker: ChildProcess, job: unknown, onProgress: (done: unknown) => void): Promise<unknown> {
   return new Promise((resolve, reject) => {
     let errors = "";
     const onError = (data: Buffer): void => {
@@ -63,8 +63,8 @@ function ask(worker: ChildProcess, job: unknown, onProgress: (done: number) => v
 }
 
 /** Runs every job that `next` gives (undefined: no more). `done` sees the answers in order of completion; false ends the run early. */
-export async function runPool<Job, Answer>(
-  next: () => Job | undefined, done: (job: Job, answer: Answer) => boolean, options: PoolOptions<Job> = {},
+export async function runPool<Job, Answer, Part = never>(
+  next: () => Job | undefined, done: (job: Job, answer: Answer) => boolean, options: PoolOptions<Job, Part> = {},
 ): Promise<void> {
   let over = false;
   const serve = async (): Promise<void> => {
@@ -73,7 +73,7 @@ export async function runPool<Job, Answer>(
       for (let job = over ? undefined : next(); job !== undefined; job = over ? undefined : next()) {
         worker ??= startWorker(options.program ?? ownProgram());
         const current = job;
-        const answer = (await ask(worker, job, (part) => options.onProgress?.(current, part))) as Answer;
+        const answer = (await ask(worker, job, (part) => options.onProgress?.(current, part as Part))) as Answer;
         if (!over && !done(job, answer)) over = true;
       }
     } finally {

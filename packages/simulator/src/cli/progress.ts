@@ -14,7 +14,7 @@ export interface Progress {
   end(): void;
 }
 
-const clock = (ms: number): string => {
+export const clock = (ms: number): string => {
   const seconds = Math.round(ms / 1000);
   return seconds < 3600 ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}` : `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 };

@@ -20,6 +20,14 @@ export function depth(text: string): Depth {
   return text;
 }
 
+/** Who leads the rounds of the Twins enumeration. */
+export type Leaders = "in-turn" | "any";
+
+export function leaders(text: string): Leaders {
+  if (text !== "in-turn" && text !== "any") throw new RangeError(`--leaders must be in-turn or any, got ${text}`);
+  return text;
+}
+
 export function policies(text: string): readonly (PolicyName | "twins")[] {
   const known: readonly (PolicyName | "twins")[] = ["twins", ...POLICY_NAMES];
   return text.split(",").map((name) => {

@@ -2,15 +2,15 @@
 import process from "node:process";
 import type { ProgressMessage } from "./pool.ts";
 import { type SeedsAnswer, type SeedsJob, runSeeds } from "./seeds.ts";
-import { runTwinsJob, type TwinsAnswer, type TwinsJob } from "../twins/job.ts";
+import { runTwinsJob, type TwinsAnswer, type TwinsJob } from "./twins-job.ts";
 
 export type Job = SeedsJob | TwinsJob;
 
-const answer = async (job: Job, progress: (done: number) => void): Promise<SeedsAnswer | TwinsAnswer> => (job.type === "seeds" ? runSeeds(job) : runTwinsJob(job, progress));
+const answer = async (job: Job, progress: (done: unknown) => void): Promise<SeedsAnswer | TwinsAnswer> => (job.type === "seeds" ? runSeeds(job) : runTwinsJob(job, progress));
 
 export function serve(): void {
-  const progress = (done: number): void => {
-    const message: ProgressMessage = { type: "progress", done };
+  const progress = (done: unknown): void => {
+    const message: ProgressMessage<unknown> = { type: "progress", done };
     process.send?.(message);
   };
   process.on("message", (job: Job) => {

@@ -1,27 +1,22 @@
 /**
- * A cluster for enumeration: engines in shells, some of them twice under one key. No clock, no chance; a scripted round partitions
- * the nodes in two, names the leader, and runs until nothing is left to say.
+ * One round of a scenario: engines in shells, some of them twice under one key, cut in two by a partition. No clock, no chance; the
+ * leader is given, and everybody speaks until nothing is left to say.
  *
  * Between rounds every node is stopped and started again from its disk. A crash is a fault every replica must survive at any time, so
  * this takes nothing from the adversary's power over agreement; and it makes the state of the cluster the content of its disks,
  * which can be copied and compared.
  */
 import type { Effect, EngineConfig, Parameters, PeerMessage, ReplicaId, StableCheckpoint } from "@narses/core";
-import { DEFAULT_PARAMETERS, epoch, mintVerified, primaryOf, quorums, replicaId, requestId, rejection, view } from "@narses/core";
+import { DEFAULT_PARAMETERS, epoch, mintVerified, primaryOf, quorums, requestId, rejection, view } from "@narses/core";
 import { GENESIS } from "../app.ts";
-import { Disk } from "../disk.ts";
+import type { Disk } from "../disk.ts";
 import { createKeyring, type Keyring } from "../keyring.ts";
 import { agreementOracle } from "../oracles/agreement.ts";
 import type { Oracle } from "../oracles/oracle.ts";
 import { stateOracle } from "../oracles/state.ts";
 import { Shell } from "../shell.ts";
 import { Violation } from "../violation.ts";
-
-export interface TwinsShape {
-  readonly n: number;
-  /** Replicas 0 … twinned − 1 exist twice. */
-  readonly twinned: number;
-}
+import { type Disks, type Node, nodesOf, type TwinsShape } from "./nodes.ts";
 
 /** One round of a scenario. */
 export interface Round {
@@ -32,38 +27,16 @@ export interface Round {
 }
 
 /** A small log, so that checkpoints and truncation happen within a few rounds. */
-const PARAMETERS: Parameters = { ...DEFAULT_PARAMETERS, checkpointInterval: 2, logWindow: 4, pipelineDepth: 2 };
+export const CHECKPOINT_INTERVAL = 2;
+const PARAMETERS: Parameters = { ...DEFAULT_PARAMETERS, checkpointInterval: CHECKPOINT_INTERVAL, logWindow: 4, pipelineDepth: 2 };
 /** Wall clocks differ, so that twins who propose the same requests propose different batches. */
 const WALL_MS = 1_700_000_000_000;
 /** Messages of a round, at most: more is a storm, and a failure. */
 const MESSAGES_MAX = 20_000;
 
-interface Node {
-  readonly index: number;
-  readonly id: ReplicaId;
-  readonly name: string;
-  readonly twin: boolean;
-}
-
-export function nodesOf({ n, twinned }: TwinsShape): readonly Node[] {
-  const nodes: Omit<Node, "index">[] = [];
-  for (let i = 0; i < n; i++) {
-    const twin = i < twinned;
-    nodes.push({ id: replicaId(i), name: twin ? `r${i}a` : `r${i}`, twin });
-  }
-  for (let i = 0; i < twinned; i++) nodes.push({ id: replicaId(i), name: `r${i}b`, twin: true });
-  return nodes.map((node, index) => ({ ...node, index }));
-}
-
-/** The disks of all nodes: the whole state between rounds. */
-export type Disks = readonly Disk[];
-
-export const freshDisks = (shape: TwinsShape): Disks => nodesOf(shape).map(() => new Disk());
-
 export interface RoundResult {
   readonly disks: Disks;
   readonly violation: Violation | undefined;
-  readonly messages: number;
   /** Highest slot any correct node executed. */
   readonly executed: number;
 }
@@ -84,8 +57,8 @@ interface Flight {
 
 class Cluster {
   readonly disks: Disks;
-  messages = 0;
   executed = 0;
+  private messages = 0;
   private readonly shape: TwinsShape;
   private readonly nodes: readonly Node[];
   private readonly round: Round;
@@ -96,14 +69,21 @@ class Cluster {
   private readonly wanted: { readonly node: Node; readonly target: StableCheckpoint }[] = [];
   private readonly oracles: readonly Oracle[] = [agreementOracle(), stateOracle()];
 
-  constructor(shape: TwinsShape, disks: Disks, round: Round) {
+  constructor(shape: TwinsShape, disks: Disks, round: Round, nodes: readonly Node[]) {
     this.shape = shape;
-    this.nodes = nodesOf(shape);
+    this.nodes = nodes;
     this.round = round;
-    this.disks = disks.map((disk) => disk.copy());
+    const own = [...disks];
+    for (const { index } of nodes) own[index] = (disks[index] as Disk).copy();
+    this.disks = own;
     this.keyring = keyringOf(shape.n);
     this.remember();
-    for (const node of this.nodes) this.shells.push(this.makeShell(node));
+    for (const node of nodes) {
+      const { forgets } = shape.bug ?? {};
+      const disk = this.disks[node.index] as Disk;
+      if (forgets !== undefined) disk.withLog(disk.records.filter(({ type }) => !forgets.includes(type)));
+      this.shells[node.index] = this.makeShell(node);
+    }
   }
 
   /** What correct nodes decided in earlier rounds binds this one. */
@@ -111,13 +91,18 @@ class Cluster {
     for (const node of this.nodes) {
       const disk = this.disks[node.index] as Disk;
       if (node.twin) continue;
-      for (const block of disk.blocks.slice(1)) for (const oracle of this.oracles) oracle.onExecuted?.(node, block, disk.snapshot);
+      // Below a transferred state there are holes: `forEach` leaves them out.
+      disk.blocks.slice(1).forEach((block) => {
+        for (const oracle of this.oracles) oracle.onExecuted?.(node, block, disk.snapshot);
+      });
       for (const record of disk.records) if (record.type === "committed") for (const oracle of this.oracles) oracle.onEffect?.(node, { type: "persist", record, lazy: true });
     }
   }
 
   private config(id: ReplicaId): EngineConfig {
-    return { self: id, epoch: epoch(0), quorums: quorums(this.shape.n), parameters: PARAMETERS, genesisRoot: GENESIS.hash };
+    const { n, bug } = this.shape;
+    const strong = bug?.quorum ?? quorums(n).strong;
+    return { self: id, epoch: epoch(0), quorums: { ...quorums(n), strong }, parameters: PARAMETERS, genesisRoot: GENESIS.hash };
   }
 
   private makeShell(node: Node): Shell {
@@ -216,7 +201,7 @@ class Cluster {
     }
   }
 
-  /** @param ordinal number of the round: its request is new. */
+  /** @param ordinal request id of the round's request: one that no disk knows. */
   run(ordinal: number): void {
     for (const node of this.nodes) this.settle(node);
     this.pass();
@@ -233,15 +218,18 @@ class Cluster {
   }
 }
 
-/** Runs one round from a copy of `disks`. An exception in a correct node is a violation like any other; one in a twin ends its part. */
-export function runRound(shape: TwinsShape, disks: Disks, round: Round, ordinal: number): RoundResult {
+/**
+ * Runs one round from a copy of `disks`. An exception in any node is a violation like any other: a twin is a correct program.
+ * @param nodes those that take part. Nothing crosses a partition, so its two sides may as well be run one after the other.
+ */
+export function runRound(shape: TwinsShape, disks: Disks, round: Round, ordinal: number, nodes: readonly Node[] = nodesOf(shape)): RoundResult {
   let cluster: Cluster | undefined;
   let violation: Violation | undefined;
   try {
-    cluster = new Cluster(shape, disks, round);
+    cluster = new Cluster(shape, disks, round, nodes);
     cluster.run(ordinal);
   } catch (error) {
     violation = error instanceof Violation ? error : new Violation("crash", "engine", error instanceof Error ? error.message : String(error), { cause: error });
   }
-  return { disks: cluster?.disks ?? disks, violation, messages: cluster?.messages ?? 0, executed: cluster?.executed ?? 0 };
+  return { disks: cluster?.disks ?? disks, violation, executed: cluster?.executed ?? 0 };
 }
