@@ -19,7 +19,8 @@ export interface ProgressMessage<Part> {
   readonly done: Part;
 }
 
-const isProgress = (message: unknown): message is ProgressMessage<unknown> => typeof message === "object" && message !== null && (message as { type?: unknown }).type === "progress";
+const isProgress = (message: unknown): message is ProgressMessage<unknown> =>
+  typeof message === "object" && message !== null && (message as { type?: unknown }).type === "progress";
 
 /** The entry of this very program, however it was started. */
 const ownProgram = (): string => process.argv[1] ?? fileURLToPath(new URL("../main.js", import.meta.url));

@@ -53,8 +53,8 @@ export async function twins({ n, twins: twinned, rounds, leaders, workers, state
   const partitions = 2 ** (n + twinned - 1);
   const flags = `--n ${n} --twins ${twinned} --rounds ${rounds} --leaders ${leaders}`;
   const scenarios = leaders === "any" ? (n * partitions) ** rounds : n * partitions ** rounds;
-  print(`twins: n = ${n}, ${twinned} of them twice; each round one of ${partitions} two-way partitions, ${leaders === "any" ? `any of ${n} leaders` : `leaders in turn from each of ${n}`}; `
-    + `${rounds} rounds: ${count(scenarios)} scenarios`);
+  const led = leaders === "any" ? `any of ${n} leaders` : `leaders in turn from each of ${n}`;
+  print(`twins: n = ${n}, ${twinned} of them twice; each round one of ${partitions} two-way partitions, ${led}; ${rounds} rounds: ${count(scenarios)} scenarios`);
   let kept = load(state, flags);
   const open = Array.from({ length: n }, (_, i) => i).filter((leader) => kept.shares[leader] === undefined);
   if (open.length < n) print(`goes on from ${state}: the shares of ${n - open.length} first leaders are done`);
@@ -67,7 +67,8 @@ export async function twins({ n, twins: twinned, rounds, leaders, workers, state
     const share = all.reduce((sum, one) => sum + one.share, 0) / Math.max(1, total);
     const elapsedMs = Number(process.hrtime.bigint() - started) / 1e6;
     const left = share > 0.01 ? `, about ${clock((elapsedMs / share) * (1 - share))} left` : "";
-    return `${count(all.reduce((sum, one) => sum + one.runs, 0))} rounds run, now in round ${Math.max(1, ...all.map(({ round }) => round))} of ${rounds}, ${Math.floor(100 * share)} %${left}`;
+    const [runs, round] = [all.reduce((sum, one) => sum + one.runs, 0), Math.max(1, ...all.map((one) => one.round))];
+    return `${count(runs)} sides run, now in round ${round} of ${rounds}, ${Math.floor(100 * share)} %${left}`;
   };
   const next = (): TwinsJob | undefined => {
     const firstLeader = open.shift();
@@ -103,7 +104,8 @@ function summarise({ shares }: Kept, nodes: number, print: (line: string) => voi
   }
   const sum = (of: (share: Share) => number): number => all.reduce((total, [, share]) => total + of(share), 0);
   const violated = all.some(([, { violations }]) => violations.length > 0);
-  print(`${count(sum(({ states }) => states.reduce((a, b) => a + b, 0)))} states, ${count(sum(({ steps }) => steps))} rounds judged, ${count(sum(({ runs }) => runs))} sides run, `
+  const states = sum((share) => share.states.reduce((a, b) => a + b, 0));
+  print(`${count(states)} states, ${count(sum(({ steps }) => steps))} rounds judged, ${count(sum(({ runs }) => runs))} sides run, `
     + `${(sum(({ cpuMs }) => cpuMs) / 60_000).toFixed(1)} min of CPU; ${violated ? "agreement was VIOLATED" : "no violation"}`);
   return violated ? EXIT.safety : EXIT.ok;
 }

@@ -7,10 +7,10 @@
  *  - agreement between nodes of different sides is judged when the sides are put together again, from what is on the disks.
  * The test `twins-pruning` holds all this against a search that leaves nothing out.
  */
-import type { Digest } from "@narses/core";
 import type { Disk } from "../disk.ts";
 import { CHECKPOINT_INTERVAL, type Round, type RoundResult, runRound } from "./cluster.ts";
 import { freshDisks, type Node, nodesOf, type TwinsShape } from "./nodes.ts";
+import { conflictOf, requestsOn, type Verdict } from "./on-disk.ts";
 import { type LocalId, Symmetry } from "./symmetry.ts";
 
 export interface EnumerationOptions extends TwinsShape {
@@ -33,11 +33,8 @@ export interface TwinsProgress {
   readonly share: number;
 }
 
-export interface Found {
+export interface Found extends Verdict {
   readonly scenario: readonly Round[];
-  readonly kind: string;
-  readonly oracle: string;
-  readonly detail: string;
 }
 
 export interface Enumeration {
@@ -63,7 +60,6 @@ interface State {
   readonly round: Round | undefined;
 }
 
-type Verdict = Pick<Found, "kind" | "oracle" | "detail">;
 type Outcome = { readonly locals: readonly LocalId[] } | { readonly verdict: Verdict };
 
 export class Search {
@@ -195,43 +191,6 @@ export class Search {
     for (let later = round; later <= this.options.rounds; later++) total += expected *= growth;
     this.options.onProgress({ round, runs: this.runs, share: Math.min(1, (done + part * last * growth) / total) });
   }
-}
-
-/** What a disk says was decided and executed. */
-function decided(disk: Disk): { readonly batches: ReadonlyMap<number, Digest>; readonly roots: ReadonlyMap<number, Digest> } {
-  const batches = new Map<number, Digest>();
-  const roots = new Map<number, Digest>([[disk.snapshot.seq, disk.snapshot.head]]);
-  disk.blocks.forEach(({ header, hash }) => {
-    batches.set(header.seq, header.batchDigest);
-    roots.set(header.seq, hash);
-  });
-  for (const record of disk.records) if (record.type === "committed") batches.set(record.certificate.seq, record.certificate.digest);
-  return { batches, roots };
-}
-
-function conflictOf(nameA: string, a: Disk, nameB: string, b: Disk): Verdict | undefined {
-  const [left, right] = [decided(a), decided(b)];
-  for (const [what, of] of [["decided", "batches"], ["executed", "roots"]] as const) {
-    for (const [seq, digest] of left[of]) {
-      const other = right[of].get(seq);
-      if (other === undefined || other === digest) continue;
-      return { kind: "safety", oracle: what === "decided" ? "agreement" : "state", detail: `n${seq}: ${nameA} ${what} ${digest.slice(0, 6)}, ${nameB} ${what} ${other.slice(0, 6)}` };
-    }
-  }
-  return undefined;
-}
-
-function requestsOn(disk: Disk): ReadonlySet<number> {
-  const known = new Set<number>();
-  for (const { low, above } of disk.snapshot.sessions.values()) {
-    for (let rid = 1; rid <= low; rid++) known.add(rid);
-    for (const rid of above) known.add(rid);
-  }
-  for (const record of disk.records) {
-    if (record.type !== "pre-prepared" && record.type !== "committed") continue;
-    for (const bundle of record.batch?.bundles ?? []) known.add(bundle.ridFirst);
-  }
-  return known;
 }
 
 function scenarioOf(state: State): readonly Round[] {

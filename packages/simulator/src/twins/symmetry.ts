@@ -68,8 +68,10 @@ export interface LocalState {
 function describe(disk: Disk): LocalState {
   const essence = essenceOf(disk.records);
   const { snapshot, blocks } = disk;
-  const parts: Part[] = ["state", slot(snapshot.seq), ...(snapshot.seq === 0 ? [] : [digest(snapshot.head)]), ...(essence.stable === undefined ? [] : stableParts(essence.stable.stable)),
-    ...viewParts(essence), ...essence.slots.flatMap((records) => slotParts(records, snapshot))];
+  const parts: Part[] = ["state", slot(snapshot.seq)];
+  if (snapshot.seq > 0) parts.push(digest(snapshot.head));
+  if (essence.stable !== undefined) parts.push(...stableParts(essence.stable.stable));
+  parts.push(...viewParts(essence), ...essence.slots.flatMap((records) => slotParts(records, snapshot)));
   let blocksFrom = snapshot.seq + 1;
   while (blocksFrom > 1 && blocks[blocksFrom - 1] !== undefined) blocksFrom--;
   return { disk, parts, view: essence.left?.view ?? essence.entered?.view ?? 0, stableSeq: essence.stable?.stable.seq ?? 0, blocksFrom };
