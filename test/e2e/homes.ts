@@ -10,14 +10,29 @@ import { defineStateMachine, type TransportContext } from "@narses/replica";
 export interface Counting {
   readonly add: number;
   /** Accounts to open, for states of any size. */
-  readonly open?: { readonly first: number; readonly count: number };
+  readonly open?: { readonly first: number; readonly count: number; /** Of a record with each account, which does not compress. */ readonly bytes?: number };
+}
+
+function recordOf(account: number, bytes: number): Uint8Array {
+  const record = new Uint32Array(bytes >>> 2);
+  let x = account + 1;
+  for (let i = 0; i < record.length; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    record[i] = x;
+  }
+  return new Uint8Array(record.buffer);
 }
 
 /** `{ add }` adds to a total, and answers it. */
 export const counter = defineStateMachine<Counting, number>({
   genesis: (_data, store) => store.put("total", 0),
   apply({ add, open = { first: 0, count: 0 } }, { store }) {
-    for (let i = open.first; i < open.first + open.count; i++) store.put(`account/${i}`, { owner: `owner of account ${i}`, balance: i });
+    for (let i = open.first; i < open.first + open.count; i++) {
+      const record = open.bytes === undefined ? {} : { record: recordOf(i, open.bytes) };
+      store.put(`account/${i}`, { owner: `owner of account ${i}`, balance: i, ...record });
+    }
     const total = (store.get("total") as number) + add;
     store.put("total", total);
     return total;

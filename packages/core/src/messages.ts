@@ -283,7 +283,11 @@ export type StateMessage =
     }
   | { readonly type: "state-pages"; readonly seq: SeqNum; readonly pages: readonly StatePage[] }
   /** The checkpoint is not, or no longer, here; `oldest` is the oldest one that is (0: none). A hint. */
-  | { readonly type: "state-gone"; readonly seq: SeqNum; readonly oldest: SeqNum };
+  | { readonly type: "state-gone"; readonly seq: SeqNum; readonly oldest: SeqNum }
+  /** For a block from before a state that was taken over, from byte `offset` on. */
+  | { readonly type: "fetch-block"; readonly seq: SeqNum; readonly offset: number }
+  /** A part of the encoded block, `bytes` of `size` at `offset`; size 0: it is not here. */
+  | { readonly type: "block-part"; readonly seq: SeqNum; readonly size: number; readonly offset: number; readonly bytes: Uint8Array };
 
 export const isStateMessage = (message: PeerMessage | StateMessage): message is StateMessage => {
   switch (message.type) {
@@ -292,6 +296,8 @@ export const isStateMessage = (message: PeerMessage | StateMessage): message is 
     case "state-nodes":
     case "state-pages":
     case "state-gone":
+    case "fetch-block":
+    case "block-part":
       return true;
     default:
       return false;

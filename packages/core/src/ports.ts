@@ -197,6 +197,8 @@ export interface BlockStore {
   get(seq: SeqNum): Promise<Block | undefined>;
   /** Makes blocks kept+1 … head a gap, up to and with `head`; blocks above `kept` are removed. Durable when it resolves; can be repeated. */
   skip(kept: SeqNum, head: SeqNum): Promise<void>;
+  /** Puts blocks, by descending slot, where gaps end; one where no gap ends is left out. A crash may take the last of them back. */
+  fill(blocks: readonly Block[]): Promise<void>;
   /** Resolves when every block put so far is durable. */
   sync(): Promise<void>;
   close(): Promise<void>;

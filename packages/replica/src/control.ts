@@ -151,7 +151,7 @@ function methodsOf(options: ControlOptions): ReadonlyMap<string, Method> {
         throw new CallError("NOT_FOUND", `block ${seq} is not there yet: the last one is ${String(blocks.head)}`);
       }
       const block = await blocks.get(seqNum(seq));
-      if (block === undefined) throw new CallError("NOT_FOUND", notKept(seq, blocks));
+      if (block === undefined) throw notHere(seq, blocks);
       return codec.encodeBlock(block);
     }],
     ["read", (params) => {
@@ -169,12 +169,12 @@ function requireState({ halted }: ControlOptions): void {
   if (halt !== undefined) throw new CallError(halt.code, halt.reason);
 }
 
-/** Says where blocks begin again: this replica took over the state there instead of executing what was before. */
-function notKept(seq: number, blocks: BlockStore): string {
+/** Says where blocks begin again: this replica took over a state there instead of executing what was before. */
+function notHere(seq: number, blocks: BlockStore): CallError {
   const gap = blocks.gaps.find(({ first, last }) => first <= seq && seq <= last);
-  if (gap === undefined) return `block ${seq} is not kept`;
-  const why = `this replica took over the state after slot ${gap.last} from others instead of executing what led to it`;
-  return `block ${seq} is not kept: ${why}; it lacks blocks ${gap.first} to ${gap.last}, its blocks start at ${gap.last + 1}. Ask another replica`;
+  if (gap === undefined) return new CallError("NOT_FOUND", `block ${seq} is not kept`);
+  const why = `it took over a state from others instead of executing what led to it, and fetches these blocks in the background, from ${gap.last} down`;
+  return new CallError("BLOCKS_MISSING", `this replica lacks blocks ${gap.first} to ${gap.last}: ${why}. Ask another replica, or later`);
 }
 
 /** "local" consistency: the state of this replica, after the last slot it executed, vouched for by nobody else. */

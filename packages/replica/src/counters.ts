@@ -7,7 +7,7 @@ export type PeerMessageType = (PeerMessage | StateMessage)["type"];
 const noMessages: Readonly<Record<PeerMessageType, 0>> = {
   "pre-prepare": 0, "compact-pre-prepare": 0, "fetch-bundles": 0, votes: 0, checkpoint: 0, "view-change": 0, "new-view": 0, status: 0, forward: 0, "fetch-batch": 0,
   batch: 0, decision: 0, stable: 0, recall: 0, recalled: 0,
-  "fetch-state": 0, "state-header": 0, "state-nodes": 0, "state-pages": 0, "state-gone": 0,
+  "fetch-state": 0, "state-header": 0, "state-nodes": 0, "state-pages": 0, "state-gone": 0, "fetch-block": 0, "block-part": 0,
 };
 
 export interface Counters {
@@ -49,6 +49,8 @@ export interface Counters {
   viewChanges: number;
   /** States taken over from others. */
   transfers: number;
+  /** Blocks fetched that were missing since. */
+  blocksFilled: number;
   /** Times the disk was full, and ticks that never happened because of it. */
   diskFreezes: number;
   ticksLost: number;
@@ -59,7 +61,7 @@ export function newCounters(): Counters {
     sent: { ...noMessages }, received: { ...noMessages }, rejected: {}, refused: {},
     bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, penalties: 0, answersDropped: 0, evidence: 0, evidenceDropped: 0, turns: 0, fsyncs: 0, records: 0,
     signaturesMade: 0, signaturesVerified: 0, signaturesCached: 0, slotsExecuted: 0, operationsExecuted: 0,
-    bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0, transfers: 0, diskFreezes: 0, ticksLost: 0,
+    bundlesAdmitted: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0, transfers: 0, blocksFilled: 0, diskFreezes: 0, ticksLost: 0,
   };
 }
 

@@ -49,7 +49,7 @@ export async function openHeads(options: GenesisOptions): Promise<Heads> {
     throw new NarsesError("DATA_DIR_FOREIGN", `${whose}; use another data directory or the right cluster file`);
   }
   if (blocks.head === undefined) await putGenesisBlock(options);
-  await reconcileBlocks(state, blocks);
+  await reconcileBlocks(state, blocks, options.hasher);
   const genesis = await readHead(options, seqNum(0));
   const durable = state.durableSeq === 0 ? genesis : await readHead(options, state.durableSeq);
   const root = state.root();

@@ -115,8 +115,16 @@ export const FETCH_PAGE_TICKS_MAX = 3_000;
 export const FETCH_RETRY_TICKS = 200;
 /** Bytes of fetched pages that wait to be staged; beyond it nothing more is asked for. */
 export const FETCH_UNSTAGED_BYTES_MAX: number = 16 << 20;
-/** Requests for state of one peer that wait to be served; the next is dropped (the peer asks again, or somebody else). */
-export const DONOR_REQUESTS_MAX = 4;
+/** Blocks from before a state that was taken over: asked for at once, checked and stored in a tick (800 a second), bytes that wait to be checked. */
+export const BACKFILL_WINDOW = 24;
+export const BACKFILL_BLOCKS_PER_TICK = 8;
+export const BACKFILL_BYTES_MAX: number = 16 << 20;
+/** One that does not answer within this many ticks, lacks the block or sends another is left alone for a while, longer each time up to the most. */
+export const BACKFILL_TIMEOUT_TICKS = 200;
+export const BACKFILL_REST_TICKS = 100;
+export const BACKFILL_REST_TICKS_MAX = 6_000;
+/** Requests for state and blocks of one peer that wait to be served; the next is dropped (the peer asks again, or somebody else). */
+export const DONOR_REQUESTS_MAX = 24;
 /** Bytes of state sent to one peer per tick, on average (50 MB/s), and at once. */
 export const DONOR_BYTES_PER_TICK: number = 512 << 10;
 export const DONOR_BURST_BYTES: number = 8 << 20;

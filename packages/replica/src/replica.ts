@@ -38,6 +38,8 @@ import { systemScheduler, type Scheduler, type Timer } from "./scheduler.ts";
 import { createSigner } from "./signer.ts";
 import { startTicker, wholeMs, type Clock } from "./ticker.ts";
 import { createLoop } from "./turn.ts";
+import { createBackfill, type Backfill } from "./transfer/backfill.ts";
+import { createBlockCheck } from "./transfer/block-check.ts";
 import { createDonor, type Donor } from "./transfer/donor.ts";
 import { createTransfer, type Transfer, type TransferOptions } from "./transfer/transfer.ts";
 import { createVerifier, type Verifier } from "./verify.ts";
@@ -153,8 +155,8 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   });
   const sendsStored = (): boolean => !loop.stopped && !diskSpace.frozen;
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => sendsStored() && outbox.send(to, message) });
-  const { transfer, donor } = createStateTransfer(parts, {
-    executor, execution, counters,
+  const { transfer, donor, backfill } = createStateTransfer(parts, {
+    executor, execution, counters, verifier,
     obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
     settledSeq: () => known.settledSeq, stopped: () => loop.stopped,
     send: (to, message) => sendsStored() && outbox.send(to, message),
@@ -162,7 +164,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     fatal: (error) => loop.fatal(error),
   });
   const observer = createObserver({
-    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, state, blocks, diskSpace, connections, pending, counters, incidents, measures, nowMs,
+    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, backfill, state, blocks, diskSpace, connections, pending, counters, incidents, measures, nowMs,
     parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
@@ -177,14 +179,20 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     journal: createJournal({ log, codec, counters, measures, recovered: records, noteView: parts.noteView }),
     read: createReader({
       codec, verifier, admission, replies, control, connections, counters, incidents, evidence, logger, limiter, penalise: (from) => inbox.penalise(from),
-      state: { message: (from, message) => (message.type === "fetch-state" ? donor.request(from, message) : transfer.message(from, message)) },
+      state: {
+        message(from, message) {
+          if (message.type === "fetch-state" || message.type === "fetch-block") donor.request(from, message);
+          else if (message.type === "block-part") backfill.message(from, message);
+          else transfer.message(from, message);
+        },
+      },
     }),
     schedule: (turn) => scheduler.soon(turn), frozen: () => diskSpace.frozen, probe: parts.probe,
     onView: (view) => void (known.view = view),
     onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
     onFatal: (error) => end(asError(error)),
   });
-  return lifecycle({ parts, heads, counters, diskSpace, observer, execution, decisions, transfer, donor, loop, outbox, evidence, inbox, connections, ended, end });
+  return lifecycle({ parts, heads, counters, diskSpace, observer, execution, decisions, transfer, donor, backfill, loop, outbox, evidence, inbox, connections, ended, end });
 }
 
 interface ReadParts {
@@ -224,16 +232,22 @@ function verifierOf({ codec, hasher, replicaKeys, verifyingKey, cluster }: Repli
 
 type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" | "settledSeq" | "send" | "input" | "fatal" | "stopped"> & {
   readonly execution: Execution;
+  readonly verifier: Verifier;
 };
 
-/** Both sides of state transfer. */
-function createStateTransfer(parts: ReplicaParts, own: TransferParts): { readonly transfer: Transfer; readonly donor: Donor } {
-  const { self, cluster, state, blocks, hasher, clock, logger } = parts;
-  const { execution, counters, send, stopped } = own;
+/** Both sides of state transfer, and what comes after it. */
+function createStateTransfer(parts: ReplicaParts, own: TransferParts): { readonly transfer: Transfer; readonly donor: Donor; readonly backfill: Backfill } {
+  const { self, cluster, state, blocks, hasher, codec, clock, logger } = parts;
+  const { execution, counters, send, stopped, settledSeq, fatal, verifier } = own;
+  const transfer = createTransfer({ ...own, self, replicas: cluster.replicas.length, state, blocks, hasher, logger, nowMs: () => clock.monotonicMs() });
+  const check = createBlockCheck({ codec, hasher, cluster, signatures: (certificate) => verifier.certificate(certificate) });
   return {
-    transfer: createTransfer({ ...own, self, replicas: cluster.replicas.length, state, blocks, hasher, logger, nowMs: () => clock.monotonicMs() }),
+    transfer,
     // A state that is in doubt is given to nobody.
-    donor: createDonor({ state, blocks, send, stopped, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED" }),
+    donor: createDonor({ state, blocks, codec, send, stopped, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED" }),
+    backfill: createBackfill({
+      self, cluster, state, blocks, hasher, check, settledSeq, send, stopped, fatal, counters, logger, paused: () => transfer.status !== undefined || execution.halted !== undefined,
+    }),
   };
 }
 
@@ -247,6 +261,7 @@ interface Assembled {
   readonly decisions: ReturnType<typeof createDecisions>;
   readonly transfer: Transfer;
   readonly donor: Donor;
+  readonly backfill: Backfill;
   readonly loop: ReturnType<typeof createLoop>;
   readonly outbox: Outbox;
   readonly evidence: EvidenceKeeper;
@@ -262,7 +277,7 @@ interface Pace {
 }
 
 /** What comes from clock and network by itself. While the disk is full ticks are lost, and of each peer the last fact is held back. */
-function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, transfer, donor }: Assembled): Pace {
+function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, transfer, donor, backfill }: Assembled): Pace {
   const heldBack = new Map<ReplicaId, Input>();
   return {
     ticks(due) {
@@ -278,6 +293,7 @@ function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, transfer,
         outbox.tick();
         transfer.tick();
         donor.tick();
+        backfill.tick();
       }
     },
     peer(fact) {
@@ -288,7 +304,7 @@ function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, transfer,
 }
 
 function lifecycle(assembled: Assembled): Shell {
-  const { parts, heads, diskSpace, observer, loop, inbox, connections, execution, decisions, transfer, donor, ended, end } = assembled;
+  const { parts, heads, diskSpace, observer, loop, inbox, connections, execution, decisions, transfer, donor, backfill, ended, end } = assembled;
   const { transport, clock, logger } = parts;
   const pace = paceOf(assembled);
   let ticker: Timer | undefined;
@@ -318,6 +334,7 @@ function lifecycle(assembled: Assembled): Shell {
         onPeer: (replica, up) => {
           observer.peer(replica, up);
           transfer.peer(replica, up);
+          backfill.peer(replica, up);
           pace.peer({ type: "peer", replica, connected: up });
         },
         onClientFrame: (connection: ClientConnection, frame) => {
@@ -338,7 +355,7 @@ function lifecycle(assembled: Assembled): Shell {
         ticker?.stop();
         end(undefined);
         await transport.stop();
-        for (const work of [execution, decisions, transfer, donor]) await work.idle();
+        for (const work of [execution, decisions, transfer, donor, backfill]) await work.idle();
       })();
       return stopping;
     },

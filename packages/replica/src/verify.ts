@@ -26,6 +26,8 @@ export interface Verifier {
   message(from: ReplicaId, message: PeerMessage): Judgement;
   /** The bundle if the client's key and signature are good, else why not. */
   bundle(bundle: Bundle): { readonly ok: true; readonly bundle: Verified<Bundle> } | { readonly ok: false; readonly rejection: Rejection };
+  /** What is wrong with the signatures of a certificate. */
+  certificate(certificate: CommitCertificate): Rejection | undefined;
   /** Whether this bundle was verified not long ago. */
   knows(bundle: Bundle): boolean;
   /** An envelope this replica signed itself comes back inside certificates: no need to verify it. */
@@ -79,6 +81,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       const problem = tools.bundles.check(bundle);
       return problem === undefined ? { ok: true, bundle: mintVerified(bundle) } : { ok: false, rejection: problem };
     },
+    certificate: ({ commits }) => frames(tools.envelopes, commits),
     knows: (bundle) => tools.bundles.knows(bundle),
     remember: (own) => tools.envelopes.remember(own),
   };

@@ -269,7 +269,7 @@ describe("reader", () => {
     const rig = setUp();
     const read = createReader({
       codec: { decodePeer: () => { throw new RangeError("bug"); }, decodeClient: () => { throw new RangeError("bug"); } },
-      verifier: { message: () => { throw new TypeError("unreachable"); }, bundle: () => { throw new TypeError("unreachable"); }, knows: () => false, remember: () => undefined },
+      verifier: { message: () => { throw new TypeError("unreachable"); }, bundle: () => { throw new TypeError("unreachable"); }, certificate: () => undefined, knows: () => false, remember: () => undefined },
       admission: rig.admission, connections: rig.connections, counters: rig.counters, incidents: new Incidents(() => 0), logger: rig.logger, limiter: createLogLimiter(() => 0), penalise: () => undefined, evidence: { keep: () => undefined },
       control: { call: () => undefined }, state: { message: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined },
     });

@@ -1,5 +1,5 @@
 /** The giving side of state transfer: whatever is asked for, at a bounded cost. */
-import { NarsesError, replicaId, seqNum, STATE_CHUNK_BYTES_MAX, type StateMessage, type StatePart } from "@narses/core";
+import { NarsesError, NULL_DIGEST, replicaId, seqNum, STATE_CHUNK_BYTES_MAX, view, type Block, type StateMessage, type StatePart } from "@narses/core";
 import { hasher } from "@narses/crypto";
 import { memoryStateStore, type AuthenticatedState, type MemoryState } from "@narses/storage";
 import { describe, expect, test } from "vitest";
@@ -15,8 +15,10 @@ interface Rig {
   readonly donor: Donor;
   readonly state: MemoryState;
   readonly sent: StateMessage[];
+  readonly all: Block[];
   readonly counters: ReturnType<typeof newCounters>;
   quarantined: boolean;
+  askBlock(seq: number, offset?: number): Promise<StateMessage | undefined>;
   ask(part: StatePart, seq?: number): Promise<StateMessage | undefined>;
 }
 
@@ -31,11 +33,16 @@ async function setUp(change: Partial<Pick<AuthenticatedState, "checkpoints" | "a
   const sent: StateMessage[] = [];
   const counters = newCounters();
   const donor = createDonor({
-    state: { checkpoints: change.checkpoints ?? state.checkpoints, anchor: change.anchor }, blocks, counters, logger: recordingLogger(), quarantined: () => rig.quarantined,
+    state: { checkpoints: change.checkpoints ?? state.checkpoints, anchor: change.anchor }, blocks, codec: { encodeBlock: () => encoded }, counters, logger: recordingLogger(), quarantined: () => rig.quarantined,
     send: (to, message) => (expect(to).toBe(peer), sent.push(message), true), stopped: () => false,
   });
   const rig: Rig = {
-    donor, state, sent, counters, quarantined: false,
+    donor, state, sent, counters, all: blocks.all, quarantined: false,
+    async askBlock(seq, offset = 0) {
+      donor.request(peer, { type: "fetch-block", seq: seqNum(seq), offset });
+      await donor.idle();
+      return sent.at(-1);
+    },
     async ask(part, seq = 1) {
       donor.request(peer, { type: "fetch-state", seq: seqNum(seq), part });
       await donor.idle();
@@ -44,6 +51,8 @@ async function setUp(change: Partial<Pick<AuthenticatedState, "checkpoints" | "a
   };
   return rig;
 }
+
+const encoded = new Uint8Array(STATE_CHUNK_BYTES_MAX + 5).fill(7);
 
 /** Keys outside the namespaces of sessions and replies: the first half of the buckets. */
 const bucketOf = (rig: Rig, key: string): number => (hasher.sha256(new TextEncoder().encode(key))[0] ?? 0) >>> (9 - rig.state.bucketBits);
@@ -86,6 +95,21 @@ describe("a donor", () => {
     ["an offset beyond a page", { kind: "pages", indexes: [0], offset: 9_000_000 }, 1],
   ])("asked for %s says that it has none", async (_what, part, seq) => {
     expect(await (await setUp()).ask(part, seq)).toEqual({ type: "state-gone", seq, oldest: 0 });
+  });
+
+  test("gives a block in parts, and says of what it has not, cannot show or would not fit that it is not here", async () => {
+    const rig = await setUp();
+    const bare: Block = { header: { ...genesisHeader(rig.state.root()), seq: seqNum(1) }, batch: undefined, results: [], certificate: undefined };
+    rig.all[1] = { ...bare, certificate: { view: view(0), seq: seqNum(1), digest: NULL_DIGEST, commits: [] } };
+    expect(await rig.askBlock(1)).toMatchObject({ type: "block-part", seq: 1, size: encoded.length, offset: 0, bytes: { length: STATE_CHUNK_BYTES_MAX } });
+    expect(await rig.askBlock(1, STATE_CHUNK_BYTES_MAX)).toMatchObject({ type: "block-part", size: encoded.length, offset: STATE_CHUNK_BYTES_MAX, bytes: { length: 5 } });
+    const none = { type: "block-part", size: 0, offset: 0, bytes: new Uint8Array(0) };
+    expect(await rig.askBlock(1, encoded.length)).toEqual({ ...none, seq: 1 });
+    expect(await rig.askBlock(2)).toEqual({ ...none, seq: 2 });
+    rig.all[1] = bare; // without a certificate it proves nothing
+    expect(await rig.askBlock(1)).toEqual({ ...none, seq: 1 });
+    rig.quarantined = true;
+    expect(await rig.askBlock(1)).toEqual({ ...none, seq: 1 });
   });
 
   test("in quarantine gives nothing", async () => {

@@ -13,7 +13,7 @@ const BITS = 14;
 const KEYS = 12_000;
 
 type Ask = Extract<StateMessage, { type: "fetch-state" }>;
-type Answer = Exclude<StateMessage, Ask>;
+type Answer = Exclude<StateMessage, { type: "fetch-state" | "fetch-block" | "block-part" }>;
 
 interface Scene {
   readonly checkpoint: StateCheckpoint;

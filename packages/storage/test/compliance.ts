@@ -304,6 +304,30 @@ export function blockCompliance(name: string, make: () => Harness<BlockStore>): 
         await expect(blocks.skip(seqNum(9), seqNum(9))).rejects.toThrow(RangeError);
       });
 
+      test(`a gap is filled from its end, block by block, and stays so after ${end}`, async () => {
+        const harness = make();
+        let blocks = await harness.open();
+        blocks.put(block(0));
+        await blocks.skip(seqNum(0), seqNum(5));
+        await blocks.fill([block(4), block(3)]); // no gap ends there
+        expect([blocks.gaps, await blocks.get(seqNum(4))]).toEqual([[{ first: 1, last: 5 }], undefined]);
+        await blocks.fill([block(5), block(4), block(9), block(2)]);
+        await blocks.sync();
+        blocks.put(block(6));
+        await blocks.sync(); // and so is what was written before
+        for (let round = 0; round < 2; round++) {
+          expect([blocks.head, blocks.gaps]).toEqual([6, [{ first: 1, last: 3 }]]);
+          expect(await Promise.all([0, 3, 4, 5, 6].map(async (seq) => (await blocks.get(seqNum(seq)))?.header.seq))).toEqual([0, undefined, 4, 5, 6]);
+          blocks = await harness.reopen(blocks, end);
+        }
+        await Promise.all([blocks.fill([block(3)]), blocks.fill([block(2), block(1)])]);
+        blocks.put(block(7));
+        await blocks.sync();
+        blocks = await harness.reopen(blocks, end);
+        expect([blocks.head, blocks.gaps, (await blocks.get(seqNum(1)))?.header.seq]).toEqual([7, [], 1]);
+        await blocks.close();
+      });
+
       test(`what was synced survives ${end}`, async () => {
         const harness = make();
         const blocks = await harness.open();

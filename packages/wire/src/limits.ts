@@ -77,6 +77,8 @@ export interface FrameLimits {
   readonly stateNodes: number;
   readonly statePages: number;
   readonly stateGone: number;
+  readonly fetchBlock: number;
+  readonly blockPart: number;
   readonly recall: number;
   readonly recalled: number;
   readonly call: number;
@@ -119,6 +121,8 @@ export function frameLimits(n: number, p: Parameters): FrameLimits {
     stateNodes: HEADER_BYTES + 8 + 1 + 2 + NODES_PER_FETCH_MAX * (STATE_NODE_HEADER_BYTES + STATE_FAN_OUT * DIGEST_BYTES),
     statePages: HEADER_BYTES + 8 + 2 + PAGES_PER_FETCH_MAX * STATE_PAGE_HEADER_BYTES + STATE_CHUNK_BYTES_MAX,
     stateGone: HEADER_BYTES + 16,
+    fetchBlock: HEADER_BYTES + 12,
+    blockPart: HEADER_BYTES + 16 + STATE_CHUNK_BYTES_MAX,
     recall: HEADER_BYTES + DIGEST_BYTES + 8,
     recalled: cut(HEADER_BYTES + DIGEST_BYTES + 20 + RECALL_FRAMES_MAX * (votes + PRE_PREPARE_BYTES) + viewChange + stable),
     call: cut(HEADER_BYTES + 9 + METHOD_BYTES_MAX + p.bundleBytesMax),

@@ -21,7 +21,7 @@ import { PRE_PREPARE_BYTES } from "./limits.ts";
 import { decoding, type Decoded } from "./malformed.ts";
 import { readRecall, readRecalled, writeRecall, writeRecalled } from "./memory.ts";
 import { Reader } from "./reader.ts";
-import { readFetchState, readStateGone, readStateHeader, readStateNodes, readStatePages, writeState } from "./state.ts";
+import { readBlockPart, readFetchBlock, readFetchState, readStateGone, readStateHeader, readStateNodes, readStatePages, writeState } from "./state.ts";
 import { TAG } from "./tags.ts";
 import { readNewView, readViewChange } from "./view-change.ts";
 import { readCheckpoint, readPrePrepare, readVotes } from "./votes.ts";
@@ -182,6 +182,8 @@ export function peerFrames({ limits }: Context): PeerFrames {
     [TAG.STATE_NODES, "state-nodes", limits.stateNodes, wrapped(TAG.STATE_NODES, "state-nodes", readStateNodes)],
     [TAG.STATE_PAGES, "state-pages", limits.statePages, wrapped(TAG.STATE_PAGES, "state-pages", readStatePages)],
     [TAG.STATE_GONE, "state-gone", limits.stateGone, wrapped(TAG.STATE_GONE, "state-gone", readStateGone)],
+    [TAG.FETCH_BLOCK, "fetch-block", limits.fetchBlock, wrapped(TAG.FETCH_BLOCK, "fetch-block", readFetchBlock)],
+    [TAG.BLOCK_PART, "block-part", limits.blockPart, wrapped(TAG.BLOCK_PART, "block-part", readBlockPart)],
   ];
   return new Map(kinds.map(([tag, what, bytesMax, read]) => [tag, { what, bytesMax, read }]));
 }

@@ -7,12 +7,14 @@
  *   STATE_NODES   header, seq u64, level u8, count u16, then per node: index u32, count u8, hashes 32 × count
  *   STATE_PAGES   header, seq u64, count u16, then per page: bucket u32, size u32, offset u32, length u32, bytes
  *   STATE_GONE    header, seq u64, oldest u64
+ *   FETCH_BLOCK   header, seq u64, offset u32
+ *   BLOCK_PART    header, seq u64, size u32, offset u32, bytes to the end; size 0: the block is not here
  *
  * Indexes ascend strictly. A part of a page (length < size) is alone in its frame, and what asks for one names one bucket. A part
- * goes to the end of the page or fills a chunk: a page comes in at most STATE_PAGE_BYTES_MAX / STATE_CHUNK_BYTES_MAX parts.
+ * goes to the end of the page or fills a chunk: a page comes in at most STATE_PAGE_BYTES_MAX / STATE_CHUNK_BYTES_MAX parts. Likewise a block.
  */
 import {
-  assertNever, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATE_PAGE_BYTES_MAX,
+  assertNever, FRAME_BYTES_MAX, NODES_PER_FETCH_MAX, PAGES_PER_FETCH_MAX, STATE_BITS_MAX, STATE_CHUNK_BYTES_MAX, STATE_PAGE_BYTES_MAX,
   type StateMessage, type StatePage, type StatePart,
 } from "@narses/core";
 import { readBlockHeader, writeBlockHeader } from "./block-header.ts";
@@ -75,6 +77,16 @@ export function writeState(w: Writer, c: Context, m: StateMessage): void {
       writeHeader(w, TAG.STATE_GONE, c.epoch);
       w.u64(m.seq);
       return w.u64(m.oldest);
+    case "fetch-block":
+      writeHeader(w, TAG.FETCH_BLOCK, c.epoch);
+      w.u64(m.seq);
+      return w.u32(m.offset);
+    case "block-part":
+      writeHeader(w, TAG.BLOCK_PART, c.epoch);
+      w.u64(m.seq);
+      w.u32(m.size);
+      w.u32(m.offset);
+      return w.raw(m.bytes);
     default:
       return assertNever(m);
   }
@@ -180,3 +192,21 @@ export function readStatePages(r: Reader): StateMessage {
 export const readStateGone = (r: Reader): StateMessage => ({
   type: "state-gone", seq: r.seq64("state-gone seq", 1), oldest: r.seq64("state-gone oldest", 0),
 });
+
+export function readFetchBlock(r: Reader): StateMessage {
+  const seq = r.seq64("fetch-block seq", 1);
+  const offset = r.u32("fetch-block offset");
+  if (offset >= FRAME_BYTES_MAX) r.fail("fetch-block offset", `${offset}, must be below ${FRAME_BYTES_MAX}`);
+  return { type: "fetch-block", seq, offset };
+}
+
+export function readBlockPart(r: Reader): StateMessage {
+  const seq = r.seq64("block-part seq", 1);
+  const size = r.u32("block-part size");
+  if (size > FRAME_BYTES_MAX) r.fail("block-part size", `${size}, at most ${FRAME_BYTES_MAX}`);
+  const offset = r.u32("block-part offset");
+  if (offset > size || (offset === size && size > 0)) r.fail("block-part offset", `${offset} of a block of ${size} bytes`);
+  const whole = Math.min(size - offset, STATE_CHUNK_BYTES_MAX);
+  if (r.remaining !== whole) r.fail("block-part bytes", `${r.remaining} at ${offset} of a block of ${size} bytes, must be ${whole}`);
+  return { type: "block-part", seq, size, offset, bytes: r.take("block-part bytes", whole) };
+}

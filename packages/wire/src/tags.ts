@@ -41,6 +41,8 @@ export const TAG = {
   RECALLED: 43,
   COMPACT_PROPOSAL: 44,
   FETCH_BUNDLES: 45,
+  FETCH_BLOCK: 46,
+  BLOCK_PART: 47,
   // client to replica
   CALL: 48,
   // replica to client

@@ -21,6 +21,8 @@ const GOLDEN: readonly (readonly [name: string, length: number, hash: string])[]
   ["state-nodes", 123, "9e668fee5be568eb4fd12387ebafbebffecd0ba77ff8753a71458952fa18929d"],
   ["state-pages", 50, "e86cd42f7f0c7f0fd90c9d94523a6d62d49ad2d869c43d73525b1667a116f81e"],
   ["state-gone", 22, "7053af6c4754d1f371d002b6237e8b3b44147c199577d568698f1f60e7eb1d1c"],
+  ["fetch-block", 18, "9c44e93f596c943ab7a5a6a196741c45412fe93aa404219c17dc0a6b84bf811e"],
+  ["block-part", 25, "1d7ecb8e1d9324c25feed68814885e06fa363b44f7efe597310dc363f231b99c"],
   ["pre-prepare", 434, "f06aa4f503715785677e6154e4ff384882f1c2722c9a78dc2616538c1f56276d"],
   ["compact-pre-prepare", 318, "f9131bcc9f617b717d66a9a3374a4dc9afe67b5dca21f5cff726fa192b986977"],
   ["votes", 171, "aa75f72762c5f4dff28ddf19718e0ac18f0b84f06296e472666a9dec737fbf59"],

@@ -82,6 +82,9 @@ class LastBlock implements BlockStore {
   skip(): Promise<void> {
     return Promise.reject(new TypeError("a chain is replayed without gaps"));
   }
+  fill(): Promise<void> {
+    return this.skip();
+  }
   sync(): Promise<void> {
     return Promise.resolve();
   }

@@ -9,6 +9,7 @@ import type { DiskSpace, DiskStatus } from "../disk-space.ts";
 import type { Execution } from "../execution.ts";
 import type { Executor } from "../executor.ts";
 import type { PendingBundles } from "../pending.ts";
+import type { Backfill, BackfillStatus } from "../transfer/backfill.ts";
 import type { Transfer, TransferReport, TransferStatus } from "../transfer/transfer.ts";
 
 export interface PeerStatus {
@@ -53,8 +54,9 @@ export interface ReplicaStatus {
   readonly transfer: TransferStatus | null;
   /** The last one that ended, since the start of the process. */
   readonly lastTransfer: TransferReport | null;
-  /** Blocks that this replica does not have. */
+  /** Blocks that this replica does not have, and how far they are fetched, highest first. */
   readonly blockGaps: readonly BlockGap[];
+  readonly backfill: BackfillStatus | null;
   readonly peers: readonly PeerStatus[];
   readonly clients: number;
   readonly pendingBundles: number;
@@ -72,6 +74,7 @@ export interface StatusSources {
   readonly executor: Executor;
   readonly execution: Pick<Execution, "halted">;
   readonly transfer: Pick<Transfer, "status" | "last">;
+  readonly backfill: Pick<Backfill, "status">;
   readonly blocks: Pick<BlockStore, "gaps">;
   readonly state: Pick<StateStore, "durableSeq">;
   readonly diskSpace: Pick<DiskSpace, "status">;
@@ -87,7 +90,7 @@ export interface StatusSources {
 }
 
 export function statusOf(sources: StatusSources): ReplicaStatus {
-  const { self, cluster, clusterId, engine, executor, execution, transfer, blocks, state, diskSpace, connections, pending, counters, nowMs, startedMs } = sources;
+  const { self, cluster, clusterId, engine, executor, execution, transfer, backfill, blocks, state, diskSpace, connections, pending, counters, nowMs, startedMs } = sources;
   const { n, f, strong } = quorums(cluster.replicas.length, cluster.f);
   const { header, hash } = executor.head;
   const engineStatus = engine.status();
@@ -104,6 +107,7 @@ export function statusOf(sources: StatusSources): ReplicaStatus {
     transfer: transfer.status ?? null,
     lastTransfer: transfer.last ?? null,
     blockGaps: blocks.gaps,
+    backfill: backfill.status ?? null,
     peers,
     clients: connections.size,
     pendingBundles: pending.size, pendingBytes: pending.bytes, pendingOldestMs: oldestMs === undefined ? null : Math.round(oldestMs),

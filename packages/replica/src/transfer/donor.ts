@@ -1,13 +1,14 @@
 /**
- * The giving side of state transfer: header, nodes and pages of the last two durable checkpoints. Requests of one peer are
+ * The giving side of state transfer: header, nodes and pages of the last two durable checkpoints, and blocks. Requests of one peer are
  * served one after the other, out of a bounded queue and a bounded rate, so that a peer that asks for everything at once
  * costs no more than one that fetches a state.
  */
 import {
-  seqNum, STATE_CHUNK_BYTES_MAX,
+  FRAME_BYTES_MAX, seqNum, STATE_CHUNK_BYTES_MAX,
   type BlockHeader, type BlockStore, type Logger, type ReplicaId, type SeqNum, type StateMessage, type StatePage, type StatePart,
 } from "@narses/core";
 import type { AuthenticatedState, StateCheckpoint } from "@narses/storage";
+import type { Codec } from "@narses/wire";
 import { count, type Counters } from "../counters.ts";
 import { DONOR_BURST_BYTES, DONOR_BYTES_PER_TICK, DONOR_REQUESTS_MAX } from "../limits.ts";
 import { describeError } from "../log.ts";
@@ -15,6 +16,7 @@ import { describeError } from "../log.ts";
 export interface DonorOptions {
   readonly state: Pick<AuthenticatedState, "checkpoints" | "anchor">;
   readonly blocks: Pick<BlockStore, "get">;
+  readonly codec: Pick<Codec, "encodeBlock">;
   /** This replica's own state is in doubt: it gives nothing. */
   readonly quarantined: () => boolean;
   /** False when the transport does not take it. */
@@ -25,13 +27,13 @@ export interface DonorOptions {
 }
 
 export interface Donor {
-  request(from: ReplicaId, request: Extract<StateMessage, { type: "fetch-state" }>): void;
+  request(from: ReplicaId, request: Request): void;
   tick(): void;
   /** Resolves when no read is under way. */
   idle(): Promise<void>;
 }
 
-type Request = Extract<StateMessage, { type: "fetch-state" }>;
+type Request = Extract<StateMessage, { type: "fetch-state" | "fetch-block" }>;
 
 interface Receiver {
   readonly waiting: Request[];
@@ -51,7 +53,7 @@ export function createDonor(options: DonorOptions): Donor {
     receiver.serving = answer(options, request)
       .catch((error: unknown): StateMessage => {
         logger.error({ replica: to, seq: request.seq, error: describeError(error) }, "a part of the state could not be read for a peer that fetches it");
-        return gone(options, request.seq);
+        return request.type === "fetch-block" ? noBlock(request.seq) : gone(options, request.seq);
       })
       .then((message) => {
         receiver.budget -= bytesOf(message);
@@ -85,7 +87,11 @@ export function createDonor(options: DonorOptions): Donor {
 
 const gone = ({ state }: DonorOptions, seq: SeqNum): StateMessage => ({ type: "state-gone", seq, oldest: state.checkpoints[0]?.seq ?? seqNum(0) });
 
-async function answer(options: DonorOptions, { seq, part }: Request): Promise<StateMessage> {
+const noBlock = (seq: SeqNum): StateMessage => ({ type: "block-part", seq, size: 0, offset: 0, bytes: new Uint8Array(0) });
+
+async function answer(options: DonorOptions, request: Request): Promise<StateMessage> {
+  if (request.type === "fetch-block") return blockOf(options, request);
+  const { seq, part } = request;
   const checkpoint = options.state.checkpoints.find((kept) => kept.seq === seq);
   if (checkpoint === undefined || options.quarantined()) return gone(options, seq);
   switch (part.kind) {
@@ -100,6 +106,14 @@ async function answer(options: DonorOptions, { seq, part }: Request): Promise<St
     case "pages":
       return pagesOf(options, checkpoint, part);
   }
+}
+
+async function blockOf({ blocks, codec, quarantined }: DonorOptions, { seq, offset }: Extract<Request, { type: "fetch-block" }>): Promise<StateMessage> {
+  const block = quarantined() ? undefined : await blocks.get(seq);
+  if (block?.certificate === undefined) return noBlock(seq);
+  const bytes = codec.encodeBlock(block);
+  if (bytes.length > FRAME_BYTES_MAX || offset >= bytes.length) return noBlock(seq);
+  return { type: "block-part", seq, size: bytes.length, offset, bytes: bytes.subarray(offset, offset + STATE_CHUNK_BYTES_MAX) };
 }
 
 const FAN_OUT_BITS = 4;
@@ -149,6 +163,7 @@ async function pagesOf(options: DonorOptions, checkpoint: StateCheckpoint, { ind
 /** What an answer costs: its content, and something for the frame. */
 function bytesOf(message: StateMessage): number {
   if (message.type === "state-pages") return message.pages.reduce((sum, { bytes }) => sum + bytes.length + 16, 64);
+  if (message.type === "block-part") return message.bytes.length + 64;
   if (message.type === "state-nodes") return message.nodes.reduce((sum, { children }) => sum + children.length + 8, 64);
   return 256;
 }

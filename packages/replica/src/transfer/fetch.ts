@@ -27,7 +27,7 @@ export interface FetchOptions {
   readonly onFailed: (error: unknown) => void;
 }
 
-type Answer = Exclude<StateMessage, { type: "fetch-state" }>;
+type Answer = Extract<StateMessage, { type: "state-header" | "state-nodes" | "state-pages" | "state-gone" }>;
 
 export class Fetch {
   readonly target: StableCheckpoint;

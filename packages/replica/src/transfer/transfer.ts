@@ -9,6 +9,7 @@ import {
   type StateMessage,
 } from "@narses/core";
 import type { AuthenticatedState, FetchPlan, StateStaging } from "@narses/storage";
+import { blockHash } from "@narses/wire";
 import { count, type Counters } from "../counters.ts";
 import type { Execution } from "../execution.ts";
 import type { Executor } from "../executor.ts";
@@ -16,6 +17,9 @@ import { FETCH_RETRY_TICKS } from "../limits.ts";
 import { createDifference, type Difference } from "./difference.ts";
 import { Source, type DonorStatus } from "./donors.ts";
 import { Fetch } from "./fetch.ts";
+
+/** What donors of a state send. */
+export type StateAnswer = Extract<StateMessage, { type: "state-header" | "state-nodes" | "state-pages" | "state-gone" }>;
 
 export type TransferReason = "behind" | "diverged";
 
@@ -67,7 +71,7 @@ export interface TransferOptions {
 export interface Transfer {
   /** Begins, or names a later target for what goes on. */
   start(target: StableCheckpoint, reason: TransferReason): void;
-  message(from: ReplicaId, message: Exclude<StateMessage, { type: "fetch-state" }>): void;
+  message(from: ReplicaId, message: StateAnswer): void;
   peer(replica: ReplicaId, connected: boolean): void;
   tick(): void;
   readonly status: TransferStatus | undefined;
@@ -152,7 +156,7 @@ class Receiving implements Transfer {
     });
   }
 
-  message(from: ReplicaId, message: Exclude<StateMessage, { type: "fetch-state" }>): void {
+  message(from: ReplicaId, message: StateAnswer): void {
     const source = this.#sources.find(({ replica }) => replica === from);
     const fetch = this.#job?.fetch;
     if (source === undefined || fetch === undefined) return count(this.#options.counters.rejected, "UNSOLICITED");
@@ -258,10 +262,12 @@ class Receiving implements Transfer {
   }
 }
 
-/** Blocks before a state that was installed are a gap; a crash may have come between the two. */
-export async function reconcileBlocks(state: Pick<AuthenticatedState, "anchor">, blocks: BlockStore): Promise<void> {
+/** Blocks before a state that was installed are a gap until they are fetched; a crash may have come between the two. */
+export async function reconcileBlocks(state: Pick<AuthenticatedState, "anchor">, blocks: BlockStore, hasher: Hasher): Promise<void> {
   const { anchor } = state;
   if (anchor === undefined || blocks.gaps.some(({ last }) => last === anchor.header.seq)) return;
+  const own = await blocks.get(anchor.header.seq);
+  if (own !== undefined && blockHash(hasher, own.header) === blockHash(hasher, anchor.header)) return; // the gap was filled, at least its end
   if (blocks.head === undefined) throw new NarsesError("DATA_CORRUPT", "the block store is empty beside a state that was fetched; give the replica an empty data directory");
   await blocks.skip(anchor.blocksKept, anchor.header.seq);
 }

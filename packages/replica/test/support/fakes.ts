@@ -130,6 +130,10 @@ export class FakeBlocks implements BlockStore {
     throw new TypeError("no gap is expected");
   }
 
+  async fill(): Promise<void> {
+    throw new TypeError("no gap is expected");
+  }
+
   async sync(): Promise<void> {
     this.syncs++;
   }

@@ -119,6 +119,10 @@ export class ProcessBlocks implements BlockStore {
     return this.delayed(this.latency.writeUs(), () => this.inner.skip(kept, head));
   }
 
+  fill(blocks: readonly Block[]): Promise<void> {
+    return this.delayed(this.latency.writeUs(), () => this.inner.fill(blocks));
+  }
+
   sync(): Promise<void> {
     return this.delayed(this.latency.writeUs(), () => this.inner.sync());
   }

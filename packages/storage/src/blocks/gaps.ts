@@ -14,6 +14,12 @@ export function withGap(gaps: readonly BlockGap[], kept: SeqNum, head: SeqNum): 
   return [...below, { first: seqNum(kept + 1), last: head }];
 }
 
+/** The gaps when the block where one of them ends has come; undefined when none ends there. */
+export function withoutLast(gaps: readonly BlockGap[], seq: SeqNum): readonly BlockGap[] | undefined {
+  if (!gaps.some(({ last }) => last === seq)) return undefined;
+  return gaps.flatMap((gap) => (gap.last !== seq ? [gap] : gap.first === seq ? [] : [{ first: gap.first, last: seqNum(seq - 1) }]));
+}
+
 export function encodeGaps(gaps: readonly BlockGap[]): Uint8Array {
   const bytes = new Uint8Array(16 * gaps.length);
   gaps.forEach(({ first, last }, i) => {

@@ -7,7 +7,7 @@ import { NarsesError, seqNum, type Block, type BlockGap, type BlockStore, type S
 import { getU64, putU64 } from "../bytes.ts";
 import { levelFailed, openLevel, plain, type Level } from "../level.ts";
 import { blockCorrupt, checkNext, packBlock, unpackBlock, type BlockCodec } from "./block-value.ts";
-import { decodeGaps, encodeGaps, inGap, withGap } from "./gaps.ts";
+import { decodeGaps, encodeGaps, inGap, withGap, withoutLast } from "./gaps.ts";
 
 /** A batch is begun when this much waits. */
 const BATCH_BYTES = 1 << 20;
@@ -45,6 +45,8 @@ class LevelBlocks implements BlockStore {
   #writingBytes = 0;
   /** The batch under way; there is at most one. */
   #batch: Promise<void> | undefined;
+  /** Changes of the gaps, one after the other. */
+  #gapChange: Promise<void> = Promise.resolve();
   #failed: NarsesError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -88,7 +90,42 @@ class LevelBlocks implements BlockStore {
     return unpackBlock(this.#codec, seq, value, this.#directory);
   }
 
-  async skip(kept: SeqNum, head: SeqNum): Promise<void> {
+  skip(kept: SeqNum, head: SeqNum): Promise<void> {
+    return this.#changeGaps(() => this.#skip(kept, head));
+  }
+
+  fill(blocks: readonly Block[]): Promise<void> {
+    return this.#changeGaps(() => this.#fill(blocks));
+  }
+
+  #changeGaps(change: () => Promise<void>): Promise<void> {
+    const done = this.#gapChange.then(change);
+    this.#gapChange = done.catch(() => undefined); // kept in #failed, or the caller's mistake
+    return done;
+  }
+
+  async #fill(blocks: readonly Block[]): Promise<void> {
+    this.#check();
+    let gaps = this.#gaps;
+    const batch = this.#db.batch();
+    for (const block of blocks) {
+      const { seq } = block.header;
+      const without = withoutLast(gaps, seq);
+      if (without === undefined) continue;
+      gaps = without;
+      batch.put(keyOf(seq), packBlock(this.#codec, block));
+    }
+    try {
+      // Not synced: what a power cut takes is fetched once more, and the log of the store keeps the order.
+      await batch.put(GAPS, encodeGaps(gaps)).write();
+    } catch (error) {
+      this.#failed = levelFailed("writing blocks", this.#directory, error);
+      throw this.#failed;
+    }
+    this.#gaps = gaps;
+  }
+
+  async #skip(kept: SeqNum, head: SeqNum): Promise<void> {
     this.#check();
     await this.#drain();
     const gaps = withGap(this.#gaps, kept, head);
@@ -116,6 +153,7 @@ class LevelBlocks implements BlockStore {
   }
 
   async #finish(): Promise<void> {
+    await this.#gapChange;
     try {
       if (this.#failed === undefined) await this.#drain();
     } finally {

@@ -1,7 +1,7 @@
 /** Blocks in maps, for tests and the simulator. */
 import { NarsesError, type Block, type BlockGap, type BlockStore, type SeqNum } from "@narses/core";
 import { checkNext } from "./block-value.ts";
-import { withGap } from "./gaps.ts";
+import { withGap, withoutLast } from "./gaps.ts";
 
 export interface MemoryBlockStore extends BlockStore {
   /** The store as reopened after a crash: what was put since the last sync is gone. */
@@ -10,12 +10,12 @@ export interface MemoryBlockStore extends BlockStore {
 
 class MemoryBlocks implements MemoryBlockStore {
   readonly #blocks: Map<SeqNum, Block>;
-  #durable: ReadonlyMap<SeqNum, Block>;
+  #durable: Map<SeqNum, Block>;
   #head: SeqNum | undefined;
   #gaps: readonly BlockGap[];
   #closed = false;
 
-  constructor(durable: ReadonlyMap<SeqNum, Block>, gaps: readonly BlockGap[]) {
+  constructor(durable: Map<SeqNum, Block>, gaps: readonly BlockGap[]) {
     this.#blocks = new Map(durable);
     this.#durable = durable;
     this.#gaps = gaps;
@@ -48,6 +48,18 @@ class MemoryBlocks implements MemoryBlockStore {
     for (const seq of this.#blocks.keys()) if (seq > kept) this.#blocks.delete(seq);
     this.#head = head;
     await this.sync();
+  }
+
+  async fill(blocks: readonly Block[]): Promise<void> {
+    this.#check();
+    for (const block of blocks) {
+      const { seq } = block.header;
+      const gaps = withoutLast(this.#gaps, seq);
+      if (gaps === undefined) continue;
+      this.#gaps = gaps;
+      this.#blocks.set(seq, block);
+      this.#durable.set(seq, block);
+    }
   }
 
   async sync(): Promise<void> {

@@ -88,6 +88,16 @@ describe("state transfer", () => {
     ["a chunk above 1 MiB", large(2, (1 << 19) + 1), "FRAME_TOO_LARGE", /state-pages bytes .*: 1048578, at most 1048576/],
     ["a page that claims 4 GiB", patch(chunk, 28, 255, 255, 255, 255), "FRAME_MALFORMED", /state-pages/],
     ["an oldest of 2^53", patch(sample("state-gone"), 14, ...ABOVE_2_53), "FRAME_MALFORMED", /state-gone oldest/],
+    ["fetch-block of genesis", patch(sample("fetch-block"), 6, 0, 0, 0, 0, 0, 0, 0, 0), "FRAME_MALFORMED", /fetch-block seq .*: 0, at least 1/],
+    ["fetch-block of 2^53", patch(sample("fetch-block"), 6, ...ABOVE_2_53), "FRAME_MALFORMED", /fetch-block seq/],
+    ["a part of block 2^53", patch(sample("block-part"), 6, ...ABOVE_2_53), "FRAME_MALFORMED", /block-part seq/],
+    ["an offset beyond any block", patch(sample("fetch-block"), 14, 2, 0, 0, 0), "FRAME_MALFORMED", /fetch-block offset .*: 33554432, must be below/],
+    ["a part of genesis", patch(sample("block-part"), 6, 0, 0, 0, 0, 0, 0, 0, 0), "FRAME_MALFORMED", /block-part seq .*: 0, at least 1/],
+    ["a block above 32 MiB", patch(sample("block-part"), 14, 2, 0, 0, 1), "FRAME_MALFORMED", /block-part size .*: 33554433, at most/],
+    ["a part behind the end of its block", patch(sample("block-part"), 18, 0, 0, 0, 5), "FRAME_MALFORMED", /block-part offset .*: 5 of a block of 5 bytes/],
+    ["a part shorter than it says", sample("block-part").subarray(0, -1), "FRAME_MALFORMED", /block-part bytes .*: 2 at 2 of a block of 5 bytes, must be 3/],
+    ["a part longer than it says", patch(sample("block-part"), 18, 0, 0, 0, 3), "FRAME_MALFORMED", /block-part bytes .*: 3 at 3 of a block of 5 bytes, must be 2/],
+    ["bytes of a block that is not here", patch(sample("block-part"), 14, 0, 0, 0, 0, 0, 0, 0, 0), "FRAME_MALFORMED", /block-part bytes .*: 3 at 0 of a block of 0 bytes, must be 0/],
     ["state-gone at genesis", patch(sample("state-gone"), 6, 0, 0, 0, 0, 0, 0, 0, 0), "FRAME_MALFORMED", /state-gone seq .*: 0, at least 1/],
   ])("with %s", check(codec.decodePeer));
 

@@ -69,6 +69,8 @@ export function rebuildPeer(m: PeerMessage | StateMessage): PeerMessage | StateM
     case "state-nodes":
     case "state-pages":
     case "state-gone":
+    case "fetch-block":
+    case "block-part":
       return m;
   }
 }

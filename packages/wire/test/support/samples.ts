@@ -117,6 +117,8 @@ const stateMessages: readonly (readonly [name: string, message: StateMessage])[]
     pages: [{ bucket: 1, size: 2, offset: 0, bytes: Uint8Array.of(1, 2) }, { bucket: 9, size: 0, offset: 0, bytes: new Uint8Array(0) }],
   }],
   ["state-gone", { type: "state-gone", seq: seqNum(8), oldest: seqNum(16) }],
+  ["fetch-block", { type: "fetch-block", seq: seqNum(8), offset: 1 << 20 }],
+  ["block-part", { type: "block-part", seq: seqNum(8), size: 5, offset: 2, bytes: Uint8Array.of(1, 2, 3) }],
 ];
 
 const records: readonly LogRecord[] = [

@@ -193,6 +193,9 @@ export const arbState: { readonly [T in StateMessage["type"]]: Arb<Extract<State
   "state-nodes": fc.tuple(arbSeq, arbLevel, arbNodes).map(([seq, level, nodes]) => ({ type: "state-nodes", seq, level, nodes })),
   "state-pages": fc.tuple(arbSeq, fc.oneof(arbWholePages, arbPagePart)).map(([seq, pages]) => ({ type: "state-pages", seq, pages })),
   "state-gone": fc.tuple(arbSeq, u53(0).map(seqNum)).map(([seq, oldest]) => ({ type: "state-gone", seq, oldest })),
+  "fetch-block": fc.tuple(arbSeq, fc.nat((32 << 20) - 1)).map(([seq, offset]) => ({ type: "fetch-block", seq, offset })),
+  "block-part": fc.tuple(arbSeq, fc.nat(9_999), fc.uint8Array({ minLength: 1, maxLength: 40 }))
+    .map(([seq, offset, bytes]) => ({ type: "block-part", seq, size: offset + bytes.length, offset, bytes })),
 };
 
 const arbName = fc.stringMatching(/^[!-~]{1,64}$/);
