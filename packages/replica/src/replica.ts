@@ -3,7 +3,7 @@ import {
   quorums,
   type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineTools, type Hasher,
   type Input, type Logger, type LogRecord, type Memory, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine,
-  type StateStore,
+  type StateMessage, type StateStore,
   type Transport, type VerifyingKey, type View, type VoteLog,
 } from "@narses/core";
 import type { PeerState } from "@narses/network";
@@ -155,7 +155,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   });
   const sendsStored = (): boolean => !loop.stopped && !diskSpace.frozen;
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => sendsStored() && outbox.send(to, message) });
-  const { transfer, donor, backfill } = createStateTransfer(parts, {
+  const stateTransfer = createStateTransfer(parts, {
     executor, execution, counters, verifier,
     obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
     settledSeq: () => known.settledSeq, stopped: () => loop.stopped,
@@ -163,9 +163,10 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     input: (input) => loop.input(input),
     fatal: (error) => loop.fatal(error),
   });
+  const { transfer, donor, backfill } = stateTransfer;
   const observer = createObserver({
-    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, backfill, state, blocks, diskSpace, connections, pending, counters, incidents, measures, nowMs,
-    parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
+    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, backfill, state, blocks, diskSpace, connections, pending, counters, incidents, measures,
+    nowMs, parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
   const reads = readsOf(parts, { config, records, execution, executor, writes, horizon });
@@ -179,17 +180,10 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     journal: createJournal({ log, codec, counters, measures, recovered: records, noteView: parts.noteView }),
     read: createReader({
       codec, verifier, admission, replies, control, connections, counters, incidents, evidence, logger, limiter, penalise: (from) => inbox.penalise(from),
-      state: {
-        message(from, message) {
-          if (message.type === "fetch-state" || message.type === "fetch-block") donor.request(from, message);
-          else if (message.type === "block-part") backfill.message(from, message);
-          else transfer.message(from, message);
-        },
-      },
+      state: stateTransfer,
     }),
     schedule: (turn) => scheduler.soon(turn), frozen: () => diskSpace.frozen, probe: parts.probe,
-    onView: (view) => void (known.view = view),
-    onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
+    onView: (view) => void (known.view = view), onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
     onFatal: (error) => end(asError(error)),
   });
   return lifecycle({ parts, heads, counters, diskSpace, observer, execution, decisions, transfer, donor, backfill, loop, outbox, evidence, inbox, connections, ended, end });
@@ -235,19 +229,32 @@ type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" 
   readonly verifier: Verifier;
 };
 
+interface StateTransfer {
+  readonly transfer: Transfer;
+  readonly donor: Donor;
+  readonly backfill: Backfill;
+  message(from: ReplicaId, message: StateMessage): void;
+}
+
 /** Both sides of state transfer, and what comes after it. */
-function createStateTransfer(parts: ReplicaParts, own: TransferParts): { readonly transfer: Transfer; readonly donor: Donor; readonly backfill: Backfill } {
+function createStateTransfer(parts: ReplicaParts, own: TransferParts): StateTransfer {
   const { self, cluster, state, blocks, hasher, codec, clock, logger } = parts;
   const { execution, counters, send, stopped, settledSeq, fatal, verifier } = own;
   const transfer = createTransfer({ ...own, self, replicas: cluster.replicas.length, state, blocks, hasher, logger, nowMs: () => clock.monotonicMs() });
   const check = createBlockCheck({ codec, hasher, cluster, signatures: (certificate) => verifier.certificate(certificate) });
+  // A state that is in doubt is given to nobody.
+  const donor = createDonor({ state, blocks, codec, send, stopped, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED" });
+  const backfill = createBackfill({
+    self, cluster, state, blocks, hasher, check, settledSeq, send, stopped, fatal, counters, logger,
+    paused: () => transfer.status !== undefined || execution.halted !== undefined,
+  });
   return {
-    transfer,
-    // A state that is in doubt is given to nobody.
-    donor: createDonor({ state, blocks, codec, send, stopped, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED" }),
-    backfill: createBackfill({
-      self, cluster, state, blocks, hasher, check, settledSeq, send, stopped, fatal, counters, logger, paused: () => transfer.status !== undefined || execution.halted !== undefined,
-    }),
+    transfer, donor, backfill,
+    message(from, message) {
+      if (message.type === "fetch-state" || message.type === "fetch-block") donor.request(from, message);
+      else if (message.type === "block-part") backfill.message(from, message);
+      else transfer.message(from, message);
+    },
   };
 }
 

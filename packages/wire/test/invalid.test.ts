@@ -10,6 +10,7 @@ import { frames, stored } from "./support/samples.ts";
 const met = watchChecks();
 await import("./invalid/damage.ts");
 await import("./invalid/frames.ts");
+await import("./invalid/state.ts");
 await import("./invalid/signed.ts");
 await import("./invalid/payload.ts");
 await import("./invalid/stored.ts");

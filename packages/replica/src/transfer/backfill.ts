@@ -3,7 +3,10 @@
  * before it, and the last one's is certified. So nobody who gives is trusted. Slow on purpose, resumable (every block is stored as it
  * is checked), and idle while state is transferred. Nothing waits for it: it serves auditors, receipts and replicas further behind.
  */
-import { rejection, replicaId, seqNum, type Block, type BlockGap, type BlockStore, type ClusterConfig, type Digest, type Hasher, type Logger, type Rejection, type ReplicaId, type SeqNum, type StateMessage } from "@narses/core";
+import {
+  rejection, replicaId, seqNum,
+  type Block, type BlockGap, type BlockStore, type ClusterConfig, type Digest, type Hasher, type Logger, type Rejection, type ReplicaId, type SeqNum, type StateMessage,
+} from "@narses/core";
 import type { AuthenticatedState } from "@narses/storage";
 import { blockHash } from "@narses/wire";
 import { count, type Counters } from "../counters.ts";
