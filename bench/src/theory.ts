@@ -2,7 +2,7 @@
  * Closed forms: what a decision must cost, derived from the protocol and the byte layouts of `wire`, from nothing measured.
  * All counts are cluster-wide; a message to k receivers counts k times; messages to oneself do not exist.
  */
-import { logWindowMax, quorums, REPLICAS_MAX, VOTES_PER_FRAME_MAX } from "@narses/core";
+import { logWindowMax, PAGES_PER_FETCH_MAX, quorums, REPLICAS_MAX, STATE_CHUNK_BYTES_MAX, VOTES_PER_FRAME_MAX } from "@narses/core";
 
 // ── sizes on the wire (the layouts are in packages/wire/README.md) ───────────────────────────────────────────────
 
@@ -113,7 +113,9 @@ export function normalCase(n: number, shape: BatchShape, depth = 1): NormalCase 
 }
 
 /** Per checkpoint, that is per K batches: CHECKPOINT from all to all; three waits for the disk (what is vouched for, proof, truncation). */
-export const checkpointCost = (n: number): Cost & { readonly checkedMin: number; readonly fsyncs: number } => ({
+export const checkpointCost = (n: number): Cost & { readonly checkedMin: number; readonly fsyncs: number; readonly delays: number } => ({
+  delays: n === 1 ? 0 : 1,
+
   messages: n * (n - 1), bytes: n * (n - 1) * CHECKPOINT_BYTES, made: n, checked: n * (n - 1), checkedMin: n * (quorums(n).strong - 1), fsyncs: 3 * n,
 });
 
@@ -123,6 +125,10 @@ export interface ViewChangeCase {
   /** PREPAREs and COMMITs for the slots carried over. */
   readonly votes: Cost;
   readonly total: Cost;
+  /** From the suspicion until every replica is in the new view, and until the slots carried over are decided. */
+  readonly delays: number;
+  readonly delaysDecided: number;
+  readonly fsyncs: number;
 }
 
 /** VIEW-CHANGE that reports `open` prepared slots, each with Q−1 PREPAREs in `frames` distinct frames, above genesis. */
@@ -146,7 +152,64 @@ export function viewChangeCase(n: number, open: number, merged: boolean): ViewCh
   const votes = {
     messages: pairs * frames, bytes: pairs * (frames * VOTE_FRAME_OVERHEAD_BYTES + open * VOTE_BYTES), made: (2 * n - 1) * frames, checked: pairs * frames,
   };
-  return { viewChange, newView, votes, total: add(viewChange, newView, votes) };
+  return {
+    viewChange, newView, votes, total: add(viewChange, newView, votes),
+    // VIEW-CHANGE and NEW-VIEW; then PREPARE and COMMIT.
+    delays: 2, delaysDecided: open === 0 ? 2 : 4,
+    // Before VIEW-CHANGE; the primary's choice before NEW-VIEW; on entering with what it brings, PREPAREs included; before COMMIT.
+    fsyncs: n + 1 + n + (open === 0 ? 0 : n),
+  };
+}
+
+// ── state transfer ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Of the shell (`packages/replica`): requests one donor is asked at once, and pages asked for before their size is known. */
+const FETCH_WINDOW = 2;
+const FETCH_PAGES_FIRST = 64;
+const FAN_OUT = 16;
+
+export interface StateShape {
+  /** log2 of the number of pages. */
+  readonly bits: number;
+  /** Nodes that differ from those of the replica that fetches, by level from the pages (0) to the top. */
+  readonly differing: readonly number[];
+  /** Of the pages that differ, together. */
+  readonly pageBytes: number;
+}
+
+export interface TransferCase {
+  readonly header: Pick<Cost, "messages" | "bytes">;
+  readonly nodes: Pick<Cost, "messages" | "bytes">;
+  readonly pages: Pick<Cost, "messages" | "bytes">;
+  readonly total: Pick<Cost, "messages" | "bytes">;
+  /** From the first request to the installed state. */
+  readonly delays: number;
+  /** Answers that are staged on disk, one by one. */
+  readonly staged: number;
+}
+
+/**
+ * From certified checkpoint to installed state, n−1 donors, while at most NODES_PER_FETCH_MAX nodes of a level differ and all pages that are left
+ * after the first round of requests go into one more: the header is asked of everybody, then one request a level, then the pages, 64 a
+ * request in the first round and as many as fit a chunk after it. A request and its answer are two messages.
+ */
+export function transferCase(n: number, { bits, differing, pageBytes }: StateShape): TransferCase {
+  const donors = n - 1;
+  const header = { messages: 2 * donors, bytes: donors * (HEADER + 9 + HEADER + BLOCK_HEADER_BYTES + 1 + DIGEST) };
+  const levels = differing.slice(1).map((count, i) => {
+    const children = Math.min(FAN_OUT, 2 ** (bits - 4 * i));
+    return { messages: 2, bytes: HEADER + 12 + 4 * count + HEADER + 11 + count * (5 + children * DIGEST) };
+  });
+  const pages = differing[0] ?? 0;
+  const first = Math.min(Math.ceil(pages / FETCH_PAGES_FIRST), FETCH_WINDOW * donors);
+  const left = Math.max(0, pages - first * FETCH_PAGES_FIRST);
+  const chunk = Math.min(PAGES_PER_FETCH_MAX, Math.floor((STATE_CHUNK_BYTES_MAX * pages) / Math.max(1, pageBytes)));
+  const staged = first + Math.ceil(left / chunk);
+  const ofPages = { messages: 2 * staged, bytes: staged * (HEADER + 15 + HEADER + 10) + pages * (4 + 16) + pageBytes };
+  const sumOf = (costs: readonly Pick<Cost, "messages" | "bytes">[]): Pick<Cost, "messages" | "bytes"> => ({ messages: sum(costs.map((c) => c.messages)), bytes: sum(costs.map((c) => c.bytes)) });
+  return {
+    header, nodes: sumOf(levels), pages: ofPages, total: sumOf([header, ...levels, ofPages]), delays: 2 * (1 + levels.length + (left > 0 ? 2 : 1)), staged,
+  };
 }
 
 /** Largest n that may use a log window of `window` slots (the cluster file of a larger one is refused). */

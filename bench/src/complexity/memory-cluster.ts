@@ -114,17 +114,22 @@ export class MemoryCluster {
     }
   }
 
+  /** Nothing is under way. */
+  get isSettled(): boolean {
+    return this.#flying.length === 0 && this.#arriving.length === 0;
+  }
+
   /** Rounds until nothing is under way. */
   settle(): void {
-    while (this.#flying.length > 0 || this.#arriving.length > 0) this.step();
+    while (!this.isSettled) this.step();
   }
 
   status(id: number): ReturnType<OrderingEngine["status"]> {
     return this.#node(id).engine.status();
   }
 
-  get viewsActive(): boolean {
-    return this.#nodes.every(({ engine }) => engine.status().active);
+  everywhere(holds: (status: ReturnType<OrderingEngine["status"]>) => boolean): boolean {
+    return this.#nodes.every(({ engine }) => holds(engine.status()));
   }
 
   #node(id: number): Node {

@@ -1,11 +1,16 @@
-/** The plots of the complexity report, as Vega-Lite. */
-import { colour, lines as linesWithPoints, logAxis, STROKES } from "../report/encodings.ts";
+/** The plots of the complexity report, as Vega-Lite. Both axes are logarithmic: a power of n is a straight line, and its slope the power. */
+import { colour, lines as linesWithPoints, logAxis } from "../report/encodings.ts";
 import type { Plot } from "../result.ts";
 import { ENGINES } from "../theory.ts";
 import type { BatchRow, NormalRow, PipelineRow, ViewChangeRow } from "./scenarios.ts";
 import type { SocketRow } from "./sockets.ts";
+import type { TransferRow } from "./transfer.ts";
 
-const REPLICAS = { field: "n", type: "quantitative", title: "replicas n", scale: { domain: [0, 100] } } as const;
+const REPLICAS_SHOWN = [1, 2, 4, 7, 10, 16, 22, 31, 46, 64, 100];
+
+const replicas = (least: number): object => ({
+  field: "n", type: "quantitative", title: "replicas n (log)", scale: { type: "log", domain: [least, 100], nice: false }, axis: { values: REPLICAS_SHOWN.filter((n) => n >= least), format: "d" },
+});
 
 /** Lines that coincide share a name. */
 function curves(): readonly { readonly name: string; readonly messages: (n: number) => number }[] {
@@ -19,39 +24,41 @@ function curves(): readonly { readonly name: string; readonly messages: (n: numb
   return [...byValue.values()].map(({ names, formula, messages }) => ({ name: `${names.join(", ")}: ${formula}`, messages })).sort((a, b) => b.messages(100) - a.messages(100));
 }
 
-export function messagesPlot(rows: readonly NormalRow[], socketRows: readonly SocketRow[]): Plot {
+export function messagesPlot(rows: readonly NormalRow[], merged: readonly PipelineRow[], socketRows: readonly SocketRow[]): Plot {
   const lines = curves();
-  const theory = lines.flatMap(({ name, messages }) => Array.from({ length: 99 }, (_, i) => ({ n: i + 2, messages: messages(i + 2), name })));
+  const theory = lines.flatMap(({ name, messages }) => Array.from({ length: 97 }, (_, i) => ({ n: i + 4, messages: messages(i + 4), name })));
+  const shown = new Set(REPLICAS_SHOWN);
+  const depth = merged[0]?.depth ?? 1;
+  const together = `PBFT, simulator, ${depth} slots at once`;
   const points = [
-    ...rows.filter(({ n }) => n === 2 || n === 4 || n % 7 === 0 || n === 100).map(({ n, messages }) => ({ n, messages, what: "PBFT, simulator" })),
-    ...socketRows.filter(({ n }) => n > 1).map(({ n, messages }) => ({ n, messages, what: "PBFT, sockets" })),
+    ...rows.filter(({ n }) => n >= 4 && shown.has(n)).map(({ n, messages }) => ({ n, messages, what: "PBFT, simulator" })),
+    ...socketRows.filter(({ n }) => n >= 4).map(({ n, messages }) => ({ n, messages, what: "PBFT, libp2p sockets" })),
+    ...merged.filter(({ n }) => n >= 4).map(({ n, messages }) => ({ n, messages, what: together })),
   ];
+  const y = logAxis("messages", "messages per batch");
   return {
     id: "messages", title: "Messages between replicas per decided batch",
     spec: {
       layer: [
-        { data: { values: theory }, mark: { type: "line", strokeWidth: 2 }, encoding: { x: REPLICAS, y: logAxis("messages", "messages per batch"), color: colour("name", "closed form", theory) } },
+        { data: { values: theory }, mark: { type: "line", strokeWidth: 2 }, encoding: { x: replicas(4), y, color: colour("name", "closed forms", theory) } },
         {
-          data: { values: points }, mark: { type: "point", filled: false, size: 62, color: "black", strokeWidth: 1.4 },
-          encoding: { x: REPLICAS, y: logAxis("messages", "messages per batch"), shape: { field: "what", type: "nominal", title: "measured", scale: { range: ["circle", "triangle-up"] } } },
+          data: { values: points }, mark: { type: "point", filled: false, size: 64, color: "black", strokeWidth: 1.4 },
+          encoding: { x: replicas(4), y, shape: { field: "what", type: "nominal", title: "counted", sort: null, scale: { domain: ["PBFT, simulator", "PBFT, libp2p sockets", together], range: ["circle", "cross", "triangle-up"] } } },
         },
       ],
     },
-    caption: "Lines are closed forms, points are counted. PBFT and Tendermint pay n² for five message delays; the linear engines pay 7 to 9 delays or a collector instead. Lines that coincide share a colour.",
+    caption: `Lines are closed forms, symbols are counted. PBFT and Tendermint pay n² for five message delays; the linear engines pay seven to nine delays, or a collector whose failure costs more, and Raft, Multi-Paxos and ZAB trust every replica. Under load PBFT decides several slots with one vote frame (triangles): the slope stays, the constant falls by up to ${depth}. Lines that coincide share a colour.`,
   };
 }
 
 export function signaturesPlot(rows: readonly NormalRow[]): Plot {
   const values = rows.filter(({ n }) => n >= 4).flatMap(({ n, made, checkedMin, checked }) => [
-    { n, value: checked, what: "checked, if every message is" }, { n, value: checkedMin, what: "checked, if a replica stops at its quorum" }, { n, value: made, what: "made" },
+    { n, value: checked, what: "checked, if every message is: 2n(n−1)" }, { n, value: checkedMin, what: "checked, if a replica stops at its quorum: n(2Q−2)" }, { n, value: made, what: "made: 2n" },
   ]);
   return {
     id: "signatures", title: "Signature operations of the replicas per decided batch",
-    spec: {
-      data: { values }, mark: { type: "line", strokeWidth: 2.5 },
-      encoding: { x: REPLICAS, y: logAxis("value", "signatures per batch"), color: colour("what", null, values) },
-    },
-    caption: "Without replies (n more are made, one per replica) and client signatures (n more are checked per bundle). Stopping at the quorum saves a third.",
+    spec: { data: { values }, mark: { type: "line", strokeWidth: 2.5 }, encoding: { x: replicas(4), y: logAxis("value", "signatures per batch"), color: colour("what", null, values) } },
+    caption: "Without replies (n more are made, one per replica) and client signatures (n more are checked per bundle). Stopping at the quorum saves a third; its steps are those of Q.",
   };
 }
 
@@ -59,49 +66,69 @@ export function batchPlot(rows: readonly BatchRow[]): Plot {
   const values = rows.filter(({ bundle, operations }) => bundle === 1 || operations < bundle).map(({ n, operations, messagesPerOperation }) => ({ replicas: `n = ${n}`, n, operations, messagesPerOperation }));
   return {
     id: "batching", title: "Batching divides the quadratic cost",
-    spec: linesWithPoints(values, {
-      x: logAxis("operations", "operations in a batch"), y: logAxis("messagesPerOperation", "messages per operation", "~r"),
-      color: colour("replicas", null, values),
-    }),
-    caption: "Messages between replicas per operation. A batch of 1,000 makes PBFT with 31 replicas cost two messages an operation.",
+    spec: linesWithPoints(values, { x: logAxis("operations", "operations in a batch", ",d"), y: logAxis("messagesPerOperation", "messages per operation", ",~r"), color: colour("replicas", null, values) }),
+    caption: "Messages between replicas per operation: 2n(n−1)/b. A batch of 1,000 makes PBFT with 31 replicas cost two messages an operation.",
   };
 }
 
+const SIGNERS = ["each signed alone", "bundles of 100"] as const;
+
 export function bytesPlot(rows: readonly BatchRow[]): Plot {
-  const values = rows.map(({ n, operations, bundle, bytesPerOperation }) => ({ n, operations, bytesPerOperation, bundle: bundle === 1 ? "each signed alone" : "bundles of 100" })).filter(({ operations, bundle }) => operations >= 100 || bundle === "each signed alone")
-    .map((value) => ({ ...value, batch: `batch of ${value.operations.toLocaleString("en-US")}` }));
+  const values = rows.map(({ n, operations, bundle, bytesPerOperation }) => ({ n, operations, bytesPerOperation, bundle: bundle === 1 ? SIGNERS[0] : SIGNERS[1] }))
+    .filter(({ operations, bundle }) => operations >= 100 || bundle === SIGNERS[0]).map((value) => ({ ...value, batch: `batch of ${value.operations.toLocaleString("en-US")}` }));
   return {
     id: "bytes", title: "Bytes between replicas per operation of 128 bytes",
     spec: linesWithPoints(values, {
-      x: { field: "n", type: "quantitative", title: "replicas n (log)", scale: { type: "log", domain: [4, 100] }, axis: { values: [4, 7, 10, 31, 100] } }, y: logAxis("bytesPerOperation", "bytes per operation"),
-      color: colour("batch", null, values), strokeDash: { field: "bundle", type: "nominal", title: "client signatures", sort: ["each signed alone", "bundles of 100"], legend: STROKES },
+      x: replicas(4), y: logAxis("bytesPerOperation", "bytes per operation"), color: colour("batch", null, values), strokeDash: { field: "bundle", type: "nominal", title: "client signatures", sort: SIGNERS },
     }),
-    caption: "Once votes are spread over a large batch, the n−1 copies of the payload that the primary uploads are what is left.",
+    caption: "Once votes are spread over a large batch, the n−1 copies of the payload that the primary uploads are what is left, and then a client's signature counts for as much as half of it.",
   };
 }
 
 export function pipelinePlot(rows: readonly PipelineRow[]): Plot {
-  const shown = rows.filter(({ n }) => n >= 4);
-  const values = shown.flatMap(({ n, messages, textbook, depth }) => [{ n, value: textbook, what: "a frame for every vote" }, { n, value: messages, what: `${depth} slots at once, votes of a turn in one frame` }]);
+  const values = rows.filter(({ n }) => n >= 4).flatMap(({ n, messages, textbook, depth, made }) => [
+    { n, value: textbook, what: "messages, a frame for every vote" }, { n, value: messages, what: `messages, ${depth} slots at once` },
+    { n, value: 2 * n, what: "signatures made, a frame for every vote" }, { n, value: made, what: `signatures made, ${depth} slots at once` },
+  ]);
   return {
     id: "vote-frames", title: "Vote frames: one signature for the votes of a turn",
-    spec: linesWithPoints(values, {
-      x: REPLICAS, y: logAxis("value", "messages per batch"), color: colour("what", null, values),
-    }),
-    caption: "Messages between replicas per batch. Signatures made and checked fall by the same factor. The order of growth stays n².",
+    spec: linesWithPoints(values, { x: replicas(4), y: logAxis("value", "per batch", "~r"), color: colour("what", null, values) }),
+    caption: "Messages between replicas, and signatures made, per batch. Checked signatures fall like messages. The order of growth stays n².",
   };
 }
 
+const VOTES = ["one a frame", "merged"] as const;
+const openName = (open: number): string => (open === 0 ? "nothing open" : open === 1 ? "1 slot open" : `window of ${open} open`);
+
+const ofWindow = (rows: readonly ViewChangeRow[], window: number): readonly ViewChangeRow[] => rows.filter(({ open, merged }) => open <= window && (open > 1 || !merged));
+
 export function viewChangePlot(rows: readonly ViewChangeRow[], window: number): Plot {
-  const name = (open: number): string => (open === 0 ? "nothing open" : open === 1 ? "1 slot open" : `window of ${open} open`);
-  const values = rows.filter(({ open, n }) => open <= window && n <= 100).flatMap(({ n, open, merged, messages }) =>
-    open <= 1 && merged ? [] : [{ n, messages, open, what: name(open), votes: merged ? "merged" : "one a frame" }]);
+  const values = ofWindow(rows, window).map(({ n, open, merged, messages }) => ({ n, messages, what: openName(open), votes: merged ? VOTES[1] : VOTES[0] }));
   return {
-    id: "view-change", title: "A view change, until every carried slot is decided again",
-    spec: linesWithPoints(values, {
-      x: REPLICAS, y: logAxis("messages", "messages"), color: colour("what", null, values),
-      strokeDash: { field: "votes", type: "nominal", title: "votes", sort: ["one a frame", "merged"], legend: STROKES },
-    }),
+    id: "view-change", title: "Messages of a view change, until every carried slot is decided again",
+    spec: linesWithPoints(values, { x: replicas(4), y: logAxis("messages", "messages"), color: colour("what", null, values), strokeDash: { field: "votes", type: "nominal", title: "votes", sort: VOTES } }),
     caption: "VIEW-CHANGE from all to all, NEW-VIEW, and the votes for the slots carried over. With merged votes a full window costs as many messages as one slot (the dashed line lies on that one); the bytes stay.",
+  };
+}
+
+export function viewChangeBytesPlot(rows: readonly ViewChangeRow[], window: number): Plot {
+  const values = ofWindow(rows, window).filter(({ merged, open }) => merged || open <= 1).flatMap(({ n, open, viewChangeBytes, newViewBytes }) => [
+    { n, bytes: newViewBytes, message: "a NEW-VIEW", what: openName(open) }, { n, bytes: viewChangeBytes, message: "a VIEW-CHANGE", what: openName(open) },
+  ]);
+  return {
+    id: "view-change-bytes", title: "Size of one VIEW-CHANGE and one NEW-VIEW",
+    spec: linesWithPoints(values, { x: replicas(4), y: logAxis("bytes", "bytes"), color: colour("what", null, values), strokeDash: { field: "message", type: "nominal", title: "size of", sort: ["a NEW-VIEW", "a VIEW-CHANGE"] } }),
+    caption: "A NEW-VIEW holds Q VIEW-CHANGEs, each with Q−1 signed votes for every open slot: n² times the slots, sent n−1 times. That is where O(n³) hurts, and what bounds the window of a large cluster.",
+  };
+}
+
+export function transferPlot(rows: readonly TransferRow[]): Plot {
+  const values = rows.filter(({ keys }) => keys === 1_000).flatMap(({ n, messages, header, nodes, pageMessages }) => [
+    { n, value: messages, what: "all" }, { n, value: header, what: "header, asked of everybody: 2(n−1)" }, { n, value: pageMessages, what: "pages" }, { n, value: nodes, what: "tree" },
+  ]);
+  return {
+    id: "state-transfer", title: "Messages of a state transfer to an empty replica, 1,000 keys",
+    spec: linesWithPoints(values, { x: replicas(3), y: logAxis("value", "messages", "~r", { fine: true }), color: colour("what", null, values) }),
+    caption: "Requests and answers. Only the header is asked of every donor; tree and pages are shared out among them, so their number hardly depends on n: with few donors more of the pages come in large chunks.",
   };
 }

@@ -55,9 +55,12 @@ function checkNormal(checks: Checks, name: string, tally: Tally, n: number, batc
 export function normal(n: number, checks: Checks): NormalRow {
   const slots = 2;
   const cluster = new MemoryCluster({ n, mergeVotes: false, parameters: { checkpointInterval: slots, logWindow: 2 * slots, pipelineDepth: 1 } });
-  for (let slot = 0; slot < slots; slot++) {
-    cluster.submit([1], PAYLOAD_BYTES);
-    cluster.settle();
+  for (let slot = 0; slot < slots; slot++) cluster.submit([1], PAYLOAD_BYTES);
+  const rounds = { executed: 0, stable: 0 };
+  while (!cluster.isSettled) {
+    cluster.step();
+    if (rounds.executed === 0 && cluster.everywhere(({ executedSeq }) => executedSeq === slots)) rounds.executed = cluster.round;
+    if (rounds.stable === 0 && cluster.everywhere(({ stableSeq }) => stableSeq === slots)) rounds.stable = cluster.round;
   }
   const { tally } = cluster;
   const name = `n = ${n}`;
@@ -67,6 +70,7 @@ export function normal(n: number, checks: Checks): NormalRow {
   checks.equal(`${name}, waits for the disk`, tally.fsyncs, normalCase(n, shape(1, 1)).fsyncs * slots + checkpoint.fsyncs);
   const first = cluster.answered.get(1 as never) ?? 0;
   checks.equal(`${name}, message delays`, first, normalCase(n, shape(1, 1)).delays);
+  checks.equal(`${name}, CHECKPOINT: message delays`, rounds.stable - rounds.executed, checkpoint.delays);
   const per = (value: number): number => value / slots;
   return {
     n, f: cluster.quorums.f, messages: per(total(tally, "messages", NORMAL)), prePrepare: per(tally.phases["pre-prepare"].messages),
@@ -162,6 +166,9 @@ export interface ViewChangeRow {
   readonly bytes: number;
   readonly made: number;
   readonly checked: number;
+  readonly fsyncs: number;
+  /** Until the carried slots are decided. */
+  readonly delays: number;
 }
 
 /**
@@ -178,12 +185,17 @@ export function viewChange(n: number, { open, window, merged }: { readonly open:
   cluster.tally = newTally();
   // A replica whose request is carried over relays it once more; that traffic belongs to the request, not to the view change.
   cluster.lose = (message) => message.type === "forward" || message.type === "checkpoint";
+  const begun = cluster.round;
+  let entered = cluster.round;
   cluster.suspectPrimary();
-  cluster.settle();
-  const { phases } = cluster.tally;
+  for (; !cluster.isSettled; cluster.step()) if (!cluster.everywhere(({ view, active }) => view === 1 && active)) entered = cluster.round + 1;
+  const { phases, fsyncs } = cluster.tally;
   const theory = viewChangeCase(n, open, merged);
   const name = `n = ${n}, view change with ${open} open slots${merged ? ", votes merged" : ""}`;
-  checks.equal(`${name}: every replica is in the new view`, cluster.viewsActive && cluster.status(0).view === 1 ? 1 : 0, 1);
+  checks.equal(`${name}: every replica is in the new view`, cluster.everywhere(({ view, active }) => view === 1 && active) ? 1 : 0, 1);
+  checks.equal(`${name}: message delays until every replica is in the new view`, entered - begun, theory.delays);
+  checks.equal(`${name}: message delays until the carried slots are decided`, cluster.round - begun, theory.delaysDecided);
+  checks.equal(`${name}: waits for the disk`, fsyncs, theory.fsyncs);
   checkCost(checks, `${name}, VIEW-CHANGE`, phases["view-change"], theory.viewChange, 1);
   checkCost(checks, `${name}, NEW-VIEW`, phases["new-view"], theory.newView, 1);
   const votes = (field: keyof PhaseCount): number => phases.prepare[field] + phases.commit[field] + phases.mixed[field];
@@ -193,5 +205,6 @@ export function viewChange(n: number, { open, window, merged }: { readonly open:
     n, open, merged, viewChange: phases["view-change"].messages, newView: phases["new-view"].messages, votes: votes("messages"),
     messages: total(cluster.tally, "messages", all), viewChangeBytes: phases["view-change"].bytes / (n * (n - 1)), newViewBytes: phases["new-view"].bytes / (n - 1),
     bytes: total(cluster.tally, "bytes", all), made: total(cluster.tally, "made", all), checked: total(cluster.tally, "checked", all),
+    fsyncs, delays: cluster.round - begun,
   };
 }

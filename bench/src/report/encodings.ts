@@ -9,12 +9,9 @@ export const logAxis = (field: string, title: string, format = "~s", { fine = fa
 
 export const linearAxis = (field: string, title: string, format = "~s"): object => ({ field, type: "quantitative", title, axis: { format } });
 
-/** Legend symbols as strokes, so that dashes show. */
-export const STROKES = { symbolType: "stroke", symbolSize: 420, symbolStrokeWidth: 2.5 } as const;
-
 /** Lines told apart by colour, in the order in which the values first occur. */
 export const colour = (field: string, title: string | null, values: readonly object[]): object => ({
-  field, type: "nominal", title, legend: STROKES, sort: [...new Set(values.map((value) => (value as Record<string, unknown>)[field]))],
+  field, type: "nominal", title, sort: [...new Set(values.map((value) => (value as Record<string, unknown>)[field]))],
 });
 
 /** Lines with a point at each value; in layers, since a legend of dashes needs marks without points. */

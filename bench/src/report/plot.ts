@@ -4,8 +4,8 @@ import { parse, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import type { Plot } from "../result.ts";
 
-const WIDTH = 600;
-const HEIGHT = 360;
+const WIDTH = 700;
+const HEIGHT = 380;
 
 /** Colour-blind safe, in this order (Okabe and Ito). */
 export const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b8a000", "#332288"] as const;
@@ -15,7 +15,8 @@ const CONFIG = {
   font: "DejaVu Sans, Verdana, sans-serif",
   title: { fontSize: 15, anchor: "start", subtitleFontSize: 11, subtitleColor: "#555", offset: 12 },
   axis: { gridColor: "#e6e6e6", labelFontSize: 11, titleFontSize: 12, titleFontWeight: "normal", domainColor: "#999", tickColor: "#999" },
-  legend: { labelFontSize: 11, titleFontSize: 11, symbolStrokeWidth: 2, symbolSize: 70, labelLimit: 420 },
+  // Below the plot, so that long names cost no width; lines are shown as lines, so that dashes show.
+  legend: { orient: "bottom", columns: 2, columnPadding: 24, rowPadding: 4, titleFontSize: 11, labelFontSize: 11, labelLimit: 420, symbolStrokeWidth: 2.5 },
   range: { category: [...PALETTE] },
   view: { stroke: null },
 } as const;
