@@ -6,10 +6,10 @@ import type { BatchRow, NormalRow, PipelineRow, ViewChangeRow } from "./scenario
 import type { SocketRow } from "./sockets.ts";
 import type { TransferRow } from "./transfer.ts";
 
-const REPLICAS_SHOWN = [1, 2, 4, 7, 10, 16, 22, 31, 46, 64, 100];
+const REPLICAS_SHOWN = [1, 2, 3, 4, 7, 10, 16, 22, 31, 46, 64, 100];
 
-const replicas = (least: number): object => ({
-  field: "n", type: "quantitative", title: "replicas n (log)", scale: { type: "log", domain: [least, 100], nice: false }, axis: { values: REPLICAS_SHOWN.filter((n) => n >= least), format: "d" },
+const replicas = (least: number, most = 100): object => ({
+  field: "n", type: "quantitative", title: "replicas n (log)", scale: { type: "log", domain: [least, most], nice: false }, axis: { values: REPLICAS_SHOWN.filter((n) => n >= least && n <= most), format: "d" },
 });
 
 /** Lines that coincide share a name. */
@@ -92,7 +92,7 @@ export function pipelinePlot(rows: readonly PipelineRow[]): Plot {
   ]);
   return {
     id: "vote-frames", title: "Vote frames: one signature for the votes of a turn",
-    spec: linesWithPoints(values, { x: replicas(4), y: logAxis("value", "per batch", "~r"), color: colour("what", null, values) }),
+    spec: linesWithPoints(values, { x: replicas(4), y: logAxis("value", "per batch", ",~r"), color: colour("what", null, values) }),
     caption: "Messages between replicas, and signatures made, per batch. Checked signatures fall like messages. The order of growth stays n².",
   };
 }
@@ -128,7 +128,7 @@ export function transferPlot(rows: readonly TransferRow[]): Plot {
   ]);
   return {
     id: "state-transfer", title: "Messages of a state transfer to an empty replica, 1,000 keys",
-    spec: linesWithPoints(values, { x: replicas(3), y: logAxis("value", "messages", "~r", { fine: true }), color: colour("what", null, values) }),
+    spec: linesWithPoints(values, { x: replicas(3, Math.max(...values.map(({ n }) => n))), y: logAxis("value", "messages", "~r", { fine: true }), color: colour("what", null, values) }),
     caption: "Requests and answers. Only the header is asked of every donor; tree and pages are shared out among them, so their number hardly depends on n: with few donors more of the pages come in large chunks.",
   };
 }

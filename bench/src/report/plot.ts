@@ -16,7 +16,7 @@ const CONFIG = {
   title: { fontSize: 15, anchor: "start", subtitleFontSize: 11, subtitleColor: "#555", offset: 12 },
   axis: { gridColor: "#e6e6e6", labelFontSize: 11, titleFontSize: 12, titleFontWeight: "normal", domainColor: "#999", tickColor: "#999" },
   // Below the plot, so that long names cost no width; lines are shown as lines, so that dashes show.
-  legend: { orient: "bottom", columns: 2, columnPadding: 24, rowPadding: 4, titleFontSize: 11, labelFontSize: 11, labelLimit: 420, symbolStrokeWidth: 2.5 },
+  legend: { orient: "bottom", columns: 2, columnPadding: 24, rowPadding: 4, titleFontSize: 11, labelFontSize: 11, labelLimit: 0, symbolStrokeWidth: 2.5, layout: { bottom: { direction: "vertical", anchor: "start", margin: 10 } } },
   range: { category: [...PALETTE] },
   view: { stroke: null },
 } as const;

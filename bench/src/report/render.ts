@@ -32,11 +32,16 @@ function allSections(result: BenchResult): readonly Section[] {
   ];
 }
 
+const FIGURE = /^[-–\d][\d.,]*(?: ?[×%])?$/;
+/** A column of figures, some of them perhaps missing, is aligned to the right. */
+const isFigures = (rows: Table["rows"], column: number): boolean =>
+  rows.length > 0 && rows.every((row) => typeof row[column] === "number" || FIGURE.test(row[column] ?? "")) && rows.some((row) => row[column] !== "–");
+
 // ── Markdown ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function markdownTable({ title, columns, rows, note }: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-  const align = columns.map((_, i) => (rows.length > 0 && rows.every((row) => typeof row[i] === "number") ? "---:" : "---"));
+  const align = columns.map((_, i) => (isFigures(rows, i) ? "---:" : "---"));
   return [`**${title}**`, "", line(columns), line(align), ...rows.map((row) => line(row.map(text))), ...(note === undefined ? [] : ["", note])].join("\n");
 }
 
@@ -65,7 +70,7 @@ caption{text-align:left;font-weight:600;padding:.3em 0}figure{margin:1.2em 0}fig
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1em;font-size:13px}dt{color:#555}dd{margin:0}.scroll{overflow-x:auto}`;
 
 function htmlTable({ title, columns, rows, note }: Table): string {
-  const kind = columns.map((_, i) => (rows.length > 0 && rows.every((row) => typeof row[i] === "number") ? ' class="n"' : ""));
+  const kind = columns.map((_, i) => (isFigures(rows, i) ? ' class="n"' : ""));
   const cells = (tag: string, row: readonly string[]): string => `<tr>${row.map((cell, i) => `<${tag}${kind[i] ?? ""}>${inline(cell)}</${tag}>`).join("")}</tr>`;
   const foot = note === undefined ? "" : `<p class="note">${inline(note)}</p>`;
   return `<div class="scroll"><table><caption>${inline(title)}</caption><thead>${cells("th", columns)}</thead><tbody>${rows.map((row) => cells("td", row.map(text))).join("\n")}</tbody></table></div>${foot}`;
