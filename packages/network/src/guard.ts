@@ -1,7 +1,8 @@
 /**
  * Two decorators for libp2p's layers below our streams.
  *
- * `joined`: noise writes the length, the ciphertext and the tag of a message as separate socket writes. Joined, they are one.
+ * `joined`: noise writes the length, the ciphertext and the tag of a message as separate socket writes. Joined, they are one. And it learns
+ * that a message is not complete from an exception, one for every read: told in another way, a small frame costs a third less to receive.
  *
  * `guarded`: yamux buffers a data frame until it is complete, whatever length its header announces, answers pings without
  * looking whether the peer reads the answers, and lets a connection open streams without end. A stranger needs no more
@@ -30,14 +31,41 @@ function joinWrites(stream: MessageStream): MessageStream {
   return stream;
 }
 
-/** Wraps an encrypter so that each of its messages is one socket write. */
+/** Bytes of a noise message on the wire, behind a length of two bytes. */
+const NOISE_BYTES_MAX = 65_535;
+
+interface Lengths {
+  readonly length: number;
+  getUint16?(at: number): number;
+  readonly [at: number]: number;
+}
+
+interface Decoding {
+  readonly decoder: { lengthDecoder: (bytes: Lengths) => number };
+}
+
+const decodes = (secured: object): secured is Decoding =>
+  "decoder" in secured && typeof secured.decoder === "object" && secured.decoder !== null &&
+  "lengthDecoder" in secured.decoder && typeof secured.decoder.lengthDecoder === "function";
+
+/** Fewer than two bytes: a length that no bytes can satisfy yet, so that the decoder waits for more, as after the exception. */
+function waitQuietly<S extends { readonly connection: MessageStream }>(secured: S): S {
+  if (decodes(secured.connection)) {
+    const { decoder } = secured.connection;
+    const lengthOf = decoder.lengthDecoder;
+    decoder.lengthDecoder = (bytes) => (bytes.length < 2 ? NOISE_BYTES_MAX : lengthOf(bytes));
+  }
+  return secured;
+}
+
+/** Wraps an encrypter so that each of its messages is one socket write, and reading them throws nothing. */
 export function joined<C>(encrypter: (components: C) => ConnectionEncrypter): (components: C) => ConnectionEncrypter {
   return (components) => {
     const inner = encrypter(components);
     return {
       protocol: inner.protocol,
-      secureInbound: (connection, options) => inner.secureInbound(joinWrites(connection), options),
-      secureOutbound: (connection, options) => inner.secureOutbound(joinWrites(connection), options),
+      secureInbound: async (connection, options) => waitQuietly(await inner.secureInbound(joinWrites(connection), options)),
+      secureOutbound: async (connection, options) => waitQuietly(await inner.secureOutbound(joinWrites(connection), options)),
     };
   };
 }
