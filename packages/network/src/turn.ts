@@ -1,31 +1,56 @@
 /**
- * Work put off to the end of the current turn of the event loop, and the slow clock that deadlines are counted on.
- * Everything sent to a peer during one turn leaves in one write.
+ * Work put off to the end of what runs now, or of the current turn of the event loop, and the slow clock that deadlines are counted on.
+ * Everything sent to a peer by one callback (a replica's turn, say) leaves in one write, before anything that came in meanwhile is read.
  */
 export interface Task {
   run(): void;
 }
 
+interface NodeProcess {
+  nextTick?(run: () => void): void;
+}
+
+// Absent in browsers, or replaced by less.
+const { process } = globalThis as { readonly process?: NodeProcess };
+
+const afterCallback: (run: () => void) => void =
+  typeof process?.nextTick === "function" ? (run) => process.nextTick?.(run) : (run) => queueMicrotask(run);
+
 const atEndOfTurn: (run: () => void) => void =
   typeof setImmediate === "function" ? (run) => void setImmediate(run) : (run) => queueMicrotask(run);
 
-export class Turn {
+class Batch {
+  readonly #schedule: (run: () => void) => void;
   #tasks = new Set<Task>();
-  #scheduled = false;
 
-  /** Runs `task` once, at the end of this turn; added from within a running task, at the end of the next. */
+  constructor(schedule: (run: () => void) => void) {
+    this.#schedule = schedule;
+  }
+
   add(task: Task): void {
+    if (this.#tasks.size === 0) this.#schedule(() => this.#run());
     this.#tasks.add(task);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    atEndOfTurn(() => this.#run());
   }
 
   #run(): void {
     const tasks = this.#tasks;
     this.#tasks = new Set();
-    this.#scheduled = false;
     for (const task of tasks) task.run();
+  }
+}
+
+export class Turn {
+  readonly #soon = new Batch(afterCallback);
+  readonly #later = new Batch(atEndOfTurn);
+
+  /** Runs `task` once, after the callback that runs now. Never from within a task: it would keep the event loop from turning. */
+  soon(task: Task): void {
+    this.#soon.add(task);
+  }
+
+  /** Runs `task` once, at the end of this turn; added from within a running task, at the end of the next. */
+  add(task: Task): void {
+    this.#later.add(task);
   }
 }
 

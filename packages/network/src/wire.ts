@@ -65,6 +65,8 @@ export class Wire {
   readonly #accept: (frame: Uint8Array) => void;
   #open = false;
   #writable = true;
+  /** Bytes wait for the end of the turn, so that others have theirs. */
+  #yielded = false;
   #closed = false;
   #heardMs: number;
   #wroteMs: number;
@@ -101,7 +103,7 @@ export class Wire {
     deferWindowUpdates(this.#stream);
   }
 
-  /** Queues for the end of the turn; false when dropped: closed, above the cap, or the queue is full. */
+  /** Queues for the end of the callback that runs now; false when dropped: closed, above the cap, or the queue is full. */
   send(frame: Uint8Array): boolean {
     if (this.#closed) return false;
     if (frame.length > this.#options.sendBytesMax || !this.#queue.push(frame)) {
@@ -109,12 +111,14 @@ export class Wire {
       return false;
     }
     if (this.#open && frame.length > 0) this.counters.framesSent += 1;
-    this.#context.turn.add(this);
+    // A wire that has yielded goes on when its turn comes.
+    if (!this.#yielded) this.#context.turn.soon(this);
     return true;
   }
 
   /** Writes what waits, until the stream has enough or this turn's share is used up. */
   run(): void {
+    this.#yielded = false;
     let share = TURN_BYTES_MAX;
     while (this.#writable && !this.#closed && share > 0) {
       const chunk = this.#queue.take();
@@ -129,7 +133,7 @@ export class Wire {
         this.close(`cannot write: ${describe(problem)}`);
       }
     }
-    if (this.#writable && this.#queue.bytes > 0) this.#context.turn.add(this);
+    if (this.#writable && this.#queue.bytes > 0) this.#yield();
   }
 
   /** Checks deadlines and keeps the connection warm; called on each tick of the clock. */
@@ -164,6 +168,11 @@ export class Wire {
     }
   }
 
+  #yield(): void {
+    this.#yielded = true;
+    this.#context.turn.add(this);
+  }
+
   #end(): boolean {
     if (this.#closed) return false;
     this.#closed = true;
@@ -180,7 +189,7 @@ export class Wire {
     stream.addEventListener("drain", () => {
       this.#writable = true;
       // Not now: a socket that takes everything drains on the next tick, before any other peer had its turn.
-      if (this.#queue.bytes > 0) this.#context.turn.add(this);
+      if (this.#queue.bytes > 0) this.#yield();
     });
     stream.addEventListener("remoteCloseWrite", () => this.close("closed by the peer", true));
     stream.addEventListener("close", ({ error }) => {

@@ -1,7 +1,7 @@
 /** Frames through bytes and back, whatever the pieces; bounds of reader, queue, handshake and muxer inspection. */
 import { bytesEqual, digest, toHex } from "@narses/core";
 import fc from "fast-check";
-import type { MessageStream, Stream, StreamMessageEvent } from "@libp2p/interface";
+import type { MessageStream, SecuredConnection, Stream, StreamMessageEvent } from "@libp2p/interface";
 import { describe, expect, it } from "vitest";
 import { FrameReader } from "../src/frame-reader.ts";
 import { joined, MuxInspector } from "../src/guard.ts";
@@ -179,14 +179,29 @@ describe("what libp2p writes", () => {
     const send = (data: Uint8Array | Uint8ArrayList): boolean => written.push(data instanceof Uint8Array ? data.length : -1) > 0;
     const connection = { send } as unknown as MessageStream;
     const pieces = { subarray: () => new Uint8Array(18) } as unknown as Uint8ArrayList;
+    const secured = (): SecuredConnection => ({ connection } as unknown as SecuredConnection);
     const encrypter = joined(() => ({
       protocol: "/fake",
-      secureInbound: async (inner: MessageStream) => void inner.send(pieces) as never,
-      secureOutbound: async (inner: MessageStream) => void inner.send(new Uint8Array(3)) as never,
+      secureInbound: async (inner: MessageStream) => (inner.send(pieces), secured()),
+      secureOutbound: async (inner: MessageStream) => (inner.send(new Uint8Array(3)), secured()),
     }))(undefined);
     await encrypter.secureInbound(connection);
     await encrypter.secureOutbound(connection);
     expect(written).toEqual([18, 3]);
+  });
+
+  it("is read without an exception where a length is incomplete", async () => {
+    const lengthDecoder = (bytes: Uint8Array): number => {
+      if (bytes.length < 2) throw new RangeError("too few");
+      return ((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0);
+    };
+    const decoder = { lengthDecoder };
+    const secure = async (): Promise<SecuredConnection> => ({ connection: { decoder } } as unknown as SecuredConnection);
+    const encrypter = joined(() => ({ protocol: "/fake", secureInbound: secure, secureOutbound: secure }))(undefined);
+    await encrypter.secureInbound({ send: () => true } as unknown as MessageStream);
+    expect(decoder.lengthDecoder(Uint8Array.of(1, 2))).toBe(258);
+    // More than any two bytes can hold behind them: the decoder waits.
+    for (const bytes of [Uint8Array.of(), Uint8Array.of(1)]) expect(decoder.lengthDecoder(bytes)).toBe(65_535);
   });
 
   it("has a window update for each 128 KiB received, not for each frame", () => {
