@@ -5,7 +5,7 @@ import {
   type ClusterConfig, type Parameters, type VerifyingKey,
 } from "@narses/core";
 import { verifyingKey } from "@narses/crypto";
-import { z } from "zod";
+import * as z from "zod";
 
 /** A cluster file is read up to this size. */
 export const CLUSTER_FILE_BYTES_MAX: number = 16 << 20;

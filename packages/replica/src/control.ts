@@ -7,7 +7,7 @@ import {
   type BlockStore, type ClientConnection, type ClientId, type Logger, type StateMachine, type StateStore,
 } from "@narses/core";
 import { decodePayload, encodePayload, PAYLOAD_LIMITS, type Codec } from "@narses/wire";
-import { z } from "zod";
+import * as z from "zod";
 import type { AdmissionControl } from "./admission.ts";
 import { CallError } from "./call-error.ts";
 import { leaseReader } from "./app-store.ts";

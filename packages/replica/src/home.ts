@@ -2,7 +2,7 @@
 import { join, resolve } from "node:path";
 import { NarsesError, replicaId, type ClusterConfig, type ReplicaId, type SigningKey } from "@narses/core";
 import { deriveReplicaSeeds, loadKeyFile, signingKeyFromSeed } from "@narses/crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { loadCluster, readJson, shapeError } from "./cluster-file.ts";
 import { DISK_RESERVE_BYTES_DEFAULT } from "./limits.ts";
 import { parseAdminAddress, type AdminAddress } from "./operations/admin.ts";

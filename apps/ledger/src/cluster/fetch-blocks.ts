@@ -3,7 +3,7 @@ import type { Client } from "@narses/client";
 import type { Digest } from "@narses/core";
 import { hasher } from "@narses/crypto";
 import { blockHash, type Codec } from "@narses/wire";
-import { z } from "zod";
+import * as z from "zod";
 
 /** Blocks asked for before the first answer: hides the round trip, and bounds what waits in memory. */
 const READ_AHEAD = 16;

@@ -1,7 +1,7 @@
 /** What replicas say of themselves. Their word is not certified: it is for people, and compared among replicas. */
 import type { Client } from "@narses/client";
 import type { NetworkClientTransport } from "@narses/network";
-import { z } from "zod";
+import * as z from "zod";
 
 /** The part of a replica's status that the ledger shows. */
 export interface ReplicaState {

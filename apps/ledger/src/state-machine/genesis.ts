@@ -1,6 +1,6 @@
 /** The ledger's first state, from the `genesis` field of the cluster file. */
 import { AppRejection, NarsesError, type AppStore } from "@narses/core";
-import { z } from "zod";
+import * as z from "zod";
 import { addAccount } from "./accounts.ts";
 import type { PayloadDigest } from "./digest.ts";
 import { addAsset, addMember } from "./governance.ts";

@@ -2,7 +2,7 @@
  * What a client may ask of the ledger, with strict schemas: an unknown or misspelt field is an error. Every message is
  * written here (none comes from the schema library), since a refusal is part of the replicated result.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { DECIMALS_MAX } from "../amount.ts";
 import { IDEMPOTENCY_KEY_LENGTH_MAX, LIST_MAX, NAME_LENGTH_MAX, OPENING_MAX, REFERENCE_LENGTH_MAX, SUM_MAX } from "./limits.ts";
 import { refuse } from "./refuse.ts";

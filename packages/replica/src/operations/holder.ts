@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { NarsesError } from "@narses/core";
-import { z } from "zod";
+import * as z from "zod";
 
 /** `holder.json`, as the storage package writes it beside the lock. */
 const schema = z.object({ pid: z.int().min(1), startTime: z.string().optional() });

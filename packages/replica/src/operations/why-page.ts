@@ -1,5 +1,5 @@
 /** A {@link WhyReport} that came over the network, checked; and any of them as a page of text. */
-import { z } from "zod";
+import * as z from "zod";
 import { NarsesError } from "@narses/core";
 import type { WhyReport } from "./why.ts";
 import { bytesText, counted, listed, printable, seconds } from "./words.ts";
