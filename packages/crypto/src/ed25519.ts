@@ -1,5 +1,5 @@
 /** Signing and verifying keys of the suite `ed25519-strict` (`rule.ts`), on the fastest backend that follows it. */
-import { assert, toHex, type SigningKey, type VerifyingKey } from "@narses/core";
+import { toHex, type SigningKey, type VerifyingKey } from "@narses/core";
 import { nativeBackends } from "#native";
 import { noble } from "./noble.ts";
 import { followsRule } from "./probe.ts";
@@ -59,17 +59,23 @@ export function strict(raw: RawBackend): Backend {
 }
 
 let available: readonly Backend[] | undefined;
+let first: Backend | undefined;
 
 /** Backends that work here, fastest first; the first is the default, `noble` is always the last. Decided at the first call. */
 export function backends(): readonly Backend[] {
-  available ??= Object.freeze([...nativeBackends().filter(followsRule), noble].map(strict));
+  available ??= Object.freeze([fastest(), ...slower().filter((raw) => raw === noble || followsRule(raw)).map(strict)]);
   return available;
 }
 
+/** A process needs one backend and does not try the others: each costs milliseconds of its start. */
 function fastest(): Backend {
-  const [first] = backends();
-  assert(first !== undefined, "noble is always there");
+  first ??= strict(nativeBackends().find(followsRule) ?? noble);
   return first;
+}
+
+function slower(): readonly RawBackend[] {
+  const all = [...nativeBackends(), noble];
+  return all.slice(all.findIndex(({ name }) => name === fastest().name) + 1);
 }
 
 /** @throws RangeError unless `seed` has 32 bytes. */

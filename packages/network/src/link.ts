@@ -105,8 +105,9 @@ export class Link {
   #retry(reason: string): void {
     if (this.#state === "stopped") return;
     const { redialMsMin, redialMsMax } = this.#options.context.limits;
-    // Doubles with every second failure: processes started together find each other soon, and a dead one costs little.
-    const delay = Math.min(redialMsMax, redialMsMin * 2 ** Math.min(this.#failures / 2, 20));
+    // Doubles with every fourth failure: processes started together find each other soon (no wait is a quarter of the time that
+    // has passed), and a dead one costs little.
+    const delay = Math.min(redialMsMax, redialMsMin * 2 ** Math.min(this.#failures / 4, 20));
     const { logger, member } = this.#options;
     const fields = { replica: member.replica, reason, failures: this.#failures };
     // Once aloud for each reason: a replica that is down for a day is not news a hundred thousand times.

@@ -2,7 +2,6 @@
 import "./polyfill.ts";
 import { yamux } from "@chainsafe/libp2p-yamux";
 import { noise } from "@chainsafe/libp2p-noise";
-import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
 import type { ConnectionGater, Ed25519PrivateKey, Libp2p } from "@libp2p/interface";
 import { tcp } from "@libp2p/tcp";
 import { webSockets } from "@libp2p/websockets";
@@ -12,18 +11,9 @@ import { describe, reset, settledWithin } from "./describe.ts";
 import { guarded, joined, STREAMS_PER_CONNECTION_MAX } from "./guard.ts";
 import type { NetworkLimits } from "./limits.ts";
 
-export const SEED_BYTES = 32;
 /** A stop waits this long for queues to empty, then this long for libp2p. */
 const FLUSH_MS = 400;
 const STOP_MS = 1_200;
-
-/** @throws NarsesError KEY_INVALID when `seed` is not 32 bytes. */
-export async function identityFromSeed(seed: Uint8Array): Promise<Ed25519PrivateKey> {
-  if (seed.length !== SEED_BYTES) {
-    throw new NarsesError("KEY_INVALID", `a network seed has ${SEED_BYTES} bytes, got ${seed.length}`, { bytes: seed.length });
-  }
-  return generateKeyPairFromSeed("Ed25519", seed);
-}
 
 interface NodeOptions {
   readonly privateKey: Ed25519PrivateKey;

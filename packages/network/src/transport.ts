@@ -12,7 +12,8 @@ import { Instances } from "./instances.ts";
 import { resolveLimits, type NetworkLimits } from "./limits.ts";
 import { Link } from "./link.ts";
 import { membersOf, parseAddress, type Member } from "./members.ts";
-import { createNode, identityFromSeed, startNode, stopNode } from "./node.ts";
+import { identityFromSeed } from "./identity.ts";
+import { createNode, startNode, stopNode } from "./node.ts";
 import { Clock, Turn } from "./turn.ts";
 import { newCounters, type Counters, type Wire, type WireContext } from "./wire.ts";
 

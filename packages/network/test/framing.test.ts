@@ -1,11 +1,13 @@
 /** Frames through bytes and back, whatever the pieces; bounds of reader, queue, handshake and muxer inspection. */
 import { bytesEqual, digest, toHex } from "@narses/core";
+import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
 import fc from "fast-check";
 import type { MessageStream, SecuredConnection, Stream, StreamMessageEvent } from "@libp2p/interface";
 import { describe, expect, it } from "vitest";
 import { FrameReader } from "../src/frame-reader.ts";
 import { joined, MuxInspector } from "../src/guard.ts";
 import { decodeHello, encodeHello, helloMismatch, HELLO_BYTES_MAX, type Hello } from "../src/hello.ts";
+import { identityFromSeed, SEED_BYTES } from "../src/identity.ts";
 import { Budget } from "../src/limits.ts";
 import { deferWindowUpdates } from "../src/window.ts";
 import { WRITE_BYTES_MAX, WriteQueue } from "../src/write-queue.ts";
@@ -245,3 +247,16 @@ describe("muxer inspection", () => {
   });
 });
 
+
+describe("the identity of a seed", () => {
+  it("is the one that libp2p derives", async () => {
+    for (let i = 0; i < 20; i++) {
+      const seed = crypto.getRandomValues(new Uint8Array(SEED_BYTES));
+      const [own, libp2p] = [await identityFromSeed(seed), await generateKeyPairFromSeed("Ed25519", seed)];
+      expect(toHex(own.raw)).toBe(toHex(libp2p.raw));
+      expect(own.publicKey.equals(libp2p.publicKey)).toBe(true);
+      expect(await libp2p.publicKey.verify(seed, await own.sign(seed))).toBe(true);
+    }
+    await expect(identityFromSeed(new Uint8Array(31))).rejects.toMatchObject({ code: "KEY_INVALID" });
+  });
+});
