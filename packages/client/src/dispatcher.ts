@@ -9,13 +9,13 @@ import { peekReply } from "@narses/wire";
 import { Patience, retransmitDelayMs, seededRandom } from "./backoff.ts";
 import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
 import { setBounded } from "./bounded.ts";
-import { EVICTED, finalRefusal, refusedForGood, type InFlight } from "./flight.ts";
+import { EVICTED, finalRefusal, OUT_OF_ORDER, refusedForGood, type InFlight } from "./flight.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Submission } from "./outbox.ts";
 import { checkReply } from "./reply.ts";
-import { isEvictedResult, settleWithResult } from "./result.ts";
+import { refusalOfBundle, settleWithResult } from "./result.ts";
 import { createTally, findQuorum, supersedes, type Quorum, type VerifiedOutcomes } from "./tally.ts";
 import { clip } from "./text.ts";
 import { believedPrimary, believedView, createViewHint, reportView } from "./view-hint.ts";
@@ -91,6 +91,8 @@ export class Dispatcher {
       broadcast: false,
       attempt: 0,
       timer: undefined,
+      early: false,
+      hurried: false,
     };
     this.#inFlight.set(bundle.digest, flight);
     if (!this.#links.send(this.primary, flight.frame)) this.#broadcast(flight);
@@ -201,8 +203,9 @@ export class Dispatcher {
     const block = reply.outcome.body.block;
     recordCertifiedBlock(this.#blocks, header, block);
     this.#patience.answered(this.#options.timers.now() - flight.sentAtMs);
-    const evicted = isEvictedResult(results[0]);
-    this.#land(flight, evicted);
+    const refusal = refusalOfBundle(results[0]);
+    if (refusal === OUT_OF_ORDER) return this.#holdBack(flight);
+    this.#land(flight, refusal === EVICTED);
     flight.submissions.forEach(({ pending }, operation) => {
       const bytes = results[operation];
       if (bytes === undefined) return; // never: checkReply wants one result for each operation
@@ -211,10 +214,28 @@ export class Dispatcher {
     });
   }
 
+  /** The one before it may have had its answer already, or gets it soon. What replicas say later, with fewer refusals, counts instead. */
+  #holdBack(flight: InFlight): void {
+    flight.early = true;
+    flight.tally.votes.clear();
+    const before = this.flights.some(({ bundle }) => bundle.session === flight.bundle.session && bundle.ridFirst < flight.bundle.ridFirst);
+    if (!before) this.#hurry(flight);
+  }
+
+  /** Once: the one before it may have failed, and then only a later acknowledgement lets this one pass. */
+  #hurry(flight: InFlight): void {
+    flight.early = false;
+    if (flight.hurried) return;
+    flight.hurried = true;
+    this.#retransmit(flight);
+  }
+
   #land({ bundle, timer }: InFlight, evicted: boolean): void {
     this.#options.timers.clear(timer);
     this.#inFlight.delete(bundle.digest);
     setBounded(this.#landed, bundle.digest, true, LANDED_BUNDLES_MAX);
+    const next = this.flights.find((flight) => flight.early);
+    if (next !== undefined) this.#hurry(next);
     this.#onLanded(bundle, evicted);
   }
 }

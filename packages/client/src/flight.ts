@@ -22,10 +22,17 @@ export interface InFlight {
   /** Retransmissions after silence so far. */
   attempt: number;
   timer: unknown;
+  /** It was ordered before the one before it (see `Bundle.fifo`), and goes again as soon as that has its answer. */
+  early: boolean;
+  /** It did so for that reason already; from then on it is a matter of patience. */
+  hurried: boolean;
 }
 
 /** Code of a refusal, and of a result: the session is not open any more. */
 export const EVICTED = "EVICTED";
+
+/** Code of a result: the bundle was ordered before the one before it, and not executed. */
+export const OUT_OF_ORDER = "OUT_OF_ORDER";
 
 /**
  * An evicted session executes nothing from now on, and whether it did before is forgotten. `detail` says who says so.

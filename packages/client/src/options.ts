@@ -63,6 +63,11 @@ export interface ConnectOptions {
    * For a key that was never used, 0 will do until the cluster evicts sessions.
    */
   readonly session?: number;
+  /**
+   * "any" (default): every operation takes effect as soon as it can; one that was sent earlier may come later, for example when a primary fails in
+   * between. "fifo": in the order of submission, whatever happens, and still with many under way.
+   */
+  readonly order?: "any" | "fifo";
   /** Connected replicas that `connect` waits for, 1 … n. Default Q. */
   readonly replicasNeeded?: number;
   readonly timeouts?: Partial<Timeouts>;
@@ -80,6 +85,7 @@ export interface ResolvedOptions {
   readonly key: SigningKey;
   readonly transport: ClientTransport;
   readonly session: number | undefined;
+  readonly fifo: boolean;
   readonly replicasNeeded: number;
   readonly timeouts: Timeouts;
   readonly limits: Limits;
@@ -122,6 +128,11 @@ function resolveLimits(given: Partial<Limits>, sessionWindow: number): Limits {
   };
 }
 
+function resolveOrder(order: string): boolean {
+  if (order === "any" || order === "fifo") return order === "fifo";
+  throw new RangeError(`connect: order must be "any" or "fifo", got ${JSON.stringify(order)}`);
+}
+
 function checkKey(cluster: ClusterConfig, key: SigningKey): void {
   if (key.publicKey.length !== 32) throw new TypeError(`connect: key.publicKey must be 32 bytes, got ${key.publicKey.length}`);
   if (cluster.clients === "listed" && !cluster.clientKeys.some((listed) => bytesEqual(fromHex(listed), key.publicKey))) {
@@ -143,6 +154,7 @@ export function resolveOptions(options: ConnectOptions, quorums: Quorums): Resol
     key,
     transport,
     session: options.session === undefined ? undefined : integer("session", options.session, 0, Number.MAX_SAFE_INTEGER),
+    fifo: resolveOrder(options.order ?? "any"),
     replicasNeeded: integer("replicasNeeded", options.replicasNeeded ?? quorums.strong, 1, quorums.n),
     timeouts: resolveTimeouts(options.timeouts ?? {}),
     limits: resolveLimits(options.limits ?? {}, cluster.parameters.sessionWindow),

@@ -43,8 +43,8 @@ export function settleWithResult(pending: Pending<Submitted>, { bytes, header, b
   }
 }
 
-/** A session is evicted for a bundle as a whole: one result tells. */
-export function isEvictedResult(bytes: Uint8Array | undefined): boolean {
+/** Why nothing of a bundle was executed. A session is evicted, and an order kept, for a bundle as a whole: its first result tells. */
+export function refusalOfBundle(bytes: Uint8Array | undefined): string | undefined {
   const decoded = bytes === undefined ? undefined : decodeResult(bytes);
-  return decoded?.ok === true && decoded.value.status === "not-executed" && decoded.value.code === EVICTED;
+  return decoded?.ok === true && decoded.value.status === "not-executed" ? decoded.value.code : undefined;
 }

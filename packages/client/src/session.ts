@@ -259,6 +259,7 @@ export class Session {
         session: this.#session,
         ridFirst: this.#ids.next,
         ackLow: this.#ids.ackLow,
+        fifo: this.#options.fifo,
         operations: submissions.map((submission) => submission.operation),
       });
     } catch (error) {

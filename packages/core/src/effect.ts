@@ -39,7 +39,8 @@ export type Effect =
   | { readonly type: "diverged"; readonly seq: SeqNum; readonly own: Digest; readonly stable: Digest }
   /**
    * Stop executing, fetch the state as of this certified checkpoint from others, then `transferred`. Comes again with a later
-   * target while the transfer goes on: either will do, but others drop old checkpoints. No `execute` comes in between.
+   * target while the transfer goes on, perhaps one that only W replicas vouch for: either will do, but others drop old checkpoints. No `execute`
+   * comes in between.
    */
   | { readonly type: "transfer"; readonly target: StableCheckpoint; readonly reason: "behind" | "diverged" }
   // observations, for logs, metrics and `why`

@@ -35,6 +35,8 @@ export interface Bundle {
   readonly ridFirst: RequestId;
   /** The client holds every reply up to and including this id (0: none); replicas may drop them. */
   readonly ackLow: number;
+  /** Executed only once the request before `ridFirst` is: otherwise refused, and ordered again later. */
+  readonly fifo: boolean;
   readonly operations: readonly Operation[];
   readonly bytes: Uint8Array;
 }

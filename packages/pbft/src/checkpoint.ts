@@ -43,7 +43,7 @@ export function onCheckpoint(r: Replica, from: ReplicaId, signed: Signed<Checkpo
   if (proof.length >= strong(r)) onStable(r, { seq, root, proof: proof.slice(0, strong(r)) });
 }
 
-function matchingCheckpoints(r: Replica, seq: SeqNum, root: Digest): readonly Signed<Checkpoint>[] {
+export function matchingCheckpoints(r: Replica, seq: SeqNum, root: Digest): readonly Signed<Checkpoint>[] {
   const proof: Signed<Checkpoint>[] = [];
   for (const sender of [...r.checkpoints.keys()].sort((a, b) => a - b)) {
     const signed = r.checkpoints.get(sender)?.get(seq);

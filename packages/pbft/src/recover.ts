@@ -33,7 +33,7 @@ export function freshReplica(config: EngineConfig, tools: EngineTools, recovered
     recoveredSeq: executed, handed: executed, executed, nextSeq: seqNum(executed + 1),
     waiting: new Map(), queue: { bundles: new Map(), operations: 0, bytes: 0 }, arrivals: 0, watch: freshWatch({ tick: 0, stable: seqNum(0), settled: seqNum(0), lenience: 0 }),
     peers, lastStatusTick: NEVER, pulledSeq: executed, pulledTick: 0, behindTick: 0, started: false,
-    diverged: false, transfer: undefined, stuckSince: undefined, silence: undefined, recall: undefined, out: [],
+    diverged: false, transfer: undefined, transferSince: 0, stuckSince: undefined, silence: undefined, recall: undefined, out: [],
   };
   if (recovered !== undefined) {
     restore(r, recovered.records);

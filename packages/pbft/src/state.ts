@@ -171,6 +171,8 @@ export interface Replica extends Synchroniser {
   diverged: boolean;
   /** The latest checkpoint whose state is being fetched; nothing is executed meanwhile. */
   transfer: StableCheckpoint | undefined;
+  /** Tick of that target. */
+  transferSince: number;
   /** Since when this replica is behind a certified checkpoint with nothing to execute. */
   stuckSince: { readonly executed: SeqNum; readonly tick: number } | undefined;
 

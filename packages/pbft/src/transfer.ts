@@ -1,23 +1,24 @@
 /**
  * State transfer: when following by decisions will not do, the state of a certified checkpoint is fetched instead. The
- * engine names the target and waits; the shell fetches, verifies and installs. Only certificates make a target: nobody's
- * claim about how far the others are. View, votes and everything that was said stay as they are.
+ * engine names the target and waits; the shell fetches, verifies and installs. Only certificates begin a transfer: nobody's
+ * claim about how far the others are. When the others have dropped that state, a later one that W of them vouch for will do.
+ * View, votes and everything that was said stay as they are.
  */
 import type { Digest, SeqNum, StableCheckpoint } from "@narses/core";
 import { assert, seqNum } from "@narses/core";
-import { moveTo } from "./checkpoint.ts";
+import { matchingCheckpoints, moveTo, onCheckpointed } from "./checkpoint.ts";
 import { executeReady } from "./execute.ts";
 import { forget } from "./request.ts";
 import { slotsAscending } from "./slots.ts";
-import { emit, type Replica, storeLimit } from "./state.ts";
+import { emit, type Replica, storeLimit, strong, weak } from "./state.ts";
 import { persistDecided } from "./vote.ts";
 
 /** Behind a certified checkpoint by more than a window: the others' logs no longer reach back, and replaying costs more than fetching. */
 export function considerTransfer(r: Replica): void {
   const { stableKnown, transfer } = r;
   if (transfer !== undefined) {
-    if (stableKnown.seq > transfer.seq) begin(r, r.diverged ? "diverged" : "behind");
-  } else if (stableKnown.seq > r.handed + r.config.parameters.logWindow) begin(r, "behind");
+    if (stableKnown.seq > transfer.seq) begin(r, stableKnown);
+  } else if (stableKnown.seq > r.handed + r.config.parameters.logWindow) begin(r, stableKnown);
 }
 
 /**
@@ -25,9 +26,27 @@ export function considerTransfer(r: Replica): void {
  * the decided slots in between (those who could have taken over the state themselves, and lack these blocks too).
  */
 export function transferTick(r: Replica): void {
-  if (r.transfer !== undefined || r.stableKnown.seq <= r.handed || r.executed < r.handed) return void (r.stuckSince = undefined);
+  if (r.transfer !== undefined) return considerVouched(r, r.transfer);
+  if (r.stableKnown.seq <= r.handed || r.executed < r.handed) return void (r.stuckSince = undefined);
   if (r.stuckSince?.executed !== r.executed) r.stuckSince = { executed: r.executed, tick: r.tick };
-  else if (r.tick - r.stuckSince.tick >= r.config.parameters.requestTimeoutTicks) begin(r, "behind");
+  else if (r.tick - r.stuckSince.tick >= r.config.parameters.requestTimeoutTicks) begin(r, r.stableKnown);
+}
+
+/**
+ * It takes long: perhaps the others hold only later states, which are not certified because this replica is missing.
+ * CHECKPOINTs of W others include a correct one's (this replica may be the wrong one), so what they name is the state; only Q move the low watermark.
+ */
+function considerVouched(r: Replica, target: StableCheckpoint): void {
+  if (r.tick - r.transferSince < r.config.parameters.requestTimeoutTicks) return;
+  let best: StableCheckpoint = target;
+  for (const held of r.checkpoints.values()) {
+    for (const { body: { seq, root } } of held.values()) {
+      if (seq <= best.seq) continue;
+      const proof = matchingCheckpoints(r, seq, root).filter(({ body }) => body.sender !== r.self);
+      if (proof.length >= weak(r)) best = { seq, root, proof };
+    }
+  }
+  if (best !== target) begin(r, best);
 }
 
 /** The state here after slot `seq` is not the certified one: what follows from it is worth nothing. */
@@ -35,13 +54,14 @@ export function onDiverged(r: Replica, own: Digest): void {
   const { seq, root } = r.stableKnown;
   r.diverged = true;
   emit(r, { type: "diverged", seq, own, stable: root });
-  begin(r, "diverged");
+  begin(r, r.stableKnown);
 }
 
-function begin(r: Replica, reason: "behind" | "diverged"): void {
-  r.transfer = r.stableKnown;
+function begin(r: Replica, target: StableCheckpoint): void {
+  r.transfer = target;
+  r.transferSince = r.tick;
   r.stuckSince = undefined;
-  emit(r, { type: "transfer", target: r.stableKnown, reason });
+  emit(r, { type: "transfer", target, reason: r.diverged ? "diverged" : "behind" });
 }
 
 /** Execution goes on from the installed state; back, too, when this replica had executed further and wrongly. */
@@ -61,7 +81,8 @@ export function onTransferred(r: Replica, stable: StableCheckpoint, obsolete: re
   r.watch.overtaken = { order: 0, count: 0 };
   for (const waiting of r.waiting.values()) waiting.sinceTick = r.tick;
   if (r.config.parameters.fastReads) rememberDecided(r, stable.seq);
-  if (stable.seq > r.stable.seq) moveTo(r, stable);
+  if (stable.proof.length < strong(r)) onCheckpointed(r, stable.seq, stable.root);
+  else if (stable.seq > r.stable.seq) moveTo(r, stable);
   considerTransfer(r);
   dropUnreachable(r);
   executeReady(r);

@@ -113,6 +113,42 @@ describe("behind", () => {
     }
   });
 
+  describe("when the others have dropped that state, and this replica is missing for a later certificate", () => {
+    const checkpointFrom = (sender: number, seq: number, mark = seq): Input => message(sender, { type: "checkpoint", signed: checkpoint(sender, seq, mark) });
+    const behind = (): OrderingEngine => {
+      const { engine } = started();
+      engine.step(stableFrom(0, stable(12)));
+      return engine;
+    };
+
+    test("a later one that W others vouch for is named, after a request's time", () => {
+      const engine = behind();
+      for (const sender of [0, 1]) expect(quiet(engine.step(checkpointFrom(sender, 20)))).toEqual([]);
+      expect(ticks(engine, 19)).toEqual([]);
+      expect(ticks(engine, 1)).toEqual([transfer({ seq: seqNum(20), root: root(20), proof: [0, 1].map((sender) => checkpoint(sender, 20, 20)) })]);
+      expect(ticks(engine, 40)).toEqual([]);
+    });
+
+    test("that it has arrived moves the low watermark to what Q have certified only; its own CHECKPOINT makes the later one stable", () => {
+      const engine = behind();
+      for (const sender of [0, 1]) engine.step(checkpointFrom(sender, 20));
+      const target = ticks(engine, 20).flatMap((e) => (e.type === "transfer" ? [e.target] : []))[0];
+      expect(target?.proof).toHaveLength(2);
+      expect(quiet(engine.step(transferred(target as StableCheckpoint)))).toEqual([...vouch(20, root(20)), ...adopted(stable(12))]);
+      expect(engine.status()).toMatchObject({ stableSeq: 12, executedSeq: 20 });
+      expect(quiet(engine.step(message(3, { type: "checkpoint", signed: checkpoint(3, 20, 20) })))).toMatchObject([{ type: "persist", record: { type: "stable" } }, { type: "truncate", seq: 20 }]);
+    });
+
+    test("one liar alone, also with this replica's own word for it, names no target", () => {
+      const { engine } = started();
+      execute(engine, 1, 8, 1);
+      for (const seq of [4, 8]) engine.step(message(3, { type: "checkpoint", signed: checkpoint(3, seq, seq + 1) }));
+      expect(quiet(engine.step(stableFrom(0, stable(4))))).toMatchObject([{ type: "diverged" }, transfer(stable(4), "diverged")]);
+      engine.step(checkpointFrom(2, 8, 9));
+      expect(ticks(engine, 60)).toEqual([]);
+    });
+  });
+
   test("an earlier state than the last one named: what is now too far ahead is dropped, and can be learned again", () => {
     const { engine } = started();
     engine.step(stableFrom(0, stable(12)));

@@ -158,7 +158,9 @@ function executeBundle(options: ExecutorOptions, sessions: SessionTable, place: 
   const { low, ackLow } = session;
   for (const { ridFirst } of acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))) writes.delete(replyKey(bundle, ridFirst));
   const acknowledged = session.low !== low || session.ackLow !== ackLow;
-  const { results, ran } = executeOperations(options, { writes, place, session, kept });
+  const { results, ran } = comesTooEarly(session, bundle)
+    ? { results: bundle.operations.map(() => NOT_EXECUTED.order), ran: false }
+    : executeOperations(options, { writes, place, session, kept });
   if (ran) keep(writes, place, session, results);
   // A bundle that changes nothing leaves no trace, and does not count as use: repeating it keeps no session alive.
   if (!ran && !acknowledged) return { bundle, results, repeated: kept !== undefined };
@@ -172,6 +174,10 @@ function executeBundle(options: ExecutorOptions, sessions: SessionTable, place: 
   sessions.used(bundle, evicted);
   return { bundle, results, repeated: !ran && kept !== undefined, evicted: evicted?.client };
 }
+
+/** All or nothing, so that nothing of it is kept: ordered again, it is executed. */
+const comesTooEarly = (session: Session, { fifo, ridFirst }: Bundle): boolean =>
+  fifo && ridFirst > 1 && ridState(session, ridFirst - 1) !== "executed" && ridState(session, ridFirst) === "new";
 
 function keep(writes: Overlay, { bundle, seq, leafIndex }: Place, session: Session, results: readonly Uint8Array[]): void {
   const bytes = results.reduce((sum, result) => sum + result.length, 0);

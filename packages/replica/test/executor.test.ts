@@ -184,6 +184,45 @@ describe("exactly once", () => {
   });
 });
 
+describe("in order of request ids (fifo)", () => {
+  const fifo = (ridFirst: number, ...amounts: number[]): Batch => tools.batch([tools.bundle(add(...amounts), { ridFirst, fifo: true })]);
+
+  test("before its predecessor it is refused whole and leaves no trace; ordered again after it, it is executed", () => {
+    const { run, state } = setUp();
+    const early = fifo(3, 10, 10);
+    const before = state.root();
+    expect(values(run(early))).toEqual(["OUT_OF_ORDER", "OUT_OF_ORDER"]);
+    expect(state.root()).toBe(before);
+    expect(values(run(fifo(1, 1, 1)))).toEqual([1, 2]);
+    const slot = run(early);
+    expect(values(slot)).toEqual([12, 22]);
+    expect(slot.bundles[0]?.repeated).toBe(false);
+    expect(values(run(early))).toEqual([12, 22]);
+  });
+
+  test("a predecessor that the client has acknowledged counts as executed", () => {
+    const { run } = setUp();
+    expect(values(run(tools.batch([tools.bundle(add(7), { ridFirst: 5, ackLow: 4, fifo: true })])))).toEqual([7]);
+  });
+
+  test("whatever order the bundles are ordered in, until none is refused they are executed in that of their ids, each once", () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray([1, 3, 5, 7, 9, 11], { minLength: 6, maxLength: 6 }), fc.infiniteStream(fc.nat()), (order, choices) => {
+        const seen: number[] = [];
+        const { run } = setUp({ apply: (op: unknown) => void seen.push(op as number) } as StateMachine);
+        const waiting = [...order];
+        while (waiting.length > 0) {
+          const ridFirst = waiting.splice(choices.next().value % waiting.length, 1)[0] ?? 0;
+          const slot = run(tools.batch([tools.bundle([apply(ridFirst), apply(ridFirst + 1)], { ridFirst, fifo: true })]));
+          if (values(slot)[0] === "OUT_OF_ORDER") waiting.push(ridFirst);
+        }
+        expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
 describe("one operation", () => {
   test.each([
     ["reject", { status: "rejected", code: "NO_FUNDS", message: "not enough", data: { total: 7 } }],

@@ -4,6 +4,8 @@
  *   [version u8][tag u8][epoch u32][public key 32][session u64][ridFirst u64][ackLow u64]
  *   [count u16] (kind u8, length u32) × count, the payloads one after the other, [signature 64]
  *
+ * A kind is 1 (apply) or 2 (query), plus 16 for each operation of a bundle that keeps its order (`fifo`).
+ *
  * Payloads stay opaque views of these bytes. Whether they are sound msgpack is decided when they are executed.
  */
 import {
@@ -22,8 +24,10 @@ import { TAG } from "./tags.ts";
 
 const KIND_APPLY = 1;
 const KIND_QUERY = 2;
+const FIFO = 16;
 
 interface OperationTable {
+  readonly fifo: boolean;
   readonly kinds: Uint8Array;
   readonly lengths: readonly number[];
 }
@@ -34,13 +38,18 @@ function readOperationTable(r: Reader, c: Context): OperationTable {
   if (count === 0) r.fail("bundle operations count", "0, at least 1");
   const kinds = new Uint8Array(count);
   const lengths: number[] = [];
+  let order = 0;
   for (let i = 0; i < count; i++) {
     const kind = r.u8("operation kind");
-    if (kind !== KIND_APPLY && kind !== KIND_QUERY) r.fail("operation kind", `${kind}, must be ${KIND_APPLY} or ${KIND_QUERY}`);
-    kinds[i] = kind;
+    if (i === 0) order = kind & FIFO;
+    const plain = kind - order;
+    if (plain !== KIND_APPLY && plain !== KIND_QUERY) {
+      r.fail("operation kind", `${kind}, must be ${order + KIND_APPLY} or ${order + KIND_QUERY}${order === 0 ? "" : ", as the first one keeps its order"}`);
+    }
+    kinds[i] = plain;
     lengths.push(r.u32("operation length"));
   }
-  return { kinds, lengths };
+  return { fifo: order === FIFO, kinds, lengths };
 }
 
 function readOperations(r: Reader, { kinds, lengths }: OperationTable): Operation[] {
@@ -77,6 +86,7 @@ export function readBundle(r: Reader, c: Context): Bundle {
     session,
     ridFirst: ridFirst as RequestId,
     ackLow,
+    fifo: table.fifo,
     operations,
     bytes: r.bytes,
   };
@@ -87,6 +97,7 @@ export interface BundleParts {
   readonly session: number;
   readonly ridFirst: RequestId;
   readonly ackLow: number;
+  readonly fifo?: boolean;
   readonly operations: readonly Operation[];
 }
 
@@ -124,7 +135,7 @@ export function makeBundle(c: Context, parts: BundleParts): Bundle {
   w.u64(parts.ackLow);
   w.u16(operations.length);
   for (const { kind, payload } of operations) {
-    w.u8(kind === "apply" ? KIND_APPLY : KIND_QUERY);
+    w.u8((kind === "apply" ? KIND_APPLY : KIND_QUERY) + (parts.fifo === true ? FIFO : 0));
     w.u32(payload.length);
   }
   const unsigned = concat([w.finish(), ...operations.map((operation) => operation.payload)]);

@@ -138,6 +138,15 @@ describe("digests", () => {
     expect(new Set([batch.digest, swapped.digest, later.digest, emptyBatch.digest]).size).toBe(4);
   });
 
+  test("a bundle that keeps its order differs in the kinds alone", () => {
+    const parts = { key: fakeKey(1), session: 0, ridFirst: requestId(1), ackLow: 0, operations: [{ kind: "apply" as const, payload: Uint8Array.of(1) }, { kind: "query" as const, payload: Uint8Array.of(2) }] };
+    const [any, fifo] = [codec.makeBundle(parts), codec.makeBundle({ ...parts, fifo: true })];
+    expect([any.fifo, fifo.fifo]).toEqual([false, true]);
+    expect(fifo.operations).toEqual(any.operations);
+    expect([...fifo.bytes].flatMap((byte, i) => (byte === any.bytes[i] ? [] : [[i, any.bytes[i], byte]])).slice(0, 2)).toEqual([[64, 1, 17], [69, 2, 18]]);
+    expect(codec.decodeBundle(fifo.bytes)).toMatchObject({ ok: true, value: { fifo: true } });
+  });
+
   test("a batch's changes with the signature of a bundle in it: the digest names the very bytes", () => {
     const parts = { session: 0, ridFirst: requestId(1), ackLow: 0, operations: [{ kind: "apply" as const, payload: Uint8Array.of(1) }] };
     const { publicKey } = fakeKey(1);

@@ -69,6 +69,8 @@ export function clusterConfig(options: FakeClusterOptions = {}): ClusterConfig {
   };
 }
 
+const OUT_OF_ORDER = encodeResult({ status: "not-executed", code: "OUT_OF_ORDER", message: "too early" });
+
 /** What a replica sends instead of its honest reply; undefined: nothing. */
 export type Lie = (reply: Reply, cluster: FakeCluster, replica: ReplicaId) => Reply | undefined;
 
@@ -101,6 +103,8 @@ export class FakeCluster {
   apply: (operation: unknown, kind: string) => unknown = (operation) => operation;
   /** Id of the last control call each replica received. */
   readonly lastCall = new Map<number, number>();
+  /** Bundles that are answered OUT_OF_ORDER, and can be ordered again. */
+  early: (bundle: Bundle) => boolean = () => false;
   readonly #ordered = new Map<Digest, Ordered>();
   readonly #held: Bundle[] = [];
 
@@ -175,17 +179,19 @@ export class FakeCluster {
 
   /** Decides a block with these bundles; every replica answers. */
   order(bundles: readonly Bundle[]): Block {
+    const early = bundles.filter((bundle) => this.early(bundle));
     const block = this.makeBlock(bundles);
     this.blocks.push(block);
     bundles.forEach((bundle, index) => this.#ordered.set(bundle.digest, { block, index }));
     for (const bundle of bundles) for (const replica of this.#speakers()) this.#answer(replica, bundle);
+    for (const { digest } of early) this.#ordered.delete(digest);
     return block;
   }
 
   makeBlock(bundles: readonly Bundle[]): Block {
     const seq = seqNum(this.blocks.length);
     const batch = this.codec.makeBatch(this.config.epoch, 1_000 * seq, bundles);
-    const results = bundles.map((bundle) => bundle.operations.map(({ payload, kind }) => this.#execute(payload, kind)));
+    const results = bundles.map((bundle) => bundle.operations.map(({ payload, kind }) => (this.early(bundle) ? OUT_OF_ORDER : this.#execute(payload, kind))));
     const header: BlockHeader = {
       seq,
       parent: this.hash(seq - 1),

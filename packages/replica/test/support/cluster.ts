@@ -24,7 +24,7 @@ export interface TestCluster {
   readonly replicaKeys: readonly VerifyingKey[];
   readonly strong: number;
   sign<B extends SignedBody>(body: B): Signed<B>;
-  bundle(operations: readonly Operation[], options?: { readonly key?: SigningKey; readonly ridFirst?: number; readonly ackLow?: number; readonly session?: number }): Bundle;
+  bundle(operations: readonly Operation[], options?: { readonly key?: SigningKey; readonly ridFirst?: number; readonly ackLow?: number; readonly session?: number; readonly fifo?: boolean }): Bundle;
   batch(bundles: readonly Bundle[], timestampMs?: number): Batch;
   prePrepare(seq: number, digest: Digest, options?: { readonly view?: number; readonly sender?: number }): Signed<PrePrepare>;
   votes(sender: number, votes: readonly Vote[]): Signed<Votes>;
@@ -69,8 +69,8 @@ function buildTools(base: Base): TestCluster {
   const tools: TestCluster = {
     ...base, strong, sign,
     replicaKeys: signingKeys.map((key) => verifyingKey(key.publicKey)),
-    bundle: (operations, { key = clientKey(), ridFirst = 1, ackLow = 0, session = 0 } = {}) =>
-      codec.makeBundle({ key, session, ridFirst: requestId(ridFirst), ackLow, operations }),
+    bundle: (operations, { key = clientKey(), ridFirst = 1, ackLow = 0, session = 0, fifo = false } = {}) =>
+      codec.makeBundle({ key, session, ridFirst: requestId(ridFirst), ackLow, operations, fifo }),
     batch: (bundles, timestampMs = 1_000) => codec.makeBatch(cluster.epoch, timestampMs, bundles),
     prePrepare: (seq, digest, { view: v = 0, sender = v % n } = {}) => sign({ type: "pre-prepare", ...author(sender), view: view(v), seq: seqNum(seq), digest }),
     votes: (sender, votes) => sign({ type: "votes", ...author(sender), votes }),

@@ -115,6 +115,8 @@ describe("bundle", () => {
     ["more operations than bytes", join(patch(bytes, COUNT, 0, 16).subarray(0, 80)), "REQUEST_INVALID", /16 need 80 bytes, 16 left/],
     ["kind 0", patch(bytes, ENTRY, 0), "REQUEST_INVALID", /operation kind at byte 64: 0, must be 1 or 2/],
     ["kind 3", patch(bytes, ENTRY + 5, 3), "REQUEST_INVALID", /operation kind at byte 69/],
+    ["one that keeps its order before one that does not", patch(bytes, ENTRY, 17), "REQUEST_INVALID", /operation kind at byte 69: \d, must be 17 or 18, as the first one keeps its order/],
+    ["one that keeps its order after one that does not", patch(bytes, ENTRY + 5, 17), "REQUEST_INVALID", /operation kind at byte 69: 17, must be 1 or 2/],
     ["a payload of 4 GiB", patch(bytes, ENTRY + 1, 255, 255, 255, 255), "REQUEST_INVALID", /operation payload .*: needs 4294967295 bytes/],
     ["lengths that leave a byte", patch(bytes, ENTRY + 4, 2), "REQUEST_INVALID", /bundle at byte \d+: 1 bytes after its end/],
     ["another tag", patch(bytes, 1, 17), "BATCH_INVALID", /./],
