@@ -53,6 +53,7 @@ describe("narses-sim --app", () => {
     expect(status).toBe(2);
     expect(stdout).toMatch(/safety \(state\): n\d+, the same operations on equal states/);
     expect(stdout).toMatch(/> all: (pre-prepare|prepare|commit) v0 n\d+/);
+    expect(stdout).toMatch(/^repeat: npx narses-sim 42 --faults none --n 4 --app .* --trace 60$/m);
   });
 
   test("a module that exports no application: what it should export, exit code 64", () => {

@@ -5,6 +5,7 @@ import { neverHappened } from "../coverage/coverage.ts";
 import type { SimOptions } from "../options.ts";
 import { writeWhole } from "./files.ts";
 import { runPool } from "./pool.ts";
+import { PROGRAM } from "./program.ts";
 import { createProgress } from "./progress.ts";
 import { addTotals, type Depth, type Failure, NO_TOTALS, type SeedsAnswer, type SeedsJob, type Totals } from "./seeds.ts";
 import { ToolError } from "./tool-error.ts";
@@ -99,7 +100,7 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
     };
     jobs.delete(job);
     for (const { outcome, oracle, detail, seed } of answer.failures) {
-      progress.say(`${outcome} (${oracle}): ${detail}\n  repeat: pnpm sim ${seed}${campaign.flags} --trace 60`);
+      progress.say(`${outcome} (${oracle}): ${detail}\n  repeat: ${PROGRAM} ${seed}${campaign.flags} --trace 60`);
     }
     if (++unsaved % SAVE_EVERY_JOBS === 0) save(statePath, state);
     progress.update(state.totals.seeds, `${state.failed} failed, ${(state.totals.events / 1e6).toFixed(1)} M events`);

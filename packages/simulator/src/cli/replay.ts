@@ -6,6 +6,7 @@ import { minimise } from "../minimise/minimise.ts";
 import { parseScenario, replay } from "../minimise/scenario.ts";
 import { describePlan, type SimOptions } from "../options.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
+import { PROGRAM } from "./program.ts";
 import type { ChartFlags } from "./run.ts";
 import type { Depth } from "./seeds.ts";
 
@@ -50,6 +51,6 @@ export async function minimiseSeed({ options, depth, out, print }: MinimiseFlags
   const { scenario, before, after, replays } = minimised;
   writeFileSync(out, `${JSON.stringify(scenario)}\n`);
   print(`${before} decisions before, ${after} after, ${replays} replays: ${out}`);
-  print(`repeat: pnpm sim replay ${out} --trace 60`);
+  print(`repeat: ${PROGRAM} replay ${out} --trace 60`);
   return EXIT[scenario.expect.outcome];
 }

@@ -8,6 +8,7 @@ import { describePlan, type SimOptions } from "../options.ts";
 import type { SimResult } from "../simulate.ts";
 import { runCampaign } from "./campaign.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
+import { PROGRAM } from "./program.ts";
 import { type Depth, simulateAt } from "./seeds.ts";
 
 export const LINES_ON_FAILURE = 60;
@@ -52,7 +53,7 @@ async function runOne({ seed, lines, depth, appPath, chart, options, flags, prin
     writeFileSync(chart.path, drawChart(result.trace, { fromMs: chart.fromMs, toMs: chart.toMs ?? result.virtualMs }));
     print(`chart: ${chart.path}`);
   }
-  print(`repeat: pnpm sim ${seed}${flags} --trace ${Math.max(lines, LINES_ON_FAILURE)}`);
+  print(`repeat: ${PROGRAM} ${seed}${flags} --trace ${Math.max(lines, LINES_ON_FAILURE)}`);
   return EXIT[result.outcome];
 }
 
