@@ -32,6 +32,16 @@ describe("chart", () => {
     expect(() => drawChart(TRACE, { fromMs: 5, toMs: 5 })).toThrow(RangeError);
   });
 
+  test("no label covers another, and marks are explained", () => {
+    const { trace } = simulateEngine({ seed: 4, n: 7, faults: "none", chaosMs: 300, traceLines: 1_000_000 });
+    const svg = drawChart(trace, { fromMs: 0, toMs: 300 });
+    const labels = [...svg.matchAll(/<text x="([\d.]+)" y="([\d.]+)" fill="#[0-9a-f]+" font-size="9">([^<]*)</g)].map(([, x, y, text]) => [Number(x), Number(y), (text as string).length] as const);
+    expect(labels.length).toBeGreaterThan(20);
+    const covers = labels.flatMap((a, i) => labels.slice(i + 1).filter((b) => Math.abs(a[1] - b[1]) < 9 && a[0] < b[0] + b[2] * 4 && b[0] < a[0] + a[2] * 4));
+    expect(covers).toEqual([]);
+    expect(svg).toContain("slot executed");
+  });
+
   test("of a real run: most messages are paired, twins and liars have lanes, a wide window is cut off aloud", () => {
     const { trace, virtualMs } = simulateEngine({ seed: 4, n: 4, faults: "byzantine", policies: ["twins"], chaosMs: 600, traceLines: 1_000_000 });
     const { lanes, arrows } = readTrace(trace);
