@@ -92,7 +92,7 @@ describe("operations", () => {
     const log = await run("wal", "inspect", "--home", home(3), "--json");
     expect(JSON.parse(log.out)).toMatchObject({ replica: 3, closedCleanly: false, damage: null, records: expect.arrayContaining([expect.objectContaining({ type: "prepared", view: 0, seq: 1 })]) as unknown });
     const page = await run("wal", "inspect", "--home", home(3), "--last", "1");
-    expect(page.out.trim().split("\n").at(-1)).toMatch(/^\d+ {2}committed +0 +1 +[0-9a-f]{12} .*votes-\d{12}\.wal .*commits of/);
+    expect(page.out.trim().split("\n").at(-1)).toMatch(/^ *\d+ {2}committed +0 +1 +[0-9a-f]{12} .*votes-\d{12}\.wal .*commits of/);
     expect((await run("wal", "inspect", "--home", home(3), "--seq", "99")).out).toContain("no such record");
     const offline = await run("why", "--home", home(3));
     expect([offline.exit, offline.out.split("\n")[0]]).toEqual([0, expect.stringMatching(/^Replica 3 is stopped\. Started now, it would be waiting for nothing but its peers/)]);
@@ -139,14 +139,17 @@ describe("operations", () => {
   });
 
   it("a damaged vote log is told by file and offset; the replica starts without it and does not vote", async () => {
-    const clean = JSON.parse((await run("wal", "inspect", "--home", home(1), "--json")).out) as { directory: string; records: { segment: string; offset: number }[] };
+    const clean = JSON.parse((await run("wal", "inspect", "--home", home(1), "--json")).out) as { directory: string; records: { segment: string; offset: number; lsn: number }[] };
     const record = clean.records[1];
     if (record === undefined) throw new TypeError("too few records");
+    const lsns = clean.records.map(({ lsn }) => lsn);
+    expect(lsns.every((lsn) => lsn >= 1)).toBe(true);
+    expect(new Set(lsns).size).toBe(lsns.length);
     const file = join(clean.directory, record.segment);
     writeFileSync(file, readFileSync(file).fill(0xff, record.offset, record.offset + 1));
     const damaged = await run("wal", "inspect", "--home", home(1));
     expect(damaged.exit).toBe(3);
-    expect(damaged.out).toMatch(/\n {2}file {4}\/.*votes-\d+\.wal\n {2}offset {2}\d+\nwhat precedes the damage:\n\n.*\n1 {2}pre-prepared/);
+    expect(damaged.out).toMatch(/\n {2}file {4}\/.*votes-\d+\.wal\n {2}offset {2}\d+\nwhat precedes the damage:\n\n.*\n *\d+ {2}pre-prepared/);
     expect(damaged.out).toContain(`  file    ${file}\n`);
     const why = await run("why", "--home", home(1));
     expect([why.exit, why.out]).toEqual([3, expect.stringContaining("Replica 1 is stopped, and cannot go on as it was: vote log")]);

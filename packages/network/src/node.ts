@@ -86,6 +86,16 @@ function listenError(cause: unknown, listen: readonly string[]): NarsesError {
   return new NarsesError("CONFIG_INVALID", problem, { field: "listen" }, { cause });
 }
 
+/**
+ * libp2p puts off an update of its own addresses by a second, also when its listeners close as it stops: that timer alone would keep the
+ * process. Not a part of libp2p's interface; a test knows when it goes away.
+ */
+export function addressUpdateOf(node: Libp2p): { stop(): void } | undefined {
+  const { components } = node as { components?: { addressManager?: { _updatePeerStoreAddresses?: { stop?: () => void } } } };
+  const update = components?.addressManager?._updatePeerStoreAddresses;
+  return typeof update?.stop === "function" ? { stop: () => update.stop?.() } : undefined;
+}
+
 /** Lets `flushed` settle for a moment, then ends every connection and the node; never rejects, returns within 2 s. */
 export async function stopNode(node: Libp2p | undefined, flushed: Promise<unknown>, logger: Logger): Promise<void> {
   await settledWithin(FLUSH_MS, flushed);
@@ -94,6 +104,7 @@ export async function stopNode(node: Libp2p | undefined, flushed: Promise<unknow
   const stopped = async (): Promise<void> => {
     try {
       await node.stop();
+      addressUpdateOf(node)?.stop();
     } catch (problem) {
       logger.warn({ problem: describe(problem) }, "libp2p did not stop cleanly");
     }

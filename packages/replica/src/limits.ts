@@ -51,6 +51,9 @@ export const CALLS_MAX = 1_024;
 export const CALL_PARAMS_BYTES_MAX: number = 64 << 10;
 /** Answer to a control call; a longer one is replaced by REQUEST_TOO_LARGE. */
 export const CALL_RESULT_BYTES_MAX: number = 24 << 20;
+/** Control calls looked at in a tick while the disk is full, and the size of one; what is beyond waits with all other frames. */
+export const FROZEN_CALLS_PER_TICK = 16;
+export const FROZEN_CALL_BYTES_MAX = 1_024;
 
 /** Slots whose written keys are remembered for fast reads, and keys at most; an answer reaches no further back. */
 export const READ_SLOTS_REMEMBERED = 64;

@@ -11,13 +11,14 @@ import type { AuthenticatedState } from "@narses/storage";
 import type { Codec } from "@narses/wire";
 import { createAdmission } from "./admission.ts";
 import { ClientConnections } from "./client-connections.ts";
-import { createControl } from "./control.ts";
+import { createControl, type Control } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { createDecisions } from "./decisions.ts";
 import { createDiskSpace, type Disk, type DiskSpace } from "./disk-space.ts";
 import { createEvidenceKeeper, type EvidenceKeeper, type EvidenceStore } from "./evidence.ts";
 import { createExecution, type Execution, type Halt } from "./execution.ts";
 import { createExecutor, type Executor } from "./executor.ts";
+import { createFrozenCalls } from "./frozen-calls.ts";
 import { openHeads, type Heads } from "./genesis.ts";
 import { createInbox } from "./inbox.ts";
 import { createJournal } from "./journal.ts";
@@ -163,7 +164,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     input: (input) => loop.input(input),
     fatal: (error) => loop.fatal(error),
   });
-  const { transfer, donor, backfill } = stateTransfer;
+  const { transfer, backfill } = stateTransfer;
   const observer = createObserver({
     self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, backfill, state, blocks, diskSpace, connections, pending, counters, incidents, measures,
     nowMs, parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
@@ -186,7 +187,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     onView: (view) => void (known.view = view), onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
     onFatal: (error) => end(asError(error)),
   });
-  return lifecycle({ parts, heads, counters, diskSpace, observer, execution, decisions, transfer, donor, backfill, loop, outbox, evidence, inbox, connections, ended, end });
+  return lifecycle({ parts, heads, control, counters, diskSpace, observer, execution, decisions, ...stateTransfer, loop, outbox, evidence, inbox, connections, ended, end });
 }
 
 interface ReadParts {
@@ -261,6 +262,7 @@ function createStateTransfer(parts: ReplicaParts, own: TransferParts): StateTran
 interface Assembled {
   readonly parts: ReplicaParts;
   readonly heads: Heads;
+  readonly control: Control;
   readonly counters: Counters;
   readonly diskSpace: DiskSpace;
   readonly observer: Observer & ObserverInputs;
@@ -314,6 +316,7 @@ function lifecycle(assembled: Assembled): Shell {
   const { parts, heads, diskSpace, observer, loop, inbox, connections, execution, decisions, transfer, donor, backfill, ended, end } = assembled;
   const { transport, clock, logger } = parts;
   const pace = paceOf(assembled);
+  const frozenCalls = createFrozenCalls({ codec: parts.codec, control: assembled.control });
   let ticker: Timer | undefined;
   let stopping: Promise<void> | undefined;
 
@@ -345,7 +348,7 @@ function lifecycle(assembled: Assembled): Shell {
           pace.peer({ type: "peer", replica, connected: up });
         },
         onClientFrame: (connection: ClientConnection, frame) => {
-          if (loop.stopped) return;
+          if (loop.stopped || (diskSpace.frozen && frozenCalls.answer(connection, frame))) return;
           inbox.client(connection, frame);
           loop.wake();
         },
@@ -354,7 +357,7 @@ function lifecycle(assembled: Assembled): Shell {
           connections.forget(connection);
         },
       });
-      if (!loop.stopped) ticker = startTicker(clock, parts.scheduler ?? systemScheduler, (ticks) => pace.ticks(ticks));
+      if (!loop.stopped) ticker = startTicker(clock, parts.scheduler ?? systemScheduler, (ticks) => (frozenCalls.tick(), pace.ticks(ticks)));
     },
     stop() {
       stopping ??= (async () => {

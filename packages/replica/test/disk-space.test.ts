@@ -97,6 +97,8 @@ describe("a replica whose disk is full", () => {
     const lack = "17 B are free on the file system of /var/lib/replica, and it goes on when 2.0 KiB are: free some space, no restart is needed";
     expect(core.health()).toMatchObject({ healthy: false, ready: false, reasons: [`frozen, the disk is full: ${lack}`] });
     expect(core.why().headline).toBe(`Replica 3 is frozen and waits for space on its disk: ${lack}.`);
+    expect(await client.call(3, "status")).toMatchObject({ disk: { freeBytes: 17 } });
+    expect(await client.call(3, "why")).toMatchObject({ headline: expect.stringContaining("Replica 3 is frozen") as string });
     const metrics = await core.metrics().render();
     for (const sample of ["narses_disk_frozen 1", "narses_disk_free_bytes 17", "narses_disk_freezes_total 1", "narses_ready 0"]) expect(metrics).toContain(`\n${sample}\n`);
 

@@ -175,9 +175,24 @@ describe("a lost data directory", () => {
     await until("it follows", () => c.replica(3).status().head.seq === 5 * L);
     // View 0 is the one the others are in: it may have been in one that f + 1 = 2 faulty primaries led to.
     expect(c.replica(3).status().engine.silence).toMatchObject({ cause: "amnesia", floor: { view: 2 } });
+    expect(c.replica(3).why().findings).toContainEqual(expect.stringMatching(/^2 more views before it may vote: .*"rotationCheckpoints".*stop the primary \(now replica 0\)/));
     await c.replica(3).stop();
     await c.start(3);
     expect(c.replica(3).status().engine.silence).toMatchObject({ cause: "amnesia" });
+  });
+
+  test("state and blocks lost, votes intact: refused without --rejoin; with it they are fetched, blocks from genesis on too, and it votes at once", async () => {
+    const c = await cluster();
+    await c.order(3 * L);
+    await c.replica(3).stop();
+    for (const store of ["state", "blocks"]) await rm(join(c.homes[3] ?? "", "data", store), { recursive: true });
+    await expect(c.start(3)).rejects.toMatchObject({ code: "DATA_CORRUPT", message: expect.stringContaining("start once with --rejoin") as string });
+    await c.start(3, { rejoin: true });
+    await until("it has caught up and knows what it said", () => c.replica(3).status().head.seq === 3 * L && c.replica(3).status().engine.silence === undefined);
+    expect(c.said(3, "VOTES LOST")).toBe(false);
+    await until("it has every block", () => c.replica(3).status().backfill === null);
+    await c.replica(2).stop();
+    await c.order(2); // with its votes, or not at all
   });
 
   test("alone in its cluster there is nobody to rejoin", async () => {
@@ -192,5 +207,36 @@ describe("a lost data directory", () => {
     await (await one()).stop();
     await damage(home);
     await expect(one()).rejects.toMatchObject({ code: "DATA_CORRUPT" });
+  });
+});
+
+describe("the whole cluster restarts, with stable checkpoints that differ", () => {
+  type Harm = (home: string) => Promise<unknown>;
+  const wipe: Harm = async (home) => rm(join(home, "data"), { recursive: true });
+  test.each<readonly [string, number, Harm, boolean]>([
+    ["all of them as they were", 1, () => Promise.resolve(), false],
+    ["one that was ahead has a damaged vote log", 1, damage, false],
+    ["one that was ahead has lost its disk", 1, wipe, true],
+    ["the one that was behind has lost its disk", 3, wipe, true],
+  ])("%s: it orders again, once each, and all come to one state", async (_what, victim, harm, rejoin) => {
+    const c = await cluster();
+    await c.order(K + 1);
+    await c.replica(3).stop();
+    // Further than its log reaches.
+    await c.order(3 * L + 1);
+    const ids = [0, 1, 2, 3];
+    const stable = ids.map((id) => c.replica(id).status().engine.stableSeq);
+    expect(stable[3]).toBeLessThan((stable[0] ?? 0) - L);
+    await Promise.all([0, 1, 2].map((id) => c.replica(id).stop()));
+    await harm(c.homes[victim] ?? "");
+    // The one that is behind comes first, and must not take the others back.
+    for (const id of [3, 0, 1, 2]) await c.start(id, { rejoin: rejoin && id === victim });
+    await c.order(L);
+    const head = c.replica(0).status().head.seq;
+    await until("one state", () => ids.every((id) => c.replica(id).status().head.seq >= head) && new Set(ids.map((id) => c.replica(id).status().head.block)).size === 1);
+    const silent = ids.filter((id) => c.replica(id).status().engine.silence?.cause === "amnesia");
+    // A damaged log leaves the view known, so its silence may be over by now.
+    expect(rejoin ? silent : silent.filter((id) => id !== victim)).toEqual(rejoin ? [victim] : []);
+    for (const id of ids) await until(`every block at replica ${id}`, () => c.replica(id).status().backfill === null);
   });
 });

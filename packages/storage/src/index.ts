@@ -10,6 +10,7 @@ export { nodeFileSystem } from "./files/node-file-system.ts";
 export {
   APPEND_BYTES_MAX, LOG_BYTES_MAX_DEFAULT, openVoteLog, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, type SegmentedVoteLog, type VoteLogOptions,
 } from "./votes/vote-log.ts";
+export { lsnOf } from "./votes/record.ts";
 export { memoryVoteLog, type MemoryVoteLog } from "./votes/memory-vote-log.ts";
 
 export {

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { NarsesError, recordSeq, type Batch, type LogRecord, type ReplicaId, type Signed, type VoteRef } from "@narses/core";
-import { MemoryFileSystem, openVoteLog, SEGMENT_BYTES_MIN } from "@narses/storage";
+import { lsnOf, MemoryFileSystem, openVoteLog, SEGMENT_BYTES_MIN } from "@narses/storage";
 import type { Codec } from "@narses/wire";
 import { LOG_INSPECTION_BYTES_MAX } from "../limits.ts";
 import { assertStopped } from "./holder.ts";
@@ -23,6 +23,8 @@ export interface InspectedRecord {
   /** What else it holds, in a few words. */
   readonly holds: string;
   readonly bytes: number;
+  /** Number of the record over the life of the log. */
+  readonly lsn: number;
   /** Segment file, and the offset of the record's content in it. */
   readonly segment: string;
   readonly offset: number;
@@ -136,7 +138,7 @@ function cutOff(files: Files, file: string, offset: number): Files {
 }
 
 /** Where the content of each record lies. Asked in the order of the log, so that equal contents are told apart. */
-function locator(files: Files): (content: Uint8Array) => { readonly segment: string; readonly offset: number } {
+function locator(files: Files): (content: Uint8Array) => Pick<InspectedRecord, "segment" | "offset" | "lsn"> {
   const segments = [...files].map(([path, bytes]) => ({
     name: path.slice(path.lastIndexOf("/") + 1), bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
   }));
@@ -151,9 +153,10 @@ function locator(files: Files): (content: Uint8Array) => { readonly segment: str
   return (content) => {
     // The base of a truncation comes first and was written last.
     const found = find(content, at) ?? find(content, { segment: 0, offset: 0 });
-    if (found === undefined) return { segment: "", offset: 0 };
+    const segment = found && segments[found.segment];
+    if (found === undefined || segment === undefined) return { segment: "", offset: 0, lsn: 0 };
     at = { segment: found.segment, offset: found.offset + content.length };
-    return { segment: segments[found.segment]?.name ?? "", offset: found.offset };
+    return { segment: segment.name, offset: found.offset, lsn: lsnOf(segment.bytes, found.offset) };
   };
 }
 

@@ -131,7 +131,7 @@ function findingsOf(sources: WhySources): readonly string[] {
   if (status.disk !== null && status.disk.frozenMs !== null) found.push(`space on its disk: ${lackOf(status.disk)}`);
   if (status.transfer !== null) found.push(stateOf(status.transfer, halted));
   else if (halted !== null) found.push(`an operator: ${halted}`);
-  if (engine.silence?.cause === "amnesia") found.push(engine.silence.reason);
+  if (engine.silence?.cause === "amnesia") found.push(engine.silence.reason, ...howToVote(status));
   const alone = source === "live" ? tooFewPeers(status) : [];
   found.push(...alone);
   if (engine.silence?.cause === "recalling" && alone.length === 0) found.push(engine.silence.reason);
@@ -146,6 +146,16 @@ function findingsOf(sources: WhySources): readonly string[] {
   if (slots.length === 0 && engine.active && status.pendingBundles > 0) found.push(proposal(sources));
   if (found.length === 0 && engine.slots === undefined) return engine.waitingFor;
   return found;
+}
+
+/** What brings the view about in which an amnesiac may vote again: nothing does by itself while all goes well. */
+function howToVote({ engine }: ReplicaStatus): readonly string[] {
+  const floor = engine.silence?.floor;
+  if (floor === undefined || engine.view >= floor.view) return [];
+  const means = `views change when a primary fails, and by themselves where "rotationCheckpoints" is set in the cluster file`;
+  const gesture = `to bring one about, stop the primary (now replica ${engine.primary}), wait until the others have left its view, and start it again: ` +
+    "one replica at a time, since this one counts as faulty";
+  return [`${counted(floor.view - engine.view, "more view")} before it may vote: ${means}; ${gesture}`];
 }
 
 /** A state on its way; nothing is executed meanwhile, and it ends without anybody's help. */

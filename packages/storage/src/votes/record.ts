@@ -45,6 +45,9 @@ export interface RecordHeader {
   readonly length: number;
 }
 
+/** LSN of the record whose payload begins at `offset` of a segment. */
+export const lsnOf = (segment: Uint8Array, offset: number): number => getU64(segment, offset - RECORD_HEADER_BYTES + 8);
+
 export const recordBytes = (payloadBytes: number): number => RECORD_HEADER_BYTES + align8(payloadBytes);
 export const align8 = (bytes: number): number => (bytes + 7) & ~7;
 

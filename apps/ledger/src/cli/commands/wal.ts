@@ -13,7 +13,7 @@ interface InspectFlags {
 }
 
 const COLUMNS = [
-  { title: "#", right: true },
+  { title: "LSN", right: true },
   { title: "type" },
   { title: "view", right: true },
   { title: "seq", right: true },
@@ -24,10 +24,8 @@ const COLUMNS = [
   { title: "holds" },
 ];
 
-type Numbered = InspectedRecord & { readonly index: number };
-
-const row = (r: Numbered): readonly string[] => [
-  String(r.index),
+const row = (r: InspectedRecord): readonly string[] => [
+  String(r.lsn),
   r.type,
   r.view === undefined ? "" : String(r.view),
   r.seq === undefined ? "" : String(r.seq),
@@ -38,9 +36,8 @@ const row = (r: Numbered): readonly string[] => [
   r.holds,
 ];
 
-function select(records: readonly InspectedRecord[], { last, seq }: InspectFlags): readonly Numbered[] {
-  const numbered = records.map((record, i) => ({ ...record, index: i + 1 }));
-  const matching = seq === undefined ? numbered : numbered.filter((record) => record.seq === seq);
+function select(records: readonly InspectedRecord[], { last, seq }: InspectFlags): readonly InspectedRecord[] {
+  const matching = seq === undefined ? records : records.filter((record) => record.seq === seq);
   return last === undefined ? matching : matching.slice(-last);
 }
 
@@ -51,7 +48,7 @@ function summary(replica: number, { directory, segments, closedCleanly, records,
   return `vote log of replica ${replica}: ${directory}\n${plural(records.length, "live record")} in ${plural(segments.length, "segment")} of ${count(bytes)} bytes, ${ending}`;
 }
 
-function page(replica: number, log: LogInspection, shown: readonly Numbered[]): string {
+function page(replica: number, log: LogInspection, shown: readonly InspectedRecord[]): string {
   const parts = [summary(replica, log)];
   if (log.damage !== undefined)
     parts.push(`damage: ${log.damage.message}\n  file    ${log.damage.file}\n  offset  ${log.damage.offset}\nwhat precedes the damage:`);
