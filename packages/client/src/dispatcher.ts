@@ -95,7 +95,9 @@ export class Dispatcher {
       hurried: false,
     };
     this.#inFlight.set(bundle.digest, flight);
-    if (!this.#links.send(this.primary, flight.frame)) this.#broadcast(flight);
+    // A large one is named by its digest only when it is proposed: every replica needs its own copy.
+    const large = bundle.bytes.length > this.#membership.cluster.parameters.largeBundleBytes;
+    if (large || !this.#links.send(this.primary, flight.frame)) this.#broadcast(flight);
     this.#arm(flight);
   }
 

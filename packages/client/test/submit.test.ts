@@ -33,6 +33,16 @@ describe("submit", () => {
     expect(cluster.requests().map(({ to }) => to)).toEqual([0]);
   });
 
+  it("sends a large bundle to every replica at once, as the primary names it by its digest only", async () => {
+    const { cluster, client } = await open({ parameters: { largeBundleBytes: 1_000 } });
+    await client.submit("x".repeat(900));
+    expect(cluster.requests()[0]?.frame.length).toBeGreaterThan(1_000);
+    expect(cluster.requests().map(({ to }) => to)).toEqual([0, 1, 2, 3]);
+    await client.submit("x");
+    expect(cluster.requests().slice(4).map(({ to }) => to)).toEqual([0]);
+    await client.close();
+  });
+
   it("works with n = 1 and with f = 0", async () => {
     for (const n of [1, 3]) {
       const { cluster, client } = await open({ n, f: 0 });

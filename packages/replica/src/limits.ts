@@ -36,6 +36,14 @@ export const PENDING_BUNDLES_PER_CLIENT_MAX = 64;
 export const PENDING_BYTES_PER_CLIENT_MAX: number = 16 << 20;
 /** Bytes of all bundles that wait; beyond it bundles are refused with OVERLOADED. */
 export const PENDING_BYTES_MAX: number = 256 << 20;
+/** Proposals that wait for large bundles they name, at most; the highest slot gives way, and comes whole in answer to STATUS. */
+export const PROPOSALS_AWAITED_MAX = 64;
+/** Bytes of the bundles that they hold; likewise. One proposal always fits. */
+export const PROPOSALS_AWAITED_BYTES_MAX: number = 64 << 20;
+/** A bundle that a proposal names is asked for after this many ticks: its client's own copy may be on the way. */
+export const BUNDLES_AWAITED_TICKS = 3;
+/** Status intervals between two requests for the same bundles, at most; one more each time. */
+export const FETCH_INTERVALS_MAX = 10;
 /** Connections that get the replies of one client; the next gets a place only if it brought a new bundle: that of the oldest unproven one first. */
 export const CONNECTIONS_PER_CLIENT_MAX = 8;
 /** Clients served over one connection (a gateway); beyond it the oldest is forgotten. */

@@ -4,7 +4,7 @@
  */
 import {
   NarsesError, replicaId, votesPerFrameMax,
-  type Effect, type EngineConfig, type Input, type Logger, type OwnMessage, type PeerMessage, type ReplicaId, type Signed, type Signer, type SignedBody, type StateMessage,
+  type Batch, type Bundle, type Effect, type EngineConfig, type Input, type Logger, type OwnMessage, type PeerMessage, type PrePrepare, type ReplicaId, type Signed, type Signer, type SignedBody, type StateMessage,
   type Transport, type Vote,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
@@ -41,7 +41,7 @@ const ANSWERS: ReadonlySet<(PeerMessage | StateMessage)["type"]> =
   new Set(["pre-prepare", "votes", "checkpoint", "view-change", "new-view", "batch", "decision", "stable"]);
 
 export interface OutboxOptions {
-  readonly config: Pick<EngineConfig, "self" | "epoch" | "quorums">;
+  readonly config: Pick<EngineConfig, "self" | "epoch" | "quorums" | "parameters">;
   readonly signer: Signer;
   readonly codec: Pick<Codec, "encodePeer">;
   readonly transport: Pick<Transport, "send">;
@@ -110,7 +110,7 @@ class Speaker {
         const { view, seq, digest, batch } = effect;
         return this.#signAndSend(() => {
           const signed = this.#sign({ type: "pre-prepare", ...this.#author(), view, seq, digest });
-          return { own: signed, message: batch === undefined ? undefined : { type: "pre-prepare", signed, batch } };
+          return { own: signed, message: batch === undefined ? undefined : this.#proposal(signed, batch) };
         });
       }
       case "checkpoint":
@@ -131,6 +131,15 @@ class Speaker {
           return { own: signed, message: { type: "new-view", signed } };
         });
     }
+  }
+
+  /** Large bundles come to everybody from their clients: of those a fresh proposal has just the digests. What is sent again is whole. */
+  #proposal(signed: Signed<PrePrepare>, batch: Batch): PeerMessage {
+    const { largeBundleBytes } = this.#options.config.parameters;
+    const { timestampMs, bundles } = batch;
+    const isLarge = ({ bytes }: Bundle): boolean => bytes.length > largeBundleBytes;
+    if (!bundles.some(isLarge)) return { type: "pre-prepare", signed, batch };
+    return { type: "compact-pre-prepare", signed, timestampMs, bundles: bundles.map((bundle) => (isLarge(bundle) ? bundle.digest : bundle)) };
   }
 
   /** To one peer, within its share of answers: what it lacks now it asks for again. */

@@ -65,6 +65,10 @@ export class PendingBundles {
     return this.#byDigest.has(digest);
   }
 
+  get(digest: Digest): Bundle | undefined {
+    return this.#byDigest.get(digest);
+  }
+
   /** Bundles of one client, oldest first. */
   of(client: ClientId): Iterable<Bundle> {
     return this.#byClient.get(client)?.values() ?? [];

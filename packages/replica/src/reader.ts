@@ -8,6 +8,7 @@ import {
 } from "@narses/core";
 import type { Codec, Decoded } from "@narses/wire";
 import type { AdmissionControl } from "./admission.ts";
+import type { Assembly, Completed, Refused } from "./assembly.ts";
 import type { ClientConnections } from "./client-connections.ts";
 import type { Control } from "./control.ts";
 import { count, type Counters } from "./counters.ts";
@@ -22,6 +23,7 @@ export interface ReaderOptions {
   readonly codec: Pick<Codec, "decodePeer" | "decodeClient">;
   readonly verifier: Verifier;
   readonly admission: AdmissionControl;
+  readonly assembly: Pick<Assembly, "proposal" | "bundle" | "awaits">;
   readonly replies: Pick<Replies, "resend" | "refuse">;
   readonly control: Control;
   /** State transfer, which no engine sees: both sides of it. */
@@ -64,7 +66,7 @@ function guarded<T>({ logger, limiter }: ReaderOptions, what: string, decode: ()
 // ── peers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function readPeer(options: ReaderOptions, from: ReplicaId, frame: Uint8Array): readonly Input[] {
-  const { codec, counters, verifier, admission } = options;
+  const { codec, counters, admission } = options;
   counters.bytesReceived += frame.length;
   const decoded = guarded(options, "replica", () => codec.decodePeer(frame));
   if (!decoded.ok) {
@@ -77,15 +79,34 @@ function readPeer(options: ReaderOptions, from: ReplicaId, frame: Uint8Array): r
     options.state.message(from, message);
     return [];
   }
+  if (message.type === "forward" && options.assembly.awaits(message.bundle.digest)) return settle(options, options.assembly.bundle(message.bundle, true));
   const unwanted = message.type === "forward" ? admission.relayed(from, message.bundle) : undefined;
   if (unwanted !== undefined) return rejectPeer(options, { from, what: message.type, problem: unwanted, guilty: [] });
+  return judge(options, from, message);
+}
+
+function judge(options: ReaderOptions, from: ReplicaId, message: PeerMessage): readonly Input[] {
+  const { verifier, admission, assembly } = options;
   const judgement = verifier.message(from, message);
   if (!judgement.ok) {
     if (judgement.evidence !== undefined) options.evidence.keep(judgement.evidence, judgement.rejection.detail);
     return rejectPeer(options, { from, what: message.type, problem: judgement.rejection, guilty: judgement.guilty });
   }
+  if (message.type === "compact-pre-prepare") {
+    const settled = assembly.proposal(from, message);
+    return settled === undefined ? [] : settle(options, [settled]);
+  }
   if (message.type === "forward") admission.admit(message.bundle, from);
   return [{ type: "message", from, message: judgement.message }];
+}
+
+/** What became of proposals that waited for large bundles: whole ones are judged like any other. */
+function settle(options: ReaderOptions, settled: readonly (Completed | Refused)[]): readonly Input[] {
+  return settled.flatMap((one) => {
+    if ("message" in one) return judge(options, one.from, one.message);
+    if (one.evidence !== undefined) options.evidence.keep(one.evidence, one.rejection.detail);
+    return rejectPeer(options, { from: one.from, what: "compact-pre-prepare", problem: one.rejection, guilty: one.guilty ? [one.from] : [] });
+  });
 }
 
 interface PeerRejection {
@@ -130,7 +151,12 @@ function readClient(options: ReaderOptions, connection: ClientConnection, frame:
     limiter.line(`client ${code}`, (leftOut) => logger.info({ connection: label, code, leftOut }, `rejected a frame of client connection ${label}: ${detail}`));
     return [];
   }
-  if (decoded.value.type === "request") return request(options, connection, decoded.value.bundle);
+  if (decoded.value.type === "request") {
+    const { bundle } = decoded.value;
+    const asked = request(options, connection, bundle);
+    // Even one that is refused here: whether it is executed is not this replica's to say.
+    return options.assembly.awaits(bundle.digest) ? [...settle(options, options.assembly.bundle(bundle, false)), ...asked] : asked;
+  }
   control.call(connection, decoded.value);
   return [];
 }

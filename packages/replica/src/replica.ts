@@ -10,6 +10,7 @@ import type { PeerState } from "@narses/network";
 import type { AuthenticatedState } from "@narses/storage";
 import type { Codec } from "@narses/wire";
 import { createAdmission } from "./admission.ts";
+import { createAssembly, type Assembly } from "./assembly.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { createControl, type Control } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
@@ -155,6 +156,10 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     input: (input) => loop.input(input), wake: () => loop.wake(), fatal: (error) => loop.fatal(error),
   });
   const sendsStored = (): boolean => !loop.stopped && !diskSpace.frozen;
+  const assembly = createAssembly({
+    config, codec, counters, find: (digest) => pending.get(digest), screen: (message) => engine.screen(message),
+    send: (to, message) => void (sendsStored() && outbox.send(to, message)),
+  });
   const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => sendsStored() && outbox.send(to, message) });
   const stateTransfer = createStateTransfer(parts, {
     executor, execution, counters, verifier,
@@ -166,8 +171,8 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   });
   const { transfer, backfill } = stateTransfer;
   const observer = createObserver({
-    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, backfill, state, blocks, diskSpace, connections, pending, counters, incidents, measures,
-    nowMs, parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
+    self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, backfill, state, blocks, diskSpace, connections, pending, assembly, counters, incidents,
+    measures, nowMs, parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
   const reads = readsOf(parts, { config, records, execution, executor, writes, horizon });
@@ -180,14 +185,14 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     engine, inbox, execution, outbox, decisions, transfer, counters, incidents, evidence, logger, limiter,
     journal: createJournal({ log, codec, counters, measures, recovered: records, noteView: parts.noteView }),
     read: createReader({
-      codec, verifier, admission, replies, control, connections, counters, incidents, evidence, logger, limiter, penalise: (from) => inbox.penalise(from),
+      codec, verifier, admission, assembly, replies, control, connections, counters, incidents, evidence, logger, limiter, penalise: (from) => inbox.penalise(from),
       state: stateTransfer,
     }),
     schedule: (turn) => scheduler.soon(turn), frozen: () => diskSpace.frozen, probe: parts.probe,
     onView: (view) => void (known.view = view), onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
     onFatal: (error) => end(asError(error)),
   });
-  return lifecycle({ parts, heads, control, counters, diskSpace, observer, execution, decisions, ...stateTransfer, loop, outbox, evidence, inbox, connections, ended, end });
+  return lifecycle({ parts, heads, control, counters, diskSpace, observer, execution, decisions, ...stateTransfer, loop, outbox, assembly, evidence, inbox, connections, ended, end });
 }
 
 interface ReadParts {
@@ -273,6 +278,7 @@ interface Assembled {
   readonly backfill: Backfill;
   readonly loop: ReturnType<typeof createLoop>;
   readonly outbox: Outbox;
+  readonly assembly: Assembly;
   readonly evidence: EvidenceKeeper;
   readonly inbox: ReturnType<typeof createInbox>;
   readonly connections: ClientConnections;
@@ -286,7 +292,7 @@ interface Pace {
 }
 
 /** What comes from clock and network by itself. While the disk is full ticks are lost, and of each peer the last fact is held back. */
-function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, transfer, donor, backfill }: Assembled): Pace {
+function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, assembly, transfer, donor, backfill }: Assembled): Pace {
   const heldBack = new Map<ReplicaId, Input>();
   return {
     ticks(due) {
@@ -300,6 +306,7 @@ function paceOf({ parts: { clock }, diskSpace, counters, loop, outbox, transfer,
       for (let i = 0; i < due; i++) {
         loop.input({ type: "tick", wallMs: wholeMs(clock) });
         outbox.tick();
+        assembly.tick();
         transfer.tick();
         donor.tick();
         backfill.tick();

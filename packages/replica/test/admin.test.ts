@@ -29,7 +29,8 @@ function status(more: Partial<ReplicaStatus> = {}): ReplicaStatus {
     replica: replicaId(0), cluster: 'a "quoted"\nname', clusterId: id, epoch: 0, n: 4, f: 1, quorum: 3, uptimeMs: 1_500,
     engine: { name: "pbft", view: view(5), active: true, primary: replicaId(1), stableSeq: seqNum(0), executedSeq: seqNum(9), highWatermark: seqNum(256), pendingBundles: 0, openSlots: 0, waitingFor: [] },
     head: { seq: seqNum(9), block: id, stateRoot: id, timestampMs: 0 }, durableSeq: seqNum(0), behind: 0, halted: null, disk: null, transfer: null, lastTransfer: null, blockGaps: [], backfill: null,
-    peers: [peer(1), peer(2), peer(3, false)], clients: 0, pendingBundles: 0, pendingBytes: 0, pendingOldestMs: null, counters: newCounters(), ...more,
+    peers: [peer(1), peer(2), peer(3, false)], clients: 0, pendingBundles: 0, pendingBytes: 0, pendingOldestMs: null, proposalsAwaited: [], proposalsAwaitedBytes: 0,
+    counters: newCounters(), ...more,
   };
 }
 

@@ -15,7 +15,7 @@ import { PendingBundles } from "../src/pending.ts";
 import { createReader, type Read } from "../src/reader.ts";
 import { createVerifier } from "../src/verify.ts";
 import { apply, clientKey, testCluster, type TestCluster } from "./support/cluster.ts";
-import { FakeConnection, FakeState, recordingLogger } from "./support/fakes.ts";
+import { FakeConnection, FakeState, noAssembly, recordingLogger } from "./support/fakes.ts";
 
 const tools = testCluster(4, { parameters: { sessionWindow: 256, pendingBundlesMax: 100 } });
 const app: StateMachine = { apply: (op) => op };
@@ -49,7 +49,7 @@ function setUp(own: TestCluster = tools): Rig {
   const resent: unknown[] = [];
   const refused: string[] = [];
   const read = createReader({
-    codec, verifier, admission, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), penalise: () => undefined, evidence: { keep: () => undefined }, control: { call: () => undefined },
+    codec, verifier, admission, assembly: noAssembly, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), penalise: () => undefined, evidence: { keep: () => undefined }, control: { call: () => undefined },
     state: { message: () => undefined },
     replies: { resend: (connection, bundle, record) => void resent.push([connection, bundle.digest, record.seq]), refuse: (_connection, _digest, code) => void refused.push(code) },
   });
@@ -270,7 +270,7 @@ describe("reader", () => {
     const read = createReader({
       codec: { decodePeer: () => { throw new RangeError("bug"); }, decodeClient: () => { throw new RangeError("bug"); } },
       verifier: { message: () => { throw new TypeError("unreachable"); }, bundle: () => { throw new TypeError("unreachable"); }, certificate: () => undefined, knows: () => false, remember: () => undefined },
-      admission: rig.admission, connections: rig.connections, counters: rig.counters, incidents: new Incidents(() => 0), logger: rig.logger, limiter: createLogLimiter(() => 0), penalise: () => undefined, evidence: { keep: () => undefined },
+      admission: rig.admission, assembly: noAssembly, connections: rig.connections, counters: rig.counters, incidents: new Incidents(() => 0), logger: rig.logger, limiter: createLogLimiter(() => 0), penalise: () => undefined, evidence: { keep: () => undefined },
       control: { call: () => undefined }, state: { message: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined },
     });
     expect(read({ type: "peer", from: replicaId(1), frame: Uint8Array.of(1) })).toMatchObject([{ type: "misbehaviour", replica: 1 }]);

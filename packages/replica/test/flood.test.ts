@@ -17,7 +17,7 @@ import { PendingBundles } from "../src/pending.ts";
 import { createReader } from "../src/reader.ts";
 import { createVerifier } from "../src/verify.ts";
 import { apply, clientKey, testCluster } from "./support/cluster.ts";
-import { FakeConnection, FakeState, FakeTransport, recordingLogger } from "./support/fakes.ts";
+import { FakeConnection, FakeState, FakeTransport, noAssembly, recordingLogger } from "./support/fakes.ts";
 
 const tools = testCluster(4, { parameters: { pendingBundlesMax: 200, sessionsMax: 64 } });
 
@@ -46,7 +46,7 @@ function rig(): Rig {
   const verifier = createVerifier({ codec, hasher, counters, replicaKeys, verifyingKey, clientKeys: undefined, screen: () => undefined });
   const admission = createAdmission({ state, parameters: cluster.parameters, verifier, pending, connections, counters, executedSeq: () => executor.head.header.seq, halted: () => undefined });
   const read = createReader({
-    codec, verifier, admission, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), state: { message: () => undefined },
+    codec, verifier, admission, assembly: noAssembly, connections, counters, incidents: new Incidents(() => 0), logger, limiter: createLogLimiter(() => 0), state: { message: () => undefined },
     control: { call: () => undefined }, replies: { resend: () => undefined, refuse: () => undefined }, penalise: (from) => inbox.penalise(from), evidence: { keep: () => undefined },
   });
   const admitted: Bundle[] = [];
@@ -215,7 +215,7 @@ describe("row 46: a peer that claims to lack everything", () => {
     const counters = newCounters();
     const transport = new FakeTransport();
     const signer = { sign: () => { throw new TypeError("nothing new is signed"); } };
-    const outbox = createOutbox({ config: { self: replicaId(0), epoch: tools.cluster.epoch, quorums: { n: 4, f: 1, strong: 3, weak: 2 } }, signer, codec: tools.codec, transport, counters, logger: recordingLogger() });
+    const outbox = createOutbox({ config: { self: replicaId(0), epoch: tools.cluster.epoch, quorums: { n: 4, f: 1, strong: 3, weak: 2 }, parameters: tools.cluster.parameters }, signer, codec: tools.codec, transport, counters, logger: recordingLogger() });
     const batch = tools.batch([tools.bundle([apply("x".repeat(200_000))])]);
     const ask = (to: number): boolean => outbox.send(replicaId(to), { type: "batch", batch });
     let taken = 0;

@@ -74,7 +74,7 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
   const { codec, cluster, signingKeys } = tools;
   const inbox = createInbox(counters);
   const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
-  const config = { self, epoch: cluster.epoch, quorums: quorums(n) };
+  const config = { self, epoch: cluster.epoch, quorums: quorums(n), parameters: cluster.parameters };
   const loop = createLoop({
     engine, inbox, counters, incidents: new Incidents(() => 0), evidence: { keep: () => undefined }, logger, journal: createJournal({ log, codec, counters, measures: newMeasures(() => 0), recovered }), limiter: createLogLimiter(() => 0),
     outbox: createOutbox({ config, signer, codec, transport, counters, logger }),
@@ -167,7 +167,7 @@ describe("a turn", () => {
     const r = rig(onTick([]));
     const counters = newCounters();
     const signer = createSigner({ codec: tools.codec, key: tools.signingKeys[0] as (typeof tools.signingKeys)[number], counters, verifier: { remember: () => undefined } });
-    const outbox = createOutbox({ config: { self, epoch: tools.cluster.epoch, quorums: quorums(200) }, signer, codec: tools.codec, transport: r.transport, counters, logger: r.logger });
+    const outbox = createOutbox({ config: { self, epoch: tools.cluster.epoch, quorums: quorums(200), parameters: tools.cluster.parameters }, signer, codec: tools.codec, transport: r.transport, counters, logger: r.logger });
     const own = outbox.say(Array.from({ length: 20 }, (_, i) => ({ type: "vote", vote: { phase: "prepare", view: view(0), seq: seqNum(i + 1), digest: D } })));
     expect(own.map((input) => (input.type === "own" && input.signed.body.type === "votes" ? input.signed.body.votes.length : 0))).toEqual([8, 8, 4]);
   });
@@ -355,7 +355,7 @@ describe("other effects", () => {
     const codec = { ...tools.codec, unsigned: () => { throw new NarsesError("FRAME_INVALID", "own votes has 40 MB"); } };
     const counters = newCounters();
     const signer = createSigner({ codec, key: tools.signingKeys[0] as (typeof tools.signingKeys)[number], counters, verifier: { remember: () => undefined } });
-    const outbox = createOutbox({ config: { self, epoch: tools.cluster.epoch, quorums: quorums(4) }, signer, codec, transport: r.transport, counters, logger: r.logger });
+    const outbox = createOutbox({ config: { self, epoch: tools.cluster.epoch, quorums: quorums(4), parameters: tools.cluster.parameters }, signer, codec, transport: r.transport, counters, logger: r.logger });
     expect(outbox.say([{ type: "vote", vote: { phase: "prepare", view: view(0), seq: seqNum(1), digest: D } }])).toEqual([]);
     expect(r.logger.lines).toContainEqual(expect.objectContaining({ level: "error" }));
   });

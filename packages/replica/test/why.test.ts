@@ -29,7 +29,8 @@ function status(more: { readonly engine?: Partial<EngineStatus> } & Partial<Omit
       pendingBundles: 0, openSlots: 0, waitingFor: [], slots: [], ...engine,
     },
     head: { seq: seqNum(6), block: tools.clusterId, stateRoot: tools.clusterId, timestampMs: 0 }, durableSeq: seqNum(0), behind: 0, halted: null, disk: null, transfer: null, lastTransfer: null, blockGaps: [], backfill: null,
-    peers: [up(0), up(1), up(3)], clients: 0, pendingBundles: 0, pendingBytes: 0, pendingOldestMs: null, counters: newCounters(), ...rest,
+    peers: [up(0), up(1), up(3)], clients: 0, pendingBundles: 0, pendingBytes: 0, pendingOldestMs: null, proposalsAwaited: [], proposalsAwaitedBytes: 0,
+    counters: newCounters(), ...rest,
   };
 }
 

@@ -62,7 +62,7 @@ function report({ self, cluster }: HomeFiles, engine: EngineStatus, executedSeq:
     replica: self, cluster: cluster.name, clusterId: clusterIdOf(hasher, cluster), epoch: cluster.epoch, n, f: cluster.f, quorum: 0, uptimeMs: 0,
     engine: { name: "pbft", ...engine }, head: { seq: seqNum(executedSeq), block: NULL_DIGEST, stateRoot: NULL_DIGEST, timestampMs: 0 },
     durableSeq: engine.stableSeq, behind: 0, halted: refusal ?? null, disk: null, transfer: null, lastTransfer: null, blockGaps: [], backfill: null, peers: [], clients: 0,
-    pendingBundles: 0, pendingBytes: 0, pendingOldestMs: null,
+    pendingBundles: 0, pendingBytes: 0, pendingOldestMs: null, proposalsAwaited: [], proposalsAwaitedBytes: 0,
     counters: newCounters(),
   };
   return whyOf({ status, source: "vote-log", clients: [], rejections: [], problems: [] });

@@ -3,6 +3,7 @@ import {
   quorums, type BlockGap, type BlockStore, type ClusterConfig, type Digest, type EngineStatus, type OrderingEngine, type ReplicaId, type SeqNum, type StateStore,
 } from "@narses/core";
 import type { PeerState } from "@narses/network";
+import type { Assembly } from "../assembly.ts";
 import type { ClientConnections } from "../client-connections.ts";
 import type { Counters } from "../counters.ts";
 import type { DiskSpace, DiskStatus } from "../disk-space.ts";
@@ -63,6 +64,9 @@ export interface ReplicaStatus {
   readonly pendingBytes: number;
   /** How long the oldest waiting bundle waits; null when none does. */
   readonly pendingOldestMs: number | null;
+  /** Proposals that wait here for large bundles that they name, the lowest slots first, and the bytes of those that are here. */
+  readonly proposalsAwaited: readonly { readonly seq: number; readonly missing: number; readonly of: number }[];
+  readonly proposalsAwaitedBytes: number;
   readonly counters: Counters;
 }
 
@@ -80,6 +84,7 @@ export interface StatusSources {
   readonly diskSpace: Pick<DiskSpace, "status">;
   readonly connections: ClientConnections;
   readonly pending: PendingBundles;
+  readonly assembly: Pick<Assembly, "waiting" | "bytes">;
   readonly counters: Counters;
   readonly peerStates: () => readonly PeerState[];
   readonly connected: ReadonlySet<ReplicaId>;
@@ -90,7 +95,7 @@ export interface StatusSources {
 }
 
 export function statusOf(sources: StatusSources): ReplicaStatus {
-  const { self, cluster, clusterId, engine, executor, execution, transfer, backfill, blocks, state, diskSpace, connections, pending, counters, nowMs, startedMs } = sources;
+  const { self, cluster, clusterId, engine, executor, execution, transfer, backfill, blocks, state, diskSpace, connections, pending, assembly, counters, nowMs, startedMs } = sources;
   const { n, f, strong } = quorums(cluster.replicas.length, cluster.f);
   const { header, hash } = executor.head;
   const engineStatus = engine.status();
@@ -111,6 +116,7 @@ export function statusOf(sources: StatusSources): ReplicaStatus {
     peers,
     clients: connections.size,
     pendingBundles: pending.size, pendingBytes: pending.bytes, pendingOldestMs: oldestMs === undefined ? null : Math.round(oldestMs),
+    proposalsAwaited: assembly.waiting, proposalsAwaitedBytes: assembly.bytes,
     counters: structuredClone(counters),
   };
 }

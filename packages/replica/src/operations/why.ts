@@ -143,7 +143,9 @@ function findingsOf(sources: WhySources): readonly string[] {
   const slots = engine.slots ?? [];
   found.push(...slots.map((slot) => openSlot(sources, slot)));
   if (engine.openSlots > slots.length) found.push(`${engine.openSlots - slots.length} more open slots`);
-  if (slots.length === 0 && engine.active && status.pendingBundles > 0) found.push(proposal(sources));
+  const [awaited] = status.proposalsAwaited;
+  if (awaited !== undefined) found.push(payloadOf(status, awaited));
+  if (awaited === undefined && slots.length === 0 && engine.active && status.pendingBundles > 0) found.push(proposal(sources));
   if (found.length === 0 && engine.slots === undefined) return engine.waitingFor;
   return found;
 }
@@ -198,6 +200,13 @@ function openSlot(sources: WhySources, { seq, phase, have, missing, needed }: Sl
     default:
       return `${phase} of slot ${seq}: has ${have.length} of ${needed}${fromWhom(sources, have, missing)}`;
   }
+}
+
+/** The lowest proposal that names bundles which are not here. */
+function payloadOf({ engine, proposalsAwaited }: ReplicaStatus, { seq, missing, of }: ReplicaStatus["proposalsAwaited"][number]): string {
+  const more = proposalsAwaited.length === 1 ? "" : `; ${counted(proposalsAwaited.length - 1, "later proposal waits", "later proposals wait")} too`;
+  const lack = `${missing} of ${of} large bundles that the proposal for slot ${seq} names`;
+  return `${lack}, from their clients, from replica ${engine.primary}, which proposed it, or from another that has them${more}`;
 }
 
 function proposal(sources: WhySources): string {

@@ -5,9 +5,13 @@ import {
   type TransportHandlers, type VoteLog,
 } from "@narses/core";
 import { hasher } from "@narses/crypto";
+import type { Assembly } from "../../src/assembly.ts";
 import { digestOf } from "../../src/executor.ts";
 
 const utf8 = new TextEncoder();
+
+/** Waits for no bundle: every proposal is whole. */
+export const noAssembly: Pick<Assembly, "proposal" | "bundle" | "awaits"> = { proposal: () => undefined, bundle: () => [], awaits: () => false };
 
 export class FakeState implements StateStore {
   readonly entries: Map<string, Uint8Array>;
