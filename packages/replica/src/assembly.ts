@@ -36,7 +36,7 @@ export interface AssemblyOptions {
   readonly find: (digest: Digest) => Bundle | undefined;
   /** The engine's opinion: undefined while the proposal is worth waiting for. */
   readonly screen: (message: PeerMessage) => Rejection | undefined;
-  readonly send: (to: ReplicaId, message: PeerMessage) => void;
+  readonly send: (to: ReplicaId, message: PeerMessage) => boolean;
   readonly counters: Counters;
 }
 

@@ -4,8 +4,8 @@
  */
 import {
   NarsesError, replicaId, votesPerFrameMax,
-  type Batch, type Bundle, type Effect, type EngineConfig, type Input, type Logger, type OwnMessage, type PeerMessage, type PrePrepare, type ReplicaId, type Signed, type Signer, type SignedBody, type StateMessage,
-  type Transport, type Vote,
+  type Batch, type Bundle, type Effect, type EngineConfig, type Input, type Logger, type OwnMessage, type PeerMessage, type PrePrepare, type ReplicaId,
+  type Signed, type Signer, type SignedBody, type StateMessage, type Transport, type Vote,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import { count, type Counters } from "./counters.ts";

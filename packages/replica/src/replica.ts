@@ -128,9 +128,8 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const scheduler = parts.scheduler ?? systemScheduler;
   const counters = newCounters();
   const measures = newMeasures(nowMs);
-  const config: EngineConfig = {
-    self, epoch: cluster.epoch, quorums: quorums(cluster.replicas.length, cluster.f), parameters: cluster.parameters, genesisRoot: heads.genesis.hash,
-  };
+  const { parameters } = cluster;
+  const config: EngineConfig = { self, epoch: cluster.epoch, quorums: quorums(cluster.replicas.length, cluster.f), parameters, genesisRoot: heads.genesis.hash };
   const engine = parts.engine(config, { makeBatch: codec.makeBatch }, recoveredOf(parts, heads, records));
   // Followed by effects, so that the hot path needs no status of the engine.
   const known: { view: View; settledSeq: SeqNum } = { view: engine.status().view, settledSeq: engine.status().stableSeq };
@@ -141,11 +140,11 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const evidence = createEvidenceKeeper({ codec, hasher, store: parts.evidence, counters, logger });
   const signer = createSigner({ codec, key: parts.signingKey, verifier, counters });
   const outbox = createOutbox({ config, signer, codec, transport, counters, logger });
-  const pending = new PendingBundles(cluster.parameters, nowMs);
+  const pending = new PendingBundles(parameters, nowMs);
   const connections = new ClientConnections((connection) => inbox.penalise(connection));
   const { executor, writes } = executorOf(parts, heads);
   const admission = createAdmission({
-    state, parameters: cluster.parameters, verifier, pending, connections, counters,
+    state, parameters, verifier, pending, connections, counters,
     executedSeq: () => executor.head.header.seq, halted: () => execution.halted,
   });
   const replies = createReplies({
@@ -155,24 +154,19 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     executor, state, blocks, hasher, pending, admission, replies, counters, measures, logger, probe: parts.probe,
     input: (input) => loop.input(input), wake: () => loop.wake(), fatal: (error) => loop.fatal(error),
   });
-  const sendsStored = (): boolean => !loop.stopped && !diskSpace.frozen;
-  const assembly = createAssembly({
-    config, codec, counters, find: (digest) => pending.get(digest), screen: (message) => engine.screen(message),
-    send: (to, message) => void (sendsStored() && outbox.send(to, message)),
-  });
-  const decisions = createDecisions({ blocks, logger, stopped: () => loop.stopped, send: (to, message) => sendsStored() && outbox.send(to, message) });
+  const send: Outbox["send"] = (to, message) => !loop.stopped && !diskSpace.frozen && outbox.send(to, message);
+  const assembly = createAssembly({ config, codec, counters, send, find: (digest) => pending.get(digest), screen: (message) => engine.screen(message) });
+  const decisions = createDecisions({ blocks, logger, send, stopped: () => loop.stopped });
   const stateTransfer = createStateTransfer(parts, {
-    executor, execution, counters, verifier,
+    executor, execution, counters, verifier, send,
     obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
     settledSeq: () => known.settledSeq, stopped: () => loop.stopped,
-    send: (to, message) => sendsStored() && outbox.send(to, message),
-    input: (input) => loop.input(input),
-    fatal: (error) => loop.fatal(error),
+    input: (input) => loop.input(input), fatal: (error) => loop.fatal(error),
   });
   const { transfer, backfill } = stateTransfer;
   const observer = createObserver({
     self, cluster, clusterId: parts.clusterId, engine, executor, execution, transfer, backfill, state, blocks, diskSpace, connections, pending, assembly, counters, incidents,
-    measures, nowMs, parameters: cluster.parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
+    measures, nowMs, parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
   const reads = readsOf(parts, { config, records, execution, executor, writes, horizon });
@@ -192,7 +186,9 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     onView: (view) => void (known.view = view), onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
     onFatal: (error) => end(asError(error)),
   });
-  return lifecycle({ parts, heads, control, counters, diskSpace, observer, execution, decisions, ...stateTransfer, loop, outbox, assembly, evidence, inbox, connections, ended, end });
+  return lifecycle({
+    parts, heads, control, counters, diskSpace, observer, execution, decisions, ...stateTransfer, loop, outbox, assembly, evidence, inbox, connections, ended, end,
+  });
 }
 
 interface ReadParts {

@@ -28,7 +28,7 @@ function rig(): Rig {
     counters, sent, pool, screened: undefined,
     assembly: createAssembly({
       config: { self: SELF, quorums: { n: 4, f: 1, strong: 3, weak: 2 }, parameters: tools.cluster.parameters }, codec: tools.codec, counters,
-      find: (digest) => pool.get(digest), screen: () => r.screened, send: (to, message) => void sent.push({ to, message }),
+      find: (digest) => pool.get(digest), screen: () => r.screened, send: (to, message) => sent.push({ to, message }) > 0,
     }),
     ticks: (count) => {
       for (let i = 0; i < count; i++) r.assembly.tick();

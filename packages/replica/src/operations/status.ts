@@ -95,7 +95,8 @@ export interface StatusSources {
 }
 
 export function statusOf(sources: StatusSources): ReplicaStatus {
-  const { self, cluster, clusterId, engine, executor, execution, transfer, backfill, blocks, state, diskSpace, connections, pending, assembly, counters, nowMs, startedMs } = sources;
+  const { self, cluster, clusterId, engine, executor, execution, transfer, backfill, blocks, state, diskSpace, connections, pending, assembly, counters } = sources;
+  const { nowMs, startedMs } = sources;
   const { n, f, strong } = quorums(cluster.replicas.length, cluster.f);
   const { header, hash } = executor.head;
   const engineStatus = engine.status();
