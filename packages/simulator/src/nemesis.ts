@@ -49,6 +49,9 @@ export class Nemesis {
   private readonly options: NemesisOptions;
   private readonly acts: readonly Act[];
   private faults = 0;
+  /** The act under way, and how often it has put something off. */
+  private acting = "";
+  private laters = 0;
   private over = false;
 
   constructor(world: World, options: NemesisOptions) {
@@ -60,11 +63,15 @@ export class Nemesis {
       const random = this.random.split(trouble);
       const context: ActContext = {
         world, random, over: () => this.over,
-        later: (meanUs, run) => world.scheduler.after(random.exponential(meanUs), () => {
-          if (!this.over) run();
-        }),
+        later: (meanUs, run) => {
+          // What an act does later is still its own.
+          const name = `${this.acting}.${this.laters++}`;
+          world.scheduler.after(random.exponential(meanUs), () => {
+            if (!this.over) this.perform(random, name, run);
+          });
+        },
       };
-      const acts = ACTS[trouble](context);
+      const acts = ACTS[trouble](context).map(({ name, run }): Act => ({ name, run: () => this.perform(random, `fault ${this.faults - 1}`, run) }));
       const chosen = acts.filter(() => swarm.chance(SWARM_SHARE));
       // Some more often than others.
       return (chosen.length === 0 ? acts : chosen).flatMap((act) => Array.from({ length: swarm.int(1, 4) }, () => act));
@@ -108,6 +115,12 @@ export class Nemesis {
       if (node.options.fault !== "liar") restart(world, node);
     }
     world.refreshConnections();
+  }
+
+  private perform(random: Random, name: string, run: () => void): void {
+    this.acting = name;
+    this.laters = 0;
+    random.within(name, run);
   }
 
   private next(meanUs: number): void {

@@ -26,6 +26,14 @@ export class Random {
     return new Random(`${this.path}/${label}`);
   }
 
+  /**
+   * What `run` draws belongs to the act of that name. It changes nothing about what is drawn: records keep the decisions of each act
+   * apart, so that one can be taken out of a scenario without shifting those of the others.
+   */
+  within<T>(_act: string, run: () => T): T {
+    return run();
+  }
+
   /** Uniform in 0 … 2^32 − 1. */
   word(): number {
     return this.next();

@@ -1,5 +1,6 @@
 /** One run: draw a plan, break things for a while, heal, then wait for everything promised. */
 import { replicaId, type StateMachine } from "@narses/core";
+import { actByAct } from "./adversaries/act-by-act.ts";
 import { POLICIES } from "./adversaries/index.ts";
 import { Conspiracy } from "./adversaries/conspiracy.ts";
 import type { Application, NextOperation } from "./application.ts";
@@ -169,7 +170,10 @@ function assemble(world: World): readonly string[] {
       for (const role of roles) {
         const effective = (): void => world.coverage.sometimes(policyId(role));
         if (role === "twins") effective();
-        else node.policies.push(watchPolicy(POLICIES[role](world.powersOf(node, conspiracy, `${node.name} ${role}`)), effective));
+        else {
+          const powers = world.powersOf(node, conspiracy, `${node.name} ${role}`);
+          node.policies.push(actByAct(watchPolicy(POLICIES[role](powers), effective), powers.random));
+        }
       }
     }
   }

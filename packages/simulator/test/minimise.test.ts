@@ -6,7 +6,7 @@ import { planRun } from "../src/index.ts";
 import { ddmin } from "../src/minimise/ddmin.ts";
 import { minimise } from "../src/minimise/minimise.ts";
 import { packTapes, parseScenario, replay, replayTapes } from "../src/minimise/scenario.ts";
-import { RecordingRandom, TapeRandom } from "../src/minimise/tape.ts";
+import { ComponentTapeRandom, RecordingRandom, TapeRandom } from "../src/minimise/tape.ts";
 import { Random } from "../src/random.ts";
 import { runPlan } from "../src/simulate.ts";
 
@@ -52,6 +52,26 @@ describe("chance on tape", () => {
   test("what the tape does not say is the quiet choice", () => {
     const random = new TapeRandom("p", new Map());
     expect([random.chance(), random.int(4, 9), random.exponential(7), random.pick(["a", "b"]), random.float(), random.word(), random.shuffle([1, 2, 3])]).toEqual([false, 4, 7, "a", 0.5, 0, [2, 3, 1]]);
+  });
+
+  test("each act has decisions of its own: one that is left out does not shift those of the others", () => {
+    const tapes = new Map<string, number[]>();
+    const draw = (random: Random): readonly number[] => ["a", "b", "c"].map((act) => random.within(act, () => random.int(1, 1000)));
+    const [a, b, c] = draw(new RecordingRandom("p", tapes));
+    expect(draw(new TapeRandom("p", tapes))).toEqual([a, b, c]);
+    expect(draw(new TapeRandom("p", new Map([...tapes].filter(([path]) => path !== "p#b"))))).toEqual([a, 1, c]);
+    // The act within an act is another one, and after it the outer one goes on.
+    const nested = (random: Random): readonly number[] => random.within("a", () => [random.word(), random.within("b", () => random.word()), random.word()]);
+    const recorded = nested(new RecordingRandom("q", tapes));
+    expect(tapes.get("q#a")).toEqual([recorded[0], recorded[2]]);
+    expect(nested(new TapeRandom("q", tapes))).toEqual(recorded);
+  });
+
+  test("files from before acts had tapes of their own are read as they were written", () => {
+    const tapes = new Map([["p", [11, 12, 13]]]);
+    const draw = (random: Random): readonly number[] => ["a", "b", "c"].map((act) => random.within(act, () => random.word()));
+    expect(draw(new ComponentTapeRandom("p", tapes))).toEqual([11, 12, 13]);
+    expect(draw(new ComponentTapeRandom("r", new Map([["r/x", [4, 5, 6]]])).split("x"))).toEqual([4, 5, 6]);
   });
 
   test("packed tapes hold the stretches that say something", () => {

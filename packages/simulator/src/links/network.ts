@@ -30,6 +30,8 @@ const DELAY_MAX_US = 2_000_000;
 export const LINK_QUEUE_BYTES_MAX: number = 1 << 20;
 
 class Link {
+  /** Of its tape, in a record. */
+  readonly name: string;
   isCut = false;
   /** Multiplies the delays. */
   slowness = 1;
@@ -42,6 +44,10 @@ class Link {
   /** What waits for the clog to end, in order. */
   readonly waiting: { readonly bytes: number; readonly go: () => void }[] = [];
   waitingBytes = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
 }
 
 export class Network {
@@ -107,23 +113,28 @@ export class Network {
   /** Sends one message; `arrive` runs zero, one or two times. A cut made while a message is on its way loses it. */
   send(from: number, to: number, bytes: number, arrive: () => void): void {
     const conditions = this.own.get(key(from, to)) ?? this.conditions;
-    const { random } = this;
-    if (this.isCut(from, to) || (conditions.loss > 0 && random.chance(conditions.loss))) return;
-    this.enter(from, to, bytes, conditions, arrive);
-    if (conditions.duplication > 0 && random.chance(conditions.duplication)) this.enter(from, to, bytes, conditions, arrive);
+    const link = this.link(from, to);
+    if (link.isCut || this.happens(link, conditions.loss)) return;
+    this.enter(link, bytes, conditions, arrive);
+    if (this.happens(link, conditions.duplication)) this.enter(link, bytes, conditions, arrive);
   }
 
   /** A piece of a byte stream: in order, never twice, and late in place of lost; unless the link is cut or its queue full: then the stream is broken. */
   stream(from: number, to: number, bytes: number, arrive: () => void, broken: () => void): void {
     const conditions = this.own.get(key(from, to)) ?? this.conditions;
+    const link = this.link(from, to);
     // A lost segment is sent again, after a timeout that doubles.
     let retransmitted = 0;
-    for (let timeoutUs = RETRANSMIT_US; conditions.loss > 0 && timeoutUs < DELAY_MAX_US && this.random.chance(conditions.loss); timeoutUs *= 2) retransmitted += timeoutUs;
-    this.enter(from, to, bytes, { ...conditions, delayMinUs: conditions.delayMinUs + retransmitted, reordering: false }, arrive, broken);
+    for (let timeoutUs = RETRANSMIT_US; timeoutUs < DELAY_MAX_US && this.happens(link, conditions.loss); timeoutUs *= 2) retransmitted += timeoutUs;
+    this.enter(link, bytes, { ...conditions, delayMinUs: conditions.delayMinUs + retransmitted, reordering: false }, arrive, broken);
   }
 
-  private enter(from: number, to: number, bytes: number, conditions: Conditions, arrive: () => void, lost: () => void = NOTHING): void {
-    const link = this.link(from, to);
+  /** What is impossible is not drawn for. */
+  private happens({ name }: Link, probability: number): boolean {
+    return probability > 0 && this.random.within(name, () => this.random.chance(probability));
+  }
+
+  private enter(link: Link, bytes: number, conditions: Conditions, arrive: () => void, lost: () => void = NOTHING): void {
     const go = (): void => this.dispatch(link, bytes, conditions, arrive, lost);
     if (!link.clogged) return go();
     if (link.waitingBytes + bytes > LINK_QUEUE_BYTES_MAX) return lost();
@@ -140,7 +151,7 @@ export class Network {
       leaves = startsAt + bytes * 1_000_000 / link.bandwidth;
       link.freeAtUs = leaves;
     }
-    const delay = Math.min(DELAY_MAX_US, (conditions.delayMinUs + this.spread(conditions)) * link.slowness);
+    const delay = Math.min(DELAY_MAX_US, (conditions.delayMinUs + this.random.within(link.name, () => this.spread(conditions))) * link.slowness);
     let at = leaves + delay;
     if (!conditions.reordering) {
       at = Math.max(at, link.lastArrivalUs + 1);
@@ -169,7 +180,7 @@ export class Network {
   private link(from: number, to: number): Link {
     const id = key(from, to);
     let link = this.links.get(id);
-    if (link === undefined) this.links.set(id, (link = new Link()));
+    if (link === undefined) this.links.set(id, (link = new Link(`${from}>${to}`)));
     return link;
   }
 }

@@ -1,10 +1,10 @@
-/** From a failing seed to a scenario: record it, replay it from the record, then take out faults, clients, messages and times. */
+/** From a failing seed to a scenario: record it, replay it from the record, then take out faults, lies, clients, messages and times. */
 import type { Depth } from "../cli/seeds.ts";
 import { planRun, type SimOptions } from "../options.ts";
 import { runPlan, type SimResult } from "../simulate.ts";
 import { ddmin } from "./ddmin.ts";
 import { packTapes, replayTapes, type Scenario, SCENARIO_FORMAT } from "./scenario.ts";
-import { RecordingRandom, type Tapes } from "./tape.ts";
+import { ACT_MARK, RecordingRandom, type Tapes } from "./tape.ts";
 
 /** Replays, at most: minimising must end. What is left then is not minimal, but fails all the same. */
 const REPLAYS_MAX = 600;
@@ -29,6 +29,7 @@ interface Part {
 /** What is taken out first is what a reader would ask for first. */
 const STAGES: readonly (readonly [string, (path: string) => boolean])[] = [
   ["faults", (path) => /\/nemesis\b/.test(path)],
+  ["lies", (path) => /\/policy /.test(path)],
   ["clients", (path) => /\/(load|client|operations) ?\d/.test(path)],
   ["messages", (path) => /\/network\b/.test(path)],
   ["times", () => true],
@@ -37,7 +38,9 @@ const STAGES: readonly (readonly [string, (path: string) => boolean])[] = [
 function partsOf(tapes: Tapes, wanted: (path: string) => boolean): readonly Part[] {
   const speaking = [...tapes].filter(([path, tape]) => wanted(path) && tape.some((value) => value !== null));
   return speaking.flatMap(([path, tape]) => {
-    const size = Math.max(1, Math.ceil(tape.length / PARTS_PER_TAPE));
+    // An act is left out as a whole, or kept.
+    const isAct = path.includes(ACT_MARK) && !/\/network#/.test(path);
+    const size = isAct ? tape.length : Math.max(1, Math.ceil(tape.length / PARTS_PER_TAPE));
     return Array.from({ length: Math.ceil(tape.length / size) }, (_, i): Part => ({ path, from: i * size, to: Math.min(tape.length, (i + 1) * size) }));
   });
 }

@@ -3,15 +3,17 @@ import type { Depth } from "../cli/seeds.ts";
 import { ToolError } from "../cli/tool-error.ts";
 import { planRun, type RunPlan } from "../options.ts";
 import { runPlan, type SimResult } from "../simulate.ts";
-import { type Tapes, TapeRandom } from "./tape.ts";
+import { ComponentTapeRandom, type Tapes, TapeRandom } from "./tape.ts";
 
-export const SCENARIO_FORMAT = "narses-scenario-1";
+export const SCENARIO_FORMAT = "narses-scenario-2";
+/** Of files from before acts had tapes of their own: all decisions of a component are on one. They replay as they did. */
+const FORMAT_BY_COMPONENT = "narses-scenario-1";
 
 /** Stretches of a tape that say something: the place of the first decision, then the decisions. */
 type Stretch = readonly [number, ...number[]];
 
 export interface Scenario {
-  readonly format: typeof SCENARIO_FORMAT;
+  readonly format: typeof SCENARIO_FORMAT | typeof FORMAT_BY_COMPONENT;
   /** What it shows, for a person. */
   readonly title: string;
   /** How the run ends: "ok" once the cause is fixed. */
@@ -57,7 +59,9 @@ export function parseScenario(text: string, name: string): Scenario {
   } catch (error) {
     throw new ToolError("SCENARIO_INVALID", `${name} is not JSON`, { cause: error });
   }
-  if (value.format !== SCENARIO_FORMAT) throw new ToolError("SCENARIO_INVALID", `${name} is of format ${String(value.format)}, this version replays ${SCENARIO_FORMAT}`);
+  if (value.format !== SCENARIO_FORMAT && value.format !== FORMAT_BY_COMPONENT) {
+    throw new ToolError("SCENARIO_INVALID", `${name} is of format ${String(value.format)}, this version replays ${SCENARIO_FORMAT}`);
+  }
   if (value.plan === undefined || value.decisions === undefined || value.expect === undefined) throw new ToolError("SCENARIO_INVALID", `${name} lacks plan, decisions or expect`);
   const missing = firstMissing(planRun({ seed: 1 }), value.plan, "plan");
   if (missing !== undefined) {
@@ -81,7 +85,9 @@ function firstMissing(needed: object, given: unknown, path: string): string | un
 
 /** @param traceLines lines of trace to keep. */
 export function replay(scenario: Scenario, traceLines: number): Promise<SimResult> {
-  return replayTapes(scenario.plan, scenario.depth, unpackTapes(scenario.decisions), traceLines);
+  const tapes = unpackTapes(scenario.decisions);
+  if (scenario.format === SCENARIO_FORMAT) return replayTapes(scenario.plan, scenario.depth, tapes, traceLines);
+  return runPlan({ ...scenario.plan, traceLines, randomOf: (path) => new ComponentTapeRandom(path, tapes) }, scenario.depth);
 }
 
 export const replayTapes = (plan: Scenario["plan"], depth: Depth, tapes: Tapes, traceLines: number): Promise<SimResult> =>

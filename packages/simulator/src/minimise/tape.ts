@@ -7,17 +7,36 @@ import { Random } from "../random.ts";
 /** Decisions by the path of the component that made them, in order. `null`: the quiet choice. */
 export type Tapes = ReadonlyMap<string, readonly (number | null)[]>;
 
+/** Between the path of a component and the name of one of its acts: each act has a tape of its own. */
+export const ACT_MARK = "#";
+
+/** A generator that knows which tape its decisions belong to: that of its component, or of the component's act under way. */
+abstract class TapedRandom extends Random {
+  protected tape: string;
+
+  constructor(path: string) {
+    super(path);
+    this.tape = path;
+  }
+
+  override within<T>(act: string, run: () => T): T {
+    const outer = this.tape;
+    this.tape = `${this.path}${ACT_MARK}${act}`;
+    try {
+      return run();
+    } finally {
+      this.tape = outer;
+    }
+  }
+}
+
 /** Draws like any other generator, and writes down what came. */
-export class RecordingRandom extends Random {
+export class RecordingRandom extends TapedRandom {
   private readonly tapes: Map<string, number[]>;
-  private readonly own: number[];
 
   constructor(path: string, tapes: Map<string, number[]>) {
     super(path);
     this.tapes = tapes;
-    let own = tapes.get(path);
-    if (own === undefined) tapes.set(path, (own = []));
-    this.own = own;
   }
 
   override split(label: string): Random {
@@ -25,7 +44,9 @@ export class RecordingRandom extends Random {
   }
 
   private keep(value: number): number {
-    this.own.push(value);
+    const tape = this.tapes.get(this.tape);
+    if (tape === undefined) this.tapes.set(this.tape, [value]);
+    else tape.push(value);
     return value;
   }
 
@@ -51,23 +72,24 @@ export class RecordingRandom extends Random {
 }
 
 /** Reads decisions back. Has no generator: what is not on the tape is the quiet choice. */
-export class TapeRandom extends Random {
-  private readonly tapes: Tapes;
-  private readonly own: readonly (number | null)[];
-  private at = 0;
+export class TapeRandom extends TapedRandom {
+  protected readonly tapes: Tapes;
+  /** How far each tape is read. */
+  private readonly read = new Map<string, number>();
 
   constructor(path: string, tapes: Tapes) {
     super(path);
     this.tapes = tapes;
-    this.own = tapes.get(path) ?? [];
   }
 
-  override split(label: string): Random {
+  override split(label: string): TapeRandom {
     return new TapeRandom(`${this.path}/${label}`, this.tapes);
   }
 
   private take(): number | undefined {
-    return this.own[this.at++] ?? undefined;
+    const at = this.read.get(this.tape) ?? 0;
+    this.read.set(this.tape, at + 1);
+    return this.tapes.get(this.tape)?.[at] ?? undefined;
   }
 
   override word(): number {
@@ -88,5 +110,16 @@ export class TapeRandom extends Random {
 
   override exponential(mean: number): number {
     return Math.max(0, this.take() ?? mean);
+  }
+}
+
+/** Reads records in which acts have no tapes of their own. */
+export class ComponentTapeRandom extends TapeRandom {
+  override within<T>(_act: string, run: () => T): T {
+    return run();
+  }
+
+  override split(label: string): ComponentTapeRandom {
+    return new ComponentTapeRandom(`${this.path}/${label}`, this.tapes);
   }
 }
