@@ -155,8 +155,12 @@ export function installProposal(r: Replica, signed: Signed<PrePrepare>): void {
   const { seq, digest, view } = signed.body;
   if (seq <= lowWatermark(r) || seq > storeLimit(r)) return; // certified state covers it, or this replica is too far behind to vote
   const slot = slotAt(r, seq);
-  assert(slot.committed === undefined || slot.committed.digest === digest,
-    `new-view ${view} re-proposes seq ${seq} with ${digest}, but ${slot.committed?.digest} is decided: more than f = ${r.config.quorums.f} replicas are faulty`);
+  const decided = slot.committed;
+  if (decided !== undefined && decided.digest !== digest) {
+    // A later view, which this replica has not seen begin, may have decided a slot otherwise that this one left open: nothing to vote for.
+    assert(decided.view > view, `new-view ${view} re-proposes seq ${seq} with ${digest}, but ${decided.digest} is decided: more than f = ${r.config.quorums.f} replicas are faulty`);
+    return;
+  }
   if (seq > highWatermark(r)) {
     slot.early = { signed, batch: undefined };
     return;

@@ -178,6 +178,20 @@ describe("installing", () => {
     decideSlot(b, 2, 0, 1, a);
     expect(() => newView(b, newViewOf(1, [viewChangeOf(0, 1), viewChangeOf(1, 1, [p(0, 1, c.digest)]), viewChangeOf(3, 1)]))).toThrow(/is decided: more than f/);
   });
+
+  test("a NEW-VIEW that comes late, of a view before the one in which its slots were decided otherwise, stops nobody", () => {
+    const b = bench(configOf(3));
+    const certificate = prepareSlot(b, 3, 0, 1, a); // by this replica alone
+    for (const id of [1, 2]) b.from(id, { type: "view-change", signed: viewChangeOf(id, 1) });
+    // NEW-VIEW 1 proposes it again, and is under way for long. The others go on to view 2 without this replica, where slot 1 is free.
+    const late = newViewOf(1, [viewChangeOf(1, 1), viewChangeOf(2, 1), viewChangeOf(3, 1, [certificate])]);
+    expect(selectProposals([0, 1, 2].map((id) => viewChangeOf(id, 2).body)).proposals).toEqual([]);
+    b.from(2, { type: "decision", certificate: committedOf(2, 1, c.digest, [0, 1, 2]), batch: c });
+    const effects = newView(b, late);
+    expect(types(effects)).toEqual(["persist", "view-entered"]);
+    expect([b.status().view, b.status().active]).toEqual([1, true]);
+    expect(b.executed(1)).toEqual([]);
+  });
 });
 
 describe("an invalid NEW-VIEW of the view waited for: refused, and the next view tried at once", () => {

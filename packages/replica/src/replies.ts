@@ -57,7 +57,7 @@ export function createReplies(options: RepliesOptions): Replies {
       leafIndex, leafCount, path: tree.path(leafIndex), results,
     };
     const frame = codec.encodeToClient({ type: "reply", reply });
-    frames.add(bundle.digest, frame, reply.view);
+    frames.add(bundle.digest, { seq: header.seq, frame }, reply.view);
     return frame;
   }
 
@@ -91,7 +91,7 @@ export function createReplies(options: RepliesOptions): Replies {
     },
     resend(connection, bundle, record) {
       if (options.stopped()) return;
-      const made = frames.get(bundle.digest, options.view());
+      const made = frames.get(bundle.digest, record.seq, options.view());
       if (made !== undefined) {
         if (connection.send(made)) counters.repliesResent++;
         return;
@@ -108,26 +108,33 @@ export function createReplies(options: RepliesOptions): Replies {
   };
 }
 
+/** A reply, and the slot that it is about: one that was refused may be ordered again, and executed then. */
+interface Made {
+  readonly seq: SeqNum;
+  readonly frame: Uint8Array;
+}
+
 /** Replies made lately, by bundle: in a cluster that is late most retransmissions cross the answer, and must cost nothing. */
 class FrameCache {
-  readonly #frames = new Map<Digest, Uint8Array>();
+  readonly #frames = new Map<Digest, Made>();
   #bytes = 0;
   #view: View | undefined;
 
-  add(bundle: Digest, frame: Uint8Array, view: View): void {
+  add(bundle: Digest, made: Made, view: View): void {
     this.#enter(view);
-    this.#bytes += frame.length - (this.#frames.get(bundle)?.length ?? 0);
-    this.#frames.set(bundle, frame);
-    for (const [oldest, { length }] of this.#frames) {
+    this.#bytes += made.frame.length - (this.#frames.get(bundle)?.frame.length ?? 0);
+    this.#frames.set(bundle, made);
+    for (const [oldest, { frame }] of this.#frames) {
       if (this.#bytes <= REPLY_FRAMES_BYTES_MAX) return;
       this.#frames.delete(oldest);
-      this.#bytes -= length;
+      this.#bytes -= frame.length;
     }
   }
 
-  get(bundle: Digest, view: View): Uint8Array | undefined {
+  get(bundle: Digest, seq: SeqNum, view: View): Uint8Array | undefined {
     this.#enter(view);
-    return this.#frames.get(bundle);
+    const made = this.#frames.get(bundle);
+    return made?.seq === seq ? made.frame : undefined;
   }
 
   /** A reply tells the view: those of an older one would send clients to a primary of the past. */

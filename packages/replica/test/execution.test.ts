@@ -305,6 +305,33 @@ describe("replies", () => {
     const resent = codec.decodeToClient(live.frames[2] ?? new Uint8Array(0));
     expect(resent.ok && resent.value.type === "reply" && resent.value.reply.view).toBe(4);
   });
+
+  test("but not one that refused the bundle in an earlier slot: it was executed since, with nobody there to tell", async () => {
+    const rig = setUp();
+    const key = clientKey("fifo");
+    const first = tools.bundle([apply(1)], { key });
+    const second = tools.bundle([apply(2)], { key, ridFirst: 2, fifo: true });
+    const live = new FakeConnection();
+    rig.connections.attach(live, second.client, true);
+    const { codec, cluster, signingKeys } = tools;
+    const counters = newCounters();
+    const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
+    const replies = createReplies({
+      self: replicaId(0), epoch: cluster.epoch, signer, codec, hasher, blocks: rig.blocks, connections: rig.connections, view: () => view(0), stopped: () => false, counters, logger: recordingLogger(),
+    });
+    [second, first, second].forEach((bundle, i) => {
+      const batch = tools.batch([bundle]);
+      const slot = rig.executor.execute(seqNum(i + 1), batch, tools.committed(i + 1, batch.digest));
+      rig.blocks.put(slot.block);
+      replies.executed(slot);
+      rig.connections.forget(live); // gone after the first
+    });
+    const back = new FakeConnection();
+    replies.resend(back, second, readReply(rig.state, second) as NonNullable<ReturnType<typeof readReply>>);
+    await drain();
+    const resent = codec.decodeToClient(back.frames[0] ?? new Uint8Array(0));
+    expect(resent.ok && resent.value.type === "reply" && resent.value.reply.header.seq).toBe(3);
+  });
 });
 
 describe("decided slots for a peer that is behind", () => {
