@@ -158,7 +158,8 @@ export function installProposal(r: Replica, signed: Signed<PrePrepare>): void {
   const decided = slot.committed;
   if (decided !== undefined && decided.digest !== digest) {
     // A later view, which this replica has not seen begin, may have decided a slot otherwise that this one left open: nothing to vote for.
-    assert(decided.view > view, `new-view ${view} re-proposes seq ${seq} with ${digest}, but ${decided.digest} is decided: more than f = ${r.config.quorums.f} replicas are faulty`);
+    assert(decided.view > view,
+      `new-view ${view} re-proposes seq ${seq} with ${digest}, but ${decided.digest} is decided: more than f = ${r.config.quorums.f} replicas are faulty`);
     return;
   }
   if (seq > highWatermark(r)) {
