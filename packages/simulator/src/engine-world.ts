@@ -4,7 +4,8 @@ import { epoch, mintVerified } from "@narses/core";
 import type { Outgoing } from "./adversaries/policy.ts";
 import { GENESIS, type SimBlock, type State } from "./app.ts";
 import { isJudged, type Fault } from "./budget.ts";
-import type { SimClient } from "./client.ts";
+import { FORGED_REPLY } from "./coverage/catalogue.ts";
+import type { SimClient } from "./clients/client.ts";
 import { EngineNode } from "./engine-node.ts";
 import { createKeyring, type Keyring } from "./keyring.ts";
 import type { SimNode } from "./node.ts";
@@ -72,8 +73,14 @@ export class EngineWorld extends World {
     const target = this.clients.find((c) => c.options.key.id === client);
     if (target === undefined) return;
     // A Byzantine replica lies to clients too.
-    const told: SignedAnswer = from.byzantine && from.policies.length > 0 ? { ...answer, answer: { ...answer.answer, result: "a lie" } } : answer;
+    const lies = from.byzantine && from.policies.length > 0;
+    if (lies) this.coverage.sometimes(FORGED_REPLY);
+    const told: SignedAnswer = lies ? { ...answer, answer: { ...answer.answer, result: "a lie" } } : answer;
     this.network.send(from.options.index, CLIENT_ENDPOINT + target.options.index, MESSAGE_BYTES, () => target.onAnswer(from.id, told));
+  }
+
+  get clientBytes(): undefined {
+    return undefined;
   }
 
   sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void {

@@ -42,7 +42,7 @@ export class BlockReader {
     return results.map((result, i) => {
       const rid = bundle.ridFirst + i;
       const text = resultText(result);
-      const key = `${bundle.client} ${rid}`;
+      const key = `${bundle.client} ${bundle.session} ${rid}`;
       const first = this.effects.get(key);
       if (first === undefined && text !== "duplicate") this.effects.set(key, { seq, text });
       // The same bundle again gives the kept result again: nothing was executed.

@@ -7,11 +7,12 @@ import { diskActs } from "./disks/acts.ts";
 import { linkActs } from "./links/acts.ts";
 import { CALM } from "./links/network.ts";
 import { lifeActs, restart } from "./lives.ts";
+import { momentActs } from "./moments.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
 /** Kinds of trouble, each with acts of its own. */
-export const TROUBLES = ["lives", "links", "disks", "clocks"] as const;
+export const TROUBLES = ["lives", "links", "disks", "clocks", "moments"] as const;
 export type Trouble = (typeof TROUBLES)[number];
 
 /** Does one thing to the world, with an end of its own or left to the repair. */
@@ -39,7 +40,7 @@ export interface NemesisOptions {
   readonly untilUs: number;
 }
 
-const ACTS: Readonly<Record<Trouble, (context: ActContext) => readonly Act[]>> = { lives: lifeActs, links: linkActs, disks: diskActs, clocks: clockActs };
+const ACTS: Readonly<Record<Trouble, (context: ActContext) => readonly Act[]>> = { lives: lifeActs, links: linkActs, disks: diskActs, clocks: clockActs, moments: momentActs };
 /** Share of the acts that a run has. */
 const SWARM_SHARE = 0.6;
 

@@ -1,6 +1,8 @@
 /** What a run is made of. Everything not given is drawn from the seed. */
 import { DEFAULT_PARAMETERS, faultsTolerated, type Parameters, quorums, type Quorums } from "@narses/core";
+import { SESSION_WINDOW } from "./app.ts";
 import type { Fault } from "./budget.ts";
+import { type Habit, HABITS } from "./clients/habits.ts";
 import { POLICY_NAMES, type PolicyName } from "./adversaries/index.ts";
 import { Random } from "./random.ts";
 
@@ -23,6 +25,8 @@ export interface SimOptions {
   /** Virtual time under faults, before everything heals. */
   readonly chaosMs?: number;
   readonly clients?: number;
+  /** One misbehaving client for each, besides the `clients`; drawn when replicas may lie, unless given. */
+  readonly habits?: readonly Habit[];
   readonly mergeVotes?: boolean;
   /** Real Ed25519 signatures; by default in one run of a hundred, drawn. Whole replicas only. */
   readonly realCrypto?: boolean;
@@ -43,7 +47,8 @@ export interface RunPlan {
   readonly wipes: number;
   readonly chaosMs: number;
   readonly clients: number;
-  readonly equivocatingClients: number;
+  /** One client for each, besides the `clients`. */
+  readonly habits: readonly Habit[];
   readonly mergeVotes: boolean;
   readonly realCrypto: boolean;
   readonly parameters: Parameters;
@@ -93,7 +98,7 @@ export function planRun(options: SimOptions): RunPlan {
     wipes: options.wipes ?? 0,
     chaosMs: options.chaosMs ?? random.int(1_000, 3_000),
     clients: options.clients ?? random.int(1, 3),
-    equivocatingClients: hostile && random.chance(0.3) ? 1 : 0,
+    habits: options.habits ?? (hostile ? drawHabits(random.split("habits")) : []),
     mergeVotes: options.mergeVotes ?? random.chance(0.7),
     realCrypto: options.realCrypto ?? random.split("cryptography").chance(0.01),
     parameters: { ...drawParameters(random.split("parameters")), ...options.parameters },
@@ -113,6 +118,9 @@ export function planRun(options: SimOptions): RunPlan {
   };
 }
 
+/** None in half of the runs, mostly one. */
+const drawHabits = (random: Random): readonly Habit[] => Array.from({ length: random.pick([0, 0, 0, 1, 1, 2]) }, () => random.pick(HABITS));
+
 /** Clocks of two replicas differ by this much, at most. */
 const CLOCK_SKEW_MS_MAX = 50_000;
 
@@ -125,7 +133,8 @@ function drawParameters(random: Random): Parameters {
     checkpointInterval, logWindow,
     pipelineDepth: random.int(1, Math.max(1, Math.floor(logWindow / 2))),
     batchBytesMax: 1 << 16, batchOperationsMax: random.pick([4, 16, 2_000]), batchDelayTicks: random.pick([0, 0, 1, 3]),
-    bundleBytesMax: 1 << 12, bundleOperationsMax: 4, pendingBundlesMax: random.pick([6, 256, 256]), largeBundleBytes: 1 << 12, sessionWindow: 4_096, sessionsMax: 8_192,
+    bundleBytesMax: 1 << 12, bundleOperationsMax: 4, pendingBundlesMax: random.pick([6, 256, 256]), largeBundleBytes: 1 << 12,
+    sessionWindow: random.split("sessions").pick([SESSION_WINDOW, 4_096]), sessionsMax: 8_192,
     requestTimeoutTicks,
     disconnectTimeoutTicks: random.int(5, Math.min(15, requestTimeoutTicks)),
     viewChangeTimeoutTicks: random.int(15, 40),
@@ -156,7 +165,7 @@ export function describePlan(plan: RunPlan): readonly string[] {
   const { quorums: { n, f }, parameters: p } = plan;
   return [
     `seed ${plan.seed}: n = ${n}, f = ${f}, faults ${plan.faults}, ${plan.byzantine} Byzantine${plan.wipes === 0 ? "" : `, ${plan.wipes} lose their disk`}`,
-    `${plan.clients} clients (and ${plan.equivocatingClients} Byzantine), a bundle every ${plan.thinkMeanMs} ms each, chaos for ${plan.chaosMs} ms`,
+    `${plan.clients} clients${plan.habits.length === 0 ? "" : ` (and ${plan.habits.join(", ")})`}, a bundle every ${plan.thinkMeanMs} ms each, chaos for ${plan.chaosMs} ms`,
     `K = ${p.checkpointInterval}, L = ${p.logWindow}, depth ${p.pipelineDepth}, votes ${plan.mergeVotes ? "merged" : "one per frame"}, status every ${p.statusIntervalTicks} ticks`,
     `request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, backoff up to 2^${p.backoffExponentMax}`,
     `means: sync ${plan.syncMeanUs} µs, execution ${plan.executionMeanUs} µs, checkpoint ${plan.checkpointMeanUs} µs; clock skew up to ${plan.clockSkewMaxMs} ms`,

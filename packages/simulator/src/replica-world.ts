@@ -1,15 +1,16 @@
 /** A cluster of whole replicas, as they ship: frames of the real wire format travel between them. */
 import {
   epoch, fromHex, isStateMessage, toHex,
-  type Block, type Bundle, type ClusterConfig, type Digest, type EngineConfig, type PeerMessage, type ReplicaId, type Reply,
+  type Block, type Bundle, type ClusterConfig, type Digest, type EngineConfig, type PeerMessage, type ReplicaId, type Reply, type StateMessage,
 } from "@narses/core";
 import { hasher, merkleRoot, merkleVerify } from "@narses/crypto";
 import { silentLogger } from "@narses/replica/core";
-import { blockHash, clusterId, createCodec, encodePayload, encodeResult, resultLeaf, type Codec } from "@narses/wire";
+import { blockHash, clusterId, createCodec, decodePayload, encodePayload, encodeResult, resultLeaf, type Codec } from "@narses/wire";
 import type { Outgoing } from "./adversaries/policy.ts";
 import { type Application, COUNTER } from "./application.ts";
 import { isJudged, type Fault } from "./budget.ts";
-import type { SimClient } from "./client.ts";
+import { FORGED_REPLY, SWAPPED_BODY } from "./coverage/catalogue.ts";
+import type { ClientBytes, SimClient } from "./clients/client.ts";
 import { fakeCryptography, realCryptography, type Cryptography } from "./cryptography.ts";
 import { BlockReader, resultLine } from "./executed-block.ts";
 import { Connections } from "./links/connections.ts";
@@ -35,6 +36,13 @@ interface Setting {
 const BUCKET_BITS = 6;
 const RESTART_MEAN_US = 50_000;
 const GARBAGE_CHANCE = 0.002;
+/** The code of a call that failed. */
+function codeOf(value: Uint8Array): string {
+  const decoded = decodePayload(value);
+  const code = decoded.ok && typeof decoded.value === "object" && decoded.value !== null && "code" in decoded.value ? decoded.value.code : undefined;
+  return typeof code === "string" ? code : "";
+}
+
 const LIE: Uint8Array = encodeResult({ status: "ok", value: "a lie" });
 
 function settingOf(plan: RunPlan, genesis: unknown): Setting {
@@ -67,11 +75,17 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
   /** Hash of block 0, once any replica has made it. */
   private genesisRoot: Digest | undefined;
   private calls = 0;
+  readonly clientBytes: ClientBytes = {
+    send: (client, to, frame) => {
+      for (const node of this.byNode.values()) if (node.id === to) this.sendToNode(client, node, frame);
+    },
+    call: (client, to, method, params) => this.clientBytes.send(client, to, this.setting.codec.encodeClient({ type: "call", id: ++this.calls, method, params })),
+  };
 
   /** @param application undefined: the simulator's own. */
   constructor(plan: RunPlan, application?: Application) {
     const setting = settingOf(plan, (application ?? COUNTER).genesis);
-    super(plan, setting.keyring.toolkit, application);
+    super(plan, setting.keyring.toolkit, application ?? COUNTER);
     this.application = application ?? COUNTER;
     this.setting = setting;
     this.keyring = setting.keyring;
@@ -128,13 +142,23 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
   outgoing(from: ReplicaNode, to: ReplicaId, frame: Uint8Array): readonly OutgoingFrame[] {
     if (from.policies.length === 0) return [{ to, frame }];
     const decoded = this.setting.codec.decodePeer(frame);
-    if (!decoded.ok || isStateMessage(decoded.value)) return [{ to, frame }];
+    if (!decoded.ok) return [{ to, frame }];
+    if (isStateMessage(decoded.value)) return this.outgoingState(from, to, decoded.value);
     const message: PeerMessage = decoded.value;
     let out: readonly Outgoing[] = [{ to, message }];
     for (const policy of from.policies) out = out.flatMap((one) => policy.outgoing?.(one) ?? [one]);
     return out.flatMap((one) => {
       const bytes = one.message === message ? frame : this.encode(one.message);
       return bytes === undefined ? [] : [{ to: one.to, frame: bytes }];
+    });
+  }
+
+  private outgoingState(from: ReplicaNode, to: ReplicaId, message: StateMessage): readonly OutgoingFrame[] {
+    let out: readonly StateMessage[] = [message];
+    for (const policy of from.policies) out = out.flatMap((one) => policy.state?.(to, one) ?? [one]);
+    return out.flatMap((one) => {
+      const frame = this.encode(one);
+      return frame === undefined ? [] : [{ to, frame }];
     });
   }
 
@@ -172,7 +196,7 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
     return this.connections.isUp(a, b);
   }
 
-  encode(message: PeerMessage): Uint8Array | undefined {
+  encode(message: PeerMessage | StateMessage): Uint8Array | undefined {
     try {
       return this.setting.codec.encodePeer(message);
     } catch {
@@ -202,7 +226,7 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
       const { index, key } = client.options;
       const deliver = (frame: Uint8Array): void => {
         const told = node.byzantine && node.policies.length > 0 ? this.lie(node, frame) : frame;
-        this.network.send(node.options.index, CLIENT_ENDPOINT + index, told.length, () => this.toClient(client, node.id, told));
+        this.network.send(node.options.index, CLIENT_ENDPOINT + index, told.length, () => this.toClient(client, node, told));
       };
       this.clientLinks.set(`${index} ${node.name}`, node.openClient(`client ${index}`, deliver));
       const params = encodePayload({ client: key.id });
@@ -210,14 +234,22 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
     }
   }
 
-  private toClient(client: SimClient, from: ReplicaId, frame: Uint8Array): void {
+  private toClient(client: SimClient, from: ReplicaNode, frame: Uint8Array): void {
     const decoded = this.setting.codec.decodeToClient(frame);
     if (!decoded.ok) return;
     const message = decoded.value;
-    if (message.type === "executed") return client.onNotice(from, message.bundleDigest, message.seq);
-    if (message.type !== "reply") return;
-    const answer = this.answerOf(message.reply);
-    if (answer !== undefined) client.onAnswer(from, answer);
+    switch (message.type) {
+      case "executed":
+        return client.onNotice(from.id, message.bundleDigest, message.seq);
+      case "refused":
+        return from.byzantine ? undefined : client.onRefused(message.code);
+      case "call-result":
+        return message.ok || from.byzantine ? undefined : client.onRefused(codeOf(message.value));
+      case "reply": {
+        const answer = this.answerOf(message.reply);
+        if (answer !== undefined) client.onAnswer(from.id, answer);
+      }
+    }
   }
 
   /** What a reply says, if it adds up: its leaf is under the header's root, and the header is the block it signs. */
@@ -231,13 +263,18 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
     return { answer: { bundle: bundleDigest, ridLast, seq: header.seq, block, result: resultLine(bundle.ridFirst, results) }, outcome, view };
   }
 
-  /** A Byzantine replica lies to clients too: another result, in a block that was never made, under its own signature. */
+  /** A Byzantine replica lies to clients too: another result, in a block that was never made, under its own signature; or only other results. */
   private lie(node: ReplicaNode, frame: Uint8Array): Uint8Array {
     const { codec } = this.setting;
     const decoded = codec.decodeToClient(frame);
     if (!decoded.ok || decoded.value.type !== "reply") return frame;
     const { reply } = decoded.value;
     const results = reply.results.map(() => LIE);
+    if (this.garbage.chance(0.3)) {
+      this.coverage.sometimes(SWAPPED_BODY);
+      return codec.encodeToClient({ type: "reply", reply: { ...reply, results } });
+    }
+    this.coverage.sometimes(FORGED_REPLY);
     const leaf = resultLeaf(hasher, reply.bundleDigest, results);
     const header = { ...reply.header, resultRoot: toHex(merkleRoot([leaf])) as Digest };
     const outcome = node.options.signer.sign({ ...reply.outcome.body, block: blockHash(hasher, header) });

@@ -1,12 +1,13 @@
 /** One run: draw a plan, break things for a while, heal, then wait for everything promised. */
 import { replicaId, type StateMachine } from "@narses/core";
 import { actByAct } from "./adversaries/act-by-act.ts";
-import { POLICIES } from "./adversaries/index.ts";
+import { needsPages, POLICIES } from "./adversaries/index.ts";
 import { Conspiracy } from "./adversaries/conspiracy.ts";
 import type { Application, NextOperation } from "./application.ts";
 import { policyId } from "./coverage/catalogue.ts";
 import type { Counts } from "./coverage/coverage.ts";
 import { watchPolicy } from "./coverage/watch-policy.ts";
+import { isServed } from "./clients/habits.ts";
 import { EngineWorld } from "./engine-world.ts";
 import { Nemesis, TROUBLES, type Trouble } from "./nemesis.ts";
 import { type FaultKind, livenessBudgetMs, planRun, type RunPlan, type SimOptions } from "./options.ts";
@@ -162,7 +163,7 @@ function assemble(world: World): readonly string[] {
       world.addNode(id, "", fault);
       continue;
     }
-    const roles = drawRoles(plan, random);
+    const roles = drawRoles(world, random);
     cast.push(`r${id}: ${roles.join(", ")}`);
     const twins = roles.includes("twins") ? ["a", "b"] : [""];
     for (const suffix of twins) {
@@ -177,19 +178,20 @@ function assemble(world: World): readonly string[] {
       }
     }
   }
-  for (let i = 0; i < plan.clients + plan.equivocatingClients; i++) world.addClient(i >= plan.clients);
-  if (plan.equivocatingClients > 0) world.coverage.sometimes("client: two bundles under the same ids");
+  for (let i = 0; i < plan.clients; i++) world.addClient(undefined);
+  for (const habit of plan.habits) world.addClient(habit);
   return cast;
 }
 
-function drawRoles(plan: RunPlan, random: Random): readonly RunPlan["policies"][number][] {
-  const first = random.pick(plan.policies);
-  const second = random.pick(plan.policies);
+function drawRoles({ plan, clientBytes }: World, random: Random): readonly RunPlan["policies"][number][] {
+  const usable = plan.policies.filter((name) => clientBytes !== undefined || !needsPages(name));
+  const first = random.pick(usable);
+  const second = random.pick(usable);
   return first === second || random.chance(0.6) ? [first] : [first, second];
 }
 
 const TROUBLES_OF: Readonly<Record<FaultKind, readonly Trouble[]>> = {
-  none: [], crash: ["lives"], network: ["links"], disk: ["disks", "lives"], clock: ["clocks", "links"], byzantine: [], all: TROUBLES,
+  none: [], crash: ["lives", "moments"], network: ["links"], disk: ["disks", "lives", "moments"], clock: ["clocks", "links"], byzantine: [], all: TROUBLES,
 };
 
 /** @returns virtual milliseconds from healing to convergence; undefined when progress is not judged. */
@@ -265,7 +267,7 @@ function* settle(world: World, healedUs: number, load: { readonly over: boolean 
 function unsettled(world: World): readonly string[] {
   const owed: string[] = [];
   for (const client of world.clients) {
-    if (!client.options.equivocates && client.waitingCount > 0) owed.push(`client ${client.options.index} waits for ${client.waitingFor.join(", ")}`);
+    if (isServed(client.options.habit) && client.waitingCount > 0) owed.push(`client ${client.options.index} waits for ${client.waitingFor.join(", ")}`);
   }
   const heads = new Set(world.correct.map((node) => node.head?.head));
   if (heads.size > 1) owed.push(`correct replicas stand at ${world.correct.map((node) => `${node.name} n${node.head?.seq}`).join(", ")}`);

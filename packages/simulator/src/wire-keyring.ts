@@ -50,7 +50,7 @@ export function createWireKeyring(codec: Codec, cryptography: Cryptography, sign
       const key = cryptography.signingKey(`client ${index}`);
       return {
         id: clientIdOf(hasher, key.publicKey),
-        makeBundle: ({ ridFirst, ackLow, operations }) => codec.makeBundle({ key, session: 0, ridFirst: requestId(ridFirst), ackLow, operations }),
+        makeBundle: ({ ridFirst, ackLow, operations, session }) => codec.makeBundle({ key, session: session ?? 0, ridFirst: requestId(ridFirst), ackLow, operations }),
       };
     },
   };

@@ -8,10 +8,12 @@ import type { Powers } from "./adversaries/policy.ts";
 import type { Application } from "./application.ts";
 import type { Answer, SimBlock, State } from "./app.ts";
 import { FaultBudget, isAwaited, type Fault } from "./budget.ts";
-import { SimClient } from "./client.ts";
+import { type ClientBytes, type ClientOptions, SimClient } from "./clients/client.ts";
+import { type Habit, isServed, needsBytes } from "./clients/habits.ts";
+import { HostileClient } from "./clients/hostile.ts";
 import { Coverage } from "./coverage/coverage.ts";
 import { formatEffect, formatInput } from "./format.ts";
-import type { Keyring, Toolkit } from "./keyring.ts";
+import type { ClientKey, Keyring, Toolkit } from "./keyring.ts";
 import { Network } from "./links/network.ts";
 import type { SimNode, WatchedDisk, WatchedLog } from "./node.ts";
 import type { RunPlan } from "./options.ts";
@@ -63,10 +65,13 @@ export abstract class World {
   protected readonly oracles: readonly Oracle[];
   private readonly noticeRandom: Random;
   private turns = 0;
+  private newKeys = 0;
   /** What an oracle, or an exception, said while nobody could be told. Ends the run before the next event. */
   failure: Violation | undefined;
   /** Nothing breaks any more. */
   healed = false;
+  /** The nemesis lies in wait for something that a node does. */
+  ambush: ((node: SimNode, effect: Effect) => void) | undefined;
   abstract readonly keyring: Keyring;
 
   constructor(plan: RunPlan, toolkit: Toolkit, application?: Application) {
@@ -78,7 +83,7 @@ export abstract class World {
     this.budget = new FaultBudget(plan.byzantine + plan.wipes);
     this.noticeRandom = this.random.split("notice");
     const { n, f } = plan.quorums;
-    const allCorrect = plan.byzantine === 0 && plan.equivocatingClients === 0;
+    const allCorrect = plan.byzantine === 0 && plan.habits.length === 0;
     const isCorrect = (id: ReplicaId): boolean => this.correct.some((node) => node.id === id);
     this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, isCorrect, now: () => this.scheduler.now, coverage: this.coverage, application });
   }
@@ -91,6 +96,7 @@ export abstract class World {
   protected abstract reportConnection(node: SimNode, peer: ReplicaId, connected: boolean): void;
   /** What operation `i` of a client's bundle carries; `variant` tells two bundles under one request id apart. */
   abstract payload(client: number, variant: number, i: number): Uint8Array;
+  abstract readonly clientBytes: ClientBytes | undefined;
 
   get toolkit(): Toolkit {
     return this.keyring.toolkit;
@@ -118,14 +124,27 @@ export abstract class World {
     };
   }
 
-  addClient(equivocates: boolean): SimClient {
+  addClient(wanted: Habit | undefined): SimClient {
     const index = this.clients.length;
     const { n, weak, strong } = this.plan.quorums;
-    const { operationsMax, parameters: { fastReads } } = this.plan;
-    const options = { index, key: this.keyring.client(index), n, weak, needed: fastReads ? strong : weak, operationsMax, equivocates };
-    const client = new SimClient(options, this, this.random.split(`client ${index}`));
+    const { operationsMax, parameters: { fastReads, bundleBytesMax, sessionWindow } } = this.plan;
+    // Where messages are values, a habit that needs bytes has a likeness.
+    const habit = wanted !== undefined && needsBytes(wanted) && this.clientBytes === undefined ? "two-bundles" : wanted;
+    const options: ClientOptions = { index, key: this.keyring.client(index), n, weak, needed: fastReads ? strong : weak, operationsMax, habit };
+    const random = this.random.split(`client ${index}`);
+    const client = habit === undefined || isServed(habit)
+      ? new SimClient(options, this, random)
+      : new HostileClient({ ...options, habit, bundleBytesMax, sessionWindow }, this, random);
     this.clients.push(client);
     return client;
+  }
+
+  newKey(): ClientKey {
+    return this.keyring.client(CLIENT_ENDPOINT + this.newKeys++);
+  }
+
+  sometimes(id: string): void {
+    this.coverage.sometimes(id);
   }
 
   note(who: SimNode | undefined, text: string): void {
@@ -142,7 +161,7 @@ export abstract class World {
 
   onAccepted(client: SimClient, bundle: Bundle, answer: Answer): void {
     this.trace.line(this.scheduler.now, `c${client.options.index}`, `@ accepts ${bundle.digest.slice(0, 6)} at n${answer.seq}: ${answer.result}`);
-    if (client.options.equivocates) return;
+    if (!isServed(client.options.habit)) return;
     for (const oracle of this.oracles) oracle.onAccepted?.(bundle, answer);
   }
 
@@ -211,6 +230,7 @@ export abstract class World {
   onEffect(node: SimNode, effect: Effect): void {
     this.note(node, formatEffect(effect));
     this.count(effect);
+    this.ambush?.(node, effect);
     if (!node.byzantine) for (const oracle of this.oracles) oracle.onEffect?.(node, effect);
   }
 

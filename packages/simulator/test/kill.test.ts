@@ -25,4 +25,12 @@ describe("seeded bugs", () => {
     const stale = { name: "stale", seedsMax: 1, edits: [{ file: "pbft/src/vote.ts", find: "no such text", replace: "" }] };
     expect(() => applied("something else", stale, "pbft/src/vote.ts")).toThrow(/seeded bug "stale": packages\/pbft\/src\/vote.ts no longer holds "no such text"/);
   });
+
+  test("a line that was edited is pointed at; one that is there twice is an error", () => {
+    const [edits, file] = [[{ file: "f.ts", find: "if (count >= strong(r)) return yes;", replace: "" }], "f.ts"];
+    const bug = { name: "b", seedsMax: 1, edits };
+    expect(() => applied("x\nif (count > strong(r)) return yes;\n", bug, file)).not.toThrow(/perhaps line 1/);
+    expect(() => applied("x\nif (count > strong(r)) return yes;\n", bug, file)).toThrow(/no longer holds \(but perhaps line 2: if \(count > strong\(r\)\) return yes;\)/);
+    expect(() => applied(`${edits[0]?.find}${edits[0]?.find}`, bug, file)).toThrow(/holds 2 times, not 1, "if/);
+  });
 });

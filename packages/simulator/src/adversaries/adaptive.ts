@@ -36,7 +36,7 @@ export const adaptive: PolicyFactory = (powers) => {
         const { body } = message.signed;
         return [{ to, message: { type: "view-change", signed: powers.signer.sign({ ...body, prepared: hide(body.prepared) }) } }];
       }
-      if (message.type === "new-view" && message.signed.body.sender === powers.self && powers.random.chance(0.5)) {
+      if (message.type === "new-view" && message.signed.body.sender === powers.self && message.signed.body.viewChanges.length > 0 && powers.random.chance(0.5)) {
         // Takes the favourite's slots out of O: null where its V calls for a batch.
         const { body } = message.signed;
         const { proposals } = selectProposals(body.viewChanges.map((vc) => vc.body));

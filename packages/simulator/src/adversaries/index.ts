@@ -2,6 +2,7 @@
 import { adaptive } from "./adaptive.ts";
 import { byzzfuzz } from "./byzzfuzz.ts";
 import { forgedCertificates } from "./certificates.ts";
+import { bombDonor, boastfulDonor, stallingDonor, wrongDonor } from "./donors.ts";
 import { doubleVotes, equivocate, equivocateThenStarve, prematureVotes, wrongDigests } from "./equivocation.ts";
 import { anyMutations, foreignEpoch, forger, timeShift } from "./forgery.ts";
 import { earlyCheckpoints, replay, smallMutations, statusLiar, windowExhaustion, wrongRoots } from "./noise.ts";
@@ -10,6 +11,7 @@ import type { PolicyFactory } from "./policy.ts";
 import {
   doubleAssignment, forgedRequests, inTheDark, payloadMismatch, sequenceGap, staleRequests, usurper, withholder, wrongClock, wrongSize,
 } from "./primary.ts";
+import { swollenNewView, unprovenCheckpoint } from "./swollen.ts";
 import { muteToSome, noCheckpoints, noViewChange, selectivePrePrepare, selectiveViewChange, silent } from "./silence.ts";
 import { newViewBait, newViewLiar, twoNewViews, viewChangeLiar, viewChangeSpam } from "./view-change.ts";
 
@@ -57,6 +59,12 @@ export const POLICY_NAMES = [
   "byzzfuzz",
   "adaptive",
   "forged-certificates",
+  "unproven-checkpoint",
+  "swollen-new-view",
+  "boastful-donor",
+  "wrong-donor",
+  "stalling-donor",
+  "bomb-donor",
 ] as const;
 
 export type PolicyName = (typeof POLICY_NAMES)[number];
@@ -105,4 +113,14 @@ export const POLICIES: Readonly<Record<PolicyName, PolicyFactory>> = {
   byzzfuzz,
   adaptive,
   "forged-certificates": forgedCertificates,
+  "unproven-checkpoint": unprovenCheckpoint,
+  "swollen-new-view": swollenNewView,
+  "boastful-donor": boastfulDonor,
+  "wrong-donor": wrongDonor,
+  "stalling-donor": stallingDonor,
+  "bomb-donor": bombDonor,
 };
+
+/** Change nothing but messages between shells, which only whole replicas have. */
+const DONORS: ReadonlySet<string> = new Set<PolicyName>(["wrong-donor", "stalling-donor", "bomb-donor"]);
+export const needsPages = (name: PolicyName | "twins"): boolean => DONORS.has(name);

@@ -2,7 +2,7 @@
  * A Byzantine replica is a correct engine whose messages pass through policies: each may drop, alter, redirect or add. A
  * policy signs with its own key only, and may repeat whatever it has seen.
  */
-import type { Bundle, EngineConfig, EngineStatus, PeerMessage, ReplicaId, Signer } from "@narses/core";
+import type { Bundle, EngineConfig, EngineStatus, PeerMessage, ReplicaId, Signer, StateMessage } from "@narses/core";
 import { replicaId } from "@narses/core";
 import type { Toolkit } from "../keyring.ts";
 import type { Random } from "../random.ts";
@@ -34,6 +34,8 @@ export interface Policy {
   outgoing?(out: Outgoing): readonly Outgoing[];
   /** Sees every verified message that arrives; false hides it from the engine inside. */
   incoming?(from: ReplicaId, message: PeerMessage): boolean;
+  /** What is really sent in place of one message between shells. Whole replicas only. */
+  state?(to: ReplicaId, message: StateMessage): readonly StateMessage[];
   /** Unprovoked messages, once per tick. They pass through every policy's `outgoing` like others. */
   tick?(): readonly Outgoing[];
   /** After the messages of `tick` have gone. */

@@ -104,18 +104,26 @@ export const wrongSize: PolicyFactory = (powers) => {
 };
 
 /** A backup that proposes as if it were the primary. */
-export const usurper: PolicyFactory = (powers) => ({
-  name: "usurper",
-  tick: (): readonly Outgoing[] => {
-    const now = powers.status();
-    if (now === undefined || now.primary === powers.self || powers.bundles.length === 0 || !powers.random.chance(0.1)) return [];
-    const { epoch } = powers.config;
-    const batch = powers.toolkit.tools.makeBatch(epoch, 1, [powers.random.pick(powers.bundles)]);
-    const seq = seqNum(now.executedSeq + powers.random.int(1, 3));
-    const signed = powers.signer.sign({ type: "pre-prepare", epoch, sender: powers.self, view: now.view, seq, digest: batch.digest });
-    return toAll(powers, { type: "pre-prepare", signed, batch });
-  },
-});
+export const usurper: PolicyFactory = (powers) => {
+  let timestampMs = 1;
+  return {
+    name: "usurper",
+    incoming: (_from, message) => {
+      if (message.type === "pre-prepare") timestampMs = message.batch.timestampMs;
+      return true;
+    },
+    tick: (): readonly Outgoing[] => {
+      const now = powers.status();
+      if (now === undefined || now.primary === powers.self || powers.bundles.length === 0 || !powers.random.chance(0.1)) return [];
+      const { epoch } = powers.config;
+      // Nothing but the sender is wrong with it.
+      const batch = powers.toolkit.tools.makeBatch(epoch, timestampMs + 1, [powers.bundles.at(-1) as Bundle]);
+      const seq = seqNum(now.executedSeq + powers.random.int(1, 3));
+      const signed = powers.signer.sign({ type: "pre-prepare", epoch, sender: powers.self, view: now.view, seq, digest: batch.digest });
+      return toAll(powers, { type: "pre-prepare", signed, batch });
+    },
+  };
+};
 
 /** Tells nobody what was decided, and hands out no payload: whoever misses something must ask another. */
 export const withholder: PolicyFactory = () => ({

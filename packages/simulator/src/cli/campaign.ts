@@ -1,6 +1,6 @@
 /** `--seeds N`: many seeds on all cores, with progress, a state file to go on from, and a summary at the end. */
 import { readFileSync, rmSync } from "node:fs";
-import { FAULT_IDS, RULE_IDS } from "../coverage/catalogue.ts";
+import { catalogueOf } from "../coverage/catalogue.ts";
 import { neverHappened } from "../coverage/coverage.ts";
 import type { SimOptions } from "../options.ts";
 import { writeWhole } from "./files.ts";
@@ -108,19 +108,19 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
   };
   await runPool<SeedsJob, SeedsAnswer>(next, done, { workers: campaign.workers });
   progress.end();
-  const holes = seeds >= COVERAGE_SEEDS_MIN && options.faults === undefined && options.policies === undefined ? neverHappened(state.totals.coverage) : [];
+  const holes = seeds >= COVERAGE_SEEDS_MIN && options.faults === undefined && options.policies === undefined ? neverHappened(state.totals.coverage, depth) : [];
   // What is finished and fine needs no state; what failed is worth keeping.
   if (state.failed === 0 && statePath !== undefined) rmSync(statePath, { force: true });
   else save(statePath, state);
-  summarise(state, holes, print);
+  summarise(state, depth, holes, print);
   return { totals: state.totals, failures: state.failures, holes };
 }
 
 const number = (value: number): string => Math.round(value).toLocaleString("en");
 
-function summarise({ totals: t, failed }: State, holes: readonly string[], print: (line: string) => void): void {
-  const ids = RULE_IDS.length + FAULT_IDS.length;
-  const covered = ids - neverHappened(t.coverage).length;
+function summarise({ totals: t, failed }: State, depth: Depth, holes: readonly string[], print: (line: string) => void): void {
+  const ids = catalogueOf(depth).length;
+  const covered = ids - neverHappened(t.coverage, depth).length;
   const rows: readonly (readonly [string, string])[] = [
     ["seeds", `${number(t.seeds)}, ${number(failed)} failed`],
     ["events", number(t.events)],

@@ -1,10 +1,12 @@
 /** `kill`: every seeded bug must die. A table in Markdown; a state file to go on from; no bug, no kill: the control comes first. */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { hunt, type HuntResult } from "../kill/hunt.ts";
 import { MUTATIONS } from "../kill/mutations.ts";
 import type { Mutation } from "../kill/mutation.ts";
-import { checkoutRoot, createSandbox, fingerprint } from "../kill/sandbox.ts";
+import { checkoutRoot, createSandbox, fingerprint, type Sandbox } from "../kill/sandbox.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import { defaultWorkers } from "./pool.ts";
 import { createProgress } from "./progress.ts";
@@ -14,6 +16,9 @@ const CONTROLS: readonly Mutation[] = [
   { name: "no bug (engine)", edits: [], seedsMax: 80 },
   { name: "no bug (replica)", edits: [], seedsMax: 16, depth: "replica" },
 ];
+
+/** A run that is interrupted takes its copies with it; one that is killed leaves them to the next. */
+const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 export interface KillFlags {
   readonly only: string | undefined;
@@ -62,9 +67,16 @@ export async function kill({ only, workers, out, state, print }: KillFlags): Pro
   const queue = [...CONTROLS, ...wanted].filter(({ name }) => !results.has(name));
   const total = queue.length;
   const progress = createProgress(total, "seeded bugs");
+  const sandboxes = new Set<Sandbox>();
+  const stop = (signal: NodeJS.Signals): void => {
+    for (const sandbox of sandboxes) sandbox.dispose();
+    process.exit(128 + constants.signals[signal]);
+  };
+  for (const signal of SIGNALS) process.once(signal, stop);
   let done = 0;
   const work = async (): Promise<void> => {
     const sandbox = createSandbox(root);
+    sandboxes.add(sandbox);
     try {
       for (let mutation = queue.shift(); mutation !== undefined; mutation = queue.shift()) {
         const result = await hunt(sandbox, mutation);
@@ -77,9 +89,11 @@ export async function kill({ only, workers, out, state, print }: KillFlags): Pro
       }
     } finally {
       sandbox.dispose();
+      sandboxes.delete(sandbox);
     }
   };
   await Promise.all(Array.from({ length: Math.min(Math.max(1, total), workers ?? defaultWorkers()) }, work));
+  for (const signal of SIGNALS) process.off(signal, stop);
   progress.end();
   const table = killTable(wanted.flatMap(({ name }) => results.get(name) ?? []));
   print(table);

@@ -2,7 +2,8 @@
  * Coverage counters: what a run really did, by rule of the protocol and by fault. A fault is *reached* when a run may use it and
  * *effective* when it changed something. Observed from outside, on inputs, effects and the trace: nothing is planted in the engine.
  */
-import { FAULT_IDS, RULE_IDS } from "./catalogue.ts";
+import type { Depth } from "../cli/seeds.ts";
+import { catalogueOf } from "./catalogue.ts";
 
 export type Counts = Readonly<Record<string, number>>;
 
@@ -25,5 +26,5 @@ export function addCounts(a: Counts, b: Counts): Counts {
   return sum;
 }
 
-/** Everything in the catalogue that never happened. */
-export const neverHappened = (counts: Counts): readonly string[] => [...RULE_IDS, ...FAULT_IDS].filter((id) => (counts[id] ?? 0) === 0);
+/** Everything in the catalogue of this depth that never happened. */
+export const neverHappened = (counts: Counts, depth: Depth): readonly string[] => catalogueOf(depth).filter((id) => (counts[id] ?? 0) === 0);

@@ -1,12 +1,19 @@
 /** Sees what correct replicas are told and what they do, and counts the rules behind it. */
-import type { Effect, Input, LogRecord, SeqNum } from "@narses/core";
+import type { Digest, Effect, Input, LogRecord, SeqNum } from "@narses/core";
+import type { SimBlock } from "../app.ts";
+import { habitId } from "../clients/habits.ts";
+import { idleOf, operationId, requestIds } from "../history/reference.ts";
 import type { Oracle, Watched } from "../oracles/oracle.ts";
-import { type RuleId, worldFaultOf } from "./catalogue.ts";
+import { type RuleId, worldFaultsOf } from "./catalogue.ts";
 import type { Coverage } from "./coverage.ts";
 
 /** What the words of a `view-left` say about its cause. */
 const CAUSES: readonly (readonly [RegExp, RuleId])[] = [
   [/left a request unexecuted/, "view change: a request was left unexecuted"],
+  [/of other clients, which came later/, "view change: others overtook a request"],
+  [/and nothing for seq/, "view change: the primary left a gap"],
+  [/ticks to propose what waited/, "view change: the primary was slow to propose"],
+  [/floods empty batches/, "view change: the primary flooded empty batches"],
   [/connection to primary/, "view change: the connection to the primary was lost"],
   [/other replicas moved/, "view change: joined W others"],
   [/no new-view for view/, "view change: the new view did not come in time"],
@@ -30,12 +37,23 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
     if (memory === undefined) memories.set(replica.name, (memory = { view: 0, low: 0, prepared: new Map(), fresh: false }));
     return memory;
   };
+  /** The last slot that any replica was seen to execute. */
+  let executed = 0;
+  /** What first took a request id, by client and session. */
+  const takers = new Map<string, Digest>();
+  const contradicts = ({ batch, results }: SimBlock): boolean => (batch?.bundles ?? []).map((bundle, i) => {
+    const idle = idleOf(results[i] ?? "");
+    return requestIds(bundle).map((rid) => {
+      const id = operationId(bundle, rid);
+      if (!idle.has(rid)) takers.set(id, bundle.digest);
+      return idle.has(rid) && takers.get(id) !== undefined && takers.get(id) !== bundle.digest;
+    }).includes(true);
+  }).includes(true);
   const mark = (id: RuleId): void => coverage.sometimes(id);
   return {
     name: "coverage",
     onNote: (line) => {
-      const fault = worldFaultOf(line);
-      if (fault !== undefined) coverage.sometimes(fault);
+      for (const fault of worldFaultsOf(line)) coverage.sometimes(fault);
     },
     onInput: (replica, input) => onInput(mark, of(replica), input, logWindow),
     onEffect: (replica, effect) => onEffect(mark, of(replica), replica, effect),
@@ -43,6 +61,9 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
       if (body.type === "votes" && body.votes.length > 1) mark("normal: several votes in one frame");
     },
     onExecuted: (_replica, block) => {
+      if (block.header.seq <= executed) return;
+      executed = block.header.seq;
+      if (contradicts(block)) coverage.sometimes(habitId("two-bundles"));
       if (block.results.some((line) => line.includes("duplicate"))) mark("normal: a request ordered twice takes effect once");
     },
     onStart: (replica, disk) => {
@@ -63,6 +84,7 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
 }
 
 function onInput(mark: (id: RuleId) => void, memory: Memory, input: Input, logWindow: number): void {
+  if (input.type === "transferred") mark("state transfer: the state is taken over");
   if (input.type !== "start" && input.type !== "peer") memory.fresh = false;
   if (input.type !== "message" || input.message.type !== "pre-prepare") return;
   const { seq, view } = input.message.signed.body;
@@ -100,6 +122,12 @@ function onEffect(mark: (id: RuleId) => void, memory: Memory, replica: Watched, 
       return;
     case "new-view":
       return onNewView(mark, effect);
+    case "transfer":
+      return mark("state transfer: begins");
+    case "memory":
+      if (effect.state === "lost") mark("memory: an empty disk is known to have lost votes");
+      if (effect.state === "sound") mark("memory: one that forgot votes again");
+      return;
     case "send-decisions":
       return mark("retransmission: decisions out of the block store");
     case "send":

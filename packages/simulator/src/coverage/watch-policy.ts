@@ -2,13 +2,20 @@
 import type { Policy } from "../adversaries/policy.ts";
 
 export function watchPolicy(policy: Policy, effective: () => void): Policy {
-  const { outgoing, incoming, tick, ticked } = policy;
+  const { outgoing, incoming, state, tick, ticked } = policy;
   return {
     name: policy.name,
     ...(outgoing && {
       outgoing: (out) => {
         const told = outgoing(out);
         if (told.length !== 1 || told[0]?.message !== out.message || told[0].to !== out.to) effective();
+        return told;
+      },
+    }),
+    ...(state && {
+      state: (to, message) => {
+        const told = state(to, message);
+        if (told.length !== 1 || told[0] !== message) effective();
         return told;
       },
     }),

@@ -11,11 +11,13 @@ import { valueText } from "../executed-block.ts";
 import type { Replayed } from "./log-check.ts";
 
 export interface AgreedSlot {
+  /** Request ids that replicas say had no effect here, by bundle: repeated, beyond their session's window, or of a session that is closed. */
+  readonly idle: readonly ReadonlySet<number>[];
   readonly batch: Batch | undefined;
   readonly header: Pick<BlockHeader, "timestampMs" | "batchDigest" | "parent">;
 }
 
-export const operationId = (bundle: Bundle, rid: number): string => `c${bundle.client.slice(0, 6)}:${rid}`;
+export const operationId = ({ client, session }: Bundle, rid: number): string => `c${client.slice(0, 12)}${session === 0 ? "" : `.${session}`}:${rid}`;
 export const requestIds = (bundle: Bundle): readonly number[] => bundle.operations.map((_, i) => bundle.ridFirst + i);
 
 /** Values by key, as msgpack: what was put cannot change afterwards. */
@@ -51,26 +53,34 @@ class PlainStore {
   }
 }
 
-/** The log from slot 1 on without a gap; a request id takes effect once, where it is ordered first. */
+/** "3:duplicate 4:17": of a bundle's results, those that are none. */
+export function idleOf(line: string): ReadonlySet<number> {
+  return new Set(line.split(" ").flatMap((word) => (word.endsWith(":duplicate") ? [Number.parseInt(word, 10)] : [])));
+}
+
+/**
+ * The log from slot 1 on without a gap; a request id takes effect once, where it is ordered first and replicas say that it did. What they
+ * leave out wrongly nobody can have an answer to: the history tells.
+ */
 export function replayApplication(log: ReadonlyMap<number, AgreedSlot>, app: StateMachine, genesis: unknown): ReadonlyMap<string, Replayed<string>> {
   const replayed = new Map<string, Replayed<string>>();
   const store = new PlainStore();
   app.genesis?.(genesis, store);
   store.keep();
   for (let seq = 1; log.has(seq); seq++) {
-    const { batch, header } = log.get(seq) as AgreedSlot;
+    const { batch, header, idle } = log.get(seq) as AgreedSlot;
     const seed = slotSeed(hasher, { batch: header.batchDigest, seq: seqNum(seq), parent: header.parent });
     for (const [place, bundle] of (batch?.bundles ?? []).entries()) {
       requestIds(bundle).forEach((rid, i) => {
         const id = operationId(bundle, rid);
         const operation = bundle.operations[i];
-        if (replayed.has(id) || operation === undefined) return;
+        if (replayed.has(id) || operation === undefined || idle[place]?.has(rid) === true) return;
         const decoded = decodePayload(operation.payload);
         const context = {
           store, time: header.timestampMs, seq: seqNum(seq), client: bundle.client, publicKey: bundle.publicKey, rid: requestId(rid),
           random: randomNumbers(hasher, seed, place, i),
         };
-        replayed.set(id, { position: replayed.size, output: decoded.ok ? applied(() => app.apply(decoded.value, context), store) : "!INVALID" });
+        replayed.set(id, { position: replayed.size, output: decoded.ok ? applied(() => app.apply(decoded.value, context), store) : "!BAD_OPERATION" });
       });
     }
   }

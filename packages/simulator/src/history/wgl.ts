@@ -13,6 +13,8 @@ export interface Model<Input, Output, State> {
   /** Equal texts exactly for equal states. */
   textOf(state: State): string;
   equal(a: Output, b: Output): boolean;
+  /** All operations on a key do the same: of those without an answer, only the one submitted first needs to be tried. */
+  readonly alike?: boolean;
 }
 
 export type WglVerdict =
@@ -52,7 +54,7 @@ interface Node {
 }
 
 /** Calls before returns at one instant: operations that touch count as concurrent. Unanswered operations return after everything. */
-function linked(entries: readonly HistoryEntry[]): { readonly head: Node; readonly concurrency: number } {
+function linked(entries: readonly HistoryEntry[], alike: boolean): { readonly head: Node; readonly concurrency: number } {
   const ends: { readonly at: number; readonly node: Node }[] = [];
   entries.forEach(({ invokedAt, returned }, op) => {
     const back: Node = { op, isReturn: true, previous: undefined, next: undefined, match: undefined };
@@ -68,7 +70,8 @@ function linked(entries: readonly HistoryEntry[]): { readonly head: Node; readon
     last.next = node;
     node.previous = last;
     last = node;
-    if (at === Number.POSITIVE_INFINITY) continue;
+    // Those that are all alike are tried in one order only: they cost nothing.
+    if (at === Number.POSITIVE_INFINITY || (alike && entries[node.op]?.returned === undefined)) continue;
     open += node.isReturn ? -1 : 1;
     concurrency = Math.max(concurrency, open);
   }
@@ -97,7 +100,7 @@ function unlift(call: Node): void {
 }
 
 function searchKey<Input, Output, State>(key: string, entries: readonly HistoryEntry<Input, Output>[], model: Model<Input, Output, State>): WglVerdict {
-  const { head, concurrency } = linked(entries);
+  const { head, concurrency } = linked(entries, model.alike === true);
   if (concurrency > WGL_CONCURRENCY_MAX) return { verdict: "undecided", detail: `${concurrency} concurrent operations on ${key}, at most ${WGL_CONCURRENCY_MAX} are searched` };
   const visited = new Set<string>();
   const done = new Taken(entries.length);
@@ -116,6 +119,10 @@ function searchKey<Input, Output, State>(key: string, entries: readonly HistoryE
       state = last.before;
       unlift(last.node);
       node = last.node.next;
+      continue;
+    }
+    if (model.alike === true && entry.returned === undefined && !isFirstUnanswered(node, entries)) {
+      node = node.next;
       continue;
     }
     const after = model.step(state, entry.input);
@@ -137,6 +144,14 @@ function searchKey<Input, Output, State>(key: string, entries: readonly HistoryE
     node = node.next;
   }
   return { verdict: "linearizable", detail: key };
+}
+
+/** Whether no unanswered call stands before this one. */
+function isFirstUnanswered(call: Node, entries: readonly HistoryEntry[]): boolean {
+  for (let node = call.previous; node !== undefined; node = node.previous) {
+    if (node.op >= 0 && !node.isReturn && entries[node.op]?.returned === undefined) return false;
+  }
+  return true;
 }
 
 const describeStuck = (key: string, entry: HistoryEntry, longest: number, total: number): string =>

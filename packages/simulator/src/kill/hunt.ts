@@ -1,12 +1,16 @@
 /** The hunt for one seeded bug: seed after seed in a worker of its own copy, until an oracle speaks or the seeds are used up. */
 import process from "node:process";
 import { runPool } from "../cli/pool.ts";
+import { ToolError } from "../cli/tool-error.ts";
 import type { SeedsAnswer, SeedsJob } from "../cli/seeds.ts";
 import { FAULTS_IN_TURN, type Mutation } from "./mutation.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 /** Seeds per job: a hunt ends with the job in which the bug died. */
 const CHUNK_SEEDS = 8;
+
+/** What a name that is gone leads to: no oracle is needed to notice that. */
+const MISFIT = /\bis not (?:defined|a function|iterable)\b|Cannot (?:read|set) properties of/;
 
 export interface Kill {
   readonly seed: number;
@@ -42,6 +46,10 @@ export async function hunt(sandbox: Sandbox, mutation: Mutation): Promise<HuntRe
     },
     (_job, { totals, failures: [failure] }) => {
       seeds += totals.seeds;
+      if (failure !== undefined && MISFIT.test(failure.detail)) {
+        const why = `is no bug but broken code: it dies of itself (${failure.detail})`;
+        throw new ToolError("MUTATION_STALE", `seeded bug "${mutation.name}" ${why}; adapt it in packages/simulator/src/kill`);
+      }
       if (failure !== undefined) kill = { seed: failure.seed, kind: failure.outcome, oracle: failure.oracle, detail: failure.detail };
       return kill === undefined;
     },

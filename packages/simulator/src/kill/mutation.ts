@@ -5,9 +5,10 @@ import type { FaultKind, SimOptions } from "../options.ts";
 export interface Edit {
   /** Relative to `packages/`. */
   readonly file: string;
-  /** Must be in the file; every place is replaced. */
+  /** Must be in the file, in as many places as `places` says (1 unless given); every one is replaced. */
   readonly find: string;
   readonly replace: string;
+  readonly places?: number;
 }
 
 export interface Mutation {

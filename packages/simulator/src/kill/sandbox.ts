@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ToolError } from "../cli/tool-error.ts";
 import type { Mutation } from "./mutation.ts";
@@ -43,16 +44,49 @@ export function applied(source: string, mutation: Mutation, file: string): strin
   let text = source;
   for (const edit of mutation.edits) {
     if (edit.file !== file) continue;
-    if (!text.includes(edit.find)) {
-      throw new ToolError("MUTATION_STALE", `seeded bug "${mutation.name}": packages/${file} no longer holds ${JSON.stringify(edit.find)}; adapt it in simulator/src/kill`);
+    const places = text.split(edit.find).length - 1;
+    const wanted = edit.places ?? 1;
+    if (places !== wanted) {
+      const found = places === 0 ? `no longer holds${nearest(text, edit.find)}` : `holds ${places} times, not ${wanted},`;
+      throw new ToolError("MUTATION_STALE", `seeded bug "${mutation.name}": packages/${file} ${found} ${JSON.stringify(edit.find)}; adapt the edit in packages/simulator/src/kill`);
     }
     text = text.replaceAll(edit.find, () => edit.replace);
   }
   return text;
 }
 
+/** The line that has most words in common with the one that is gone: probably what became of it. */
+function nearest(text: string, gone: string): string {
+  const words = (line: string): ReadonlySet<string> => new Set(line.match(/\w+/g));
+  const wanted = words(gone);
+  let best = { common: 0, length: 0, at: "" };
+  for (const [i, line] of text.split("\n").entries()) {
+    const held = words(line);
+    const common = [...held].filter((word) => wanted.has(word)).length;
+    if (common > best.common || (common === best.common && common > 0 && held.size < best.length)) best = { common, length: held.size, at: `line ${i + 1}: ${line.trim()}` };
+  }
+  return 2 * best.common > wanted.size ? ` (but perhaps ${best.at})` : "";
+}
+
+const PREFIX = "narses-kill-";
+
+/** Copies whose process is gone: it was killed before it could take them away. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined) continue;
+    try {
+      process.kill(Number(pid), 0);
+    } catch (error) {
+      // EPERM: it lives, as somebody else's.
+      if ((error as NodeJS.ErrnoException).code === "ESRCH") rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    }
+  }
+}
+
 export function createSandbox(root: string): Sandbox {
-  const dir = mkdtempSync(join(tmpdir(), "narses-kill-"));
+  sweep();
+  const dir = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   for (const name of packageNames(root)) {
     const from = join(root, "packages", name);
     const to = join(dir, "packages", name);

@@ -21,7 +21,7 @@ export function executionOracle(): Oracle {
         for (const word of (block.results[i] ?? "").split(" ")) {
           const [rid, outcome] = word.split(":");
           if (outcome === "duplicate") continue;
-          const key = `${bundle.client}:${rid}`;
+          const key = `${bundle.client}.${bundle.session}:${rid}`;
           const at = effectiveAt.get(key);
           if (at === undefined) effectiveAt.set(key, seq);
           else if (at !== seq) fail("execution", `request ${rid} of client ${bundle.client.slice(0, 6)} took effect at n${at} and, by ${replica.name}, at n${seq}`);

@@ -28,7 +28,7 @@ export interface OracleOptions {
   /** Virtual time. */
   readonly now: () => number;
   readonly coverage: Coverage;
-  /** Undefined: the simulator's own. */
+  /** Undefined: the counter that engines in small shells have. */
   readonly application: Application | undefined;
 }
 

@@ -2,10 +2,10 @@
  * Linearizability of what clients saw, at the end of the run: against the agreed log, replayed here by a reference that shares
  * nothing with the replicas' execution; and for the simulator's own application also by a search that never sees the log.
  */
-import type { Application } from "../application.ts";
+import { type Application, COUNTER } from "../application.ts";
 import { History } from "../history/history.ts";
 import { checkAgainstLog, type Replayed } from "../history/log-check.ts";
-import { type AgreedSlot, operationId, replayApplication, requestIds } from "../history/reference.ts";
+import { type AgreedSlot, idleOf, operationId, replayApplication, requestIds } from "../history/reference.ts";
 import { checkLinearizable, type Model } from "../history/wgl.ts";
 import { fail, type Oracle } from "./oracle.ts";
 
@@ -15,16 +15,18 @@ const counter: Model<string, string, number> = {
   initial: () => 0,
   step: (count) => ({ state: count + 1, output: String(count + 1) }),
   textOf: String,
+  alike: true,
   equal: (a, b) => a === b,
 };
 
 function replayCounter(log: ReadonlyMap<number, AgreedSlot>): ReadonlyMap<string, Replayed<string>> {
   const replayed = new Map<string, Replayed<string>>();
   for (let seq = 1; log.has(seq); seq++) {
-    for (const bundle of log.get(seq)?.batch?.bundles ?? []) {
+    const slot = log.get(seq);
+    for (const [place, bundle] of (slot?.batch?.bundles ?? []).entries()) {
       for (const rid of requestIds(bundle)) {
         const id = operationId(bundle, rid);
-        if (!replayed.has(id)) replayed.set(id, { position: replayed.size, output: String(replayed.size + 1) });
+        if (!replayed.has(id) && slot?.idle[place]?.has(rid) !== true) replayed.set(id, { position: replayed.size, output: String(replayed.size + 1) });
       }
     }
   }
@@ -33,7 +35,7 @@ function replayCounter(log: ReadonlyMap<number, AgreedSlot>): ReadonlyMap<string
 
 /**
  * @param now virtual time.
- * @param application undefined: the simulator's own, a counter.
+ * @param application undefined: the counter that engines in small shells have.
  */
 export function linearizabilityOracle(now: () => number, application?: Application): Oracle {
   const history = new History<string, string>();
@@ -49,15 +51,15 @@ export function linearizabilityOracle(now: () => number, application?: Applicati
         history.accept(operationId(bundle, Number(word.slice(0, split))), word.slice(split + 1), now());
       }
     },
-    onExecuted: (_replica, { header, batch }) => {
-      if (!log.has(header.seq)) log.set(header.seq, { batch, header });
+    onExecuted: (_replica, { header, batch, results }) => {
+      if (!log.has(header.seq)) log.set(header.seq, { batch, header, idle: results.map(idleOf) });
     },
     atEnd: () => {
       const { entries } = history;
       const replayed = application === undefined ? replayCounter(log) : replayApplication(log, application.app, application.genesis);
       const byLog = checkAgainstLog(entries, replayed, counter.equal);
       if (byLog !== undefined) fail("linearizability", byLog);
-      if (application !== undefined) return;
+      if (application !== undefined && application !== COUNTER) return;
       const bySearch = checkLinearizable(entries, counter);
       if (bySearch.verdict === "violation") fail("linearizability", bySearch.detail);
     },
