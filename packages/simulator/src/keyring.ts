@@ -98,11 +98,7 @@ export function createKeyring(cluster: string, replicas: number): Keyring {
         id,
         makeBundle: (content) => {
           const bytes = seal32(bundleContent(id, content), clientSecret(id));
-<<<<<<< HEAD
-          const bundle: Bundle = { ...content, digest: hashText(toHex(bytes)), client: id, publicKey: new Uint8Array(0), session: 0, fifo: false, bytes };
-=======
-          const bundle: Bundle = { ...content, digest: hashText(toHex(bytes)), client: id, publicKey: new Uint8Array(0), session: content.session ?? 0, bytes };
->>>>>>> 29efc72 (simulator: misbehaving clients, liars as donors, deaths at the worst moment, catalogue by depth; three seeded bugs that lived are settled; kill leaves no copies behind)
+          const bundle: Bundle = { ...content, digest: hashText(toHex(bytes)), client: id, publicKey: new Uint8Array(0), session: content.session ?? 0, fifo: false, bytes };
           genuineBundles.add(bundle);
           return bundle;
         },
