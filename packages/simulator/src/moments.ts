@@ -1,4 +1,4 @@
-/** Deaths at the worst moment: in a view change, entering a new view, at a checkpoint, in a state transfer, soon after a start. */
+/** Deaths at the worst moment: in a view change, entering or making a new view, at a checkpoint, in a state transfer, soon after a start. */
 import type { Effect } from "@narses/core";
 import type { CrashKind } from "./disk.ts";
 import { restart } from "./lives.ts";
@@ -14,11 +14,12 @@ interface Moment {
 
 const MOMENTS: readonly Moment[] = [
   { name: "in a view change", of: ({ type }) => type === "view-left", delayMeanUs: 0 },
-  { name: "entering a new view", of: ({ type }) => type === "new-view" || type === "view-entered", delayMeanUs: 0 },
+  { name: "entering a new view", of: ({ type }) => type === "view-entered", delayMeanUs: 0 },
+  { name: "making a new view", of: ({ type }) => type === "new-view", delayMeanUs: 0 },
   { name: "at a checkpoint", of: (effect) => effect.type === "execute" && effect.checkpoint, delayMeanUs: 3_000 },
   { name: "in a state transfer", of: ({ type }) => type === "transfer", delayMeanUs: 20_000 },
   { name: "in a state transfer", of: ({ type }) => type === "transfer", delayMeanUs: 500 },
-  { name: "soon after its start", of: ({ type }) => type === "memory", delayMeanUs: 2_000 },
+  { name: "soon after its start", of: (effect) => effect.type === "send" && effect.message.type === "recall", delayMeanUs: 2_000 },
 ];
 
 export function momentActs({ world, random, over }: ActContext): readonly Act[] {

@@ -20,7 +20,7 @@ export interface SimOptions {
   readonly byzantine?: number;
   /** Policies the Byzantine replicas draw from, or "twins". */
   readonly policies?: readonly (PolicyName | "twins")[];
-  /** Correct replicas that lose their disk once and rejoin. Each is a fault like a Byzantine one; 0 unless given. */
+  /** Correct replicas that lose their disk once and rejoin. Each is a fault like a Byzantine one. */
   readonly wipes?: number;
   /** Virtual time under faults, before everything heals. */
   readonly chaosMs?: number;
@@ -75,6 +75,8 @@ export interface RunPlan {
 }
 
 const N_MAX = 13;
+/** Kinds of trouble in which a disk may be lost altogether. */
+const WIPING: ReadonlySet<FaultKind> = new Set(["crash", "disk", "all"]);
 
 const FAULTY_AS: Readonly<Record<FaultKind, readonly Exclude<Fault, "none">[]>> = {
   none: [], crash: [], network: [], disk: ["amnesiac", "rotten"], clock: ["skewed"], byzantine: ["liar"], all: ["liar", "liar", "liar", "amnesiac", "rotten", "skewed"],
@@ -90,20 +92,21 @@ export function planRun(options: SimOptions): RunPlan {
   const faults = options.faults ?? random.pick(FAULT_KINDS);
   const hostile = faults === "byzantine" || faults === "all";
   const spoilt = hostile || faults === "disk" || faults === "clock";
-  const byzantine = options.byzantine ?? (spoilt ? f : 0);
+  const wipes = options.wipes ?? (f > 0 && options.byzantine === undefined && WIPING.has(faults) && random.split("wipes").chance(0.15) ? 1 : 0);
+  const byzantine = options.byzantine ?? (spoilt ? Math.max(0, f - wipes) : 0);
   if (!Number.isSafeInteger(byzantine) || byzantine < 0 || byzantine > n) throw new RangeError(`byzantine must be an integer from 0 to n = ${n}, got ${byzantine}`);
   return {
     seed, quorums: quorums(n, f), faults, byzantine,
     policies: options.policies ?? [...POLICY_NAMES, "twins"],
-    wipes: options.wipes ?? 0,
+    wipes,
     chaosMs: options.chaosMs ?? random.int(1_000, 3_000),
     clients: options.clients ?? random.int(1, 3),
     habits: options.habits ?? (hostile ? drawHabits(random.split("habits")) : []),
     mergeVotes: options.mergeVotes ?? random.chance(0.7),
     realCrypto: options.realCrypto ?? random.split("cryptography").chance(0.01),
-    parameters: { ...drawParameters(random.split("parameters")), ...options.parameters },
+    parameters: { ...drawParameters(random.split("parameters"), hostile), ...options.parameters },
     traceLines: options.traceLines ?? 0,
-    liveness: options.liveness ?? byzantine + (options.wipes ?? 0) <= f,
+    liveness: options.liveness ?? byzantine + wipes <= f,
     faultyAs: FAULTY_AS[faults],
     streams: random.split("streams").chance(0.5),
     driftMax: random.split("drift").pick(faults === "none" ? [0] : [0, 0.001, 0.1]),
@@ -124,8 +127,8 @@ const drawHabits = (random: Random): readonly Habit[] => Array.from({ length: ra
 /** Clocks of two replicas differ by this much, at most. */
 const CLOCK_SKEW_MS_MAX = 50_000;
 
-function drawParameters(random: Random): Parameters {
-  const { proposalDelayTicksMax, overtakenBundlesMax, heartbeatTicks, rotationCheckpoints, timestampDelayMs } = DEFAULT_PARAMETERS;
+function drawParameters(random: Random, hostile: boolean): Parameters {
+  const { rotationCheckpoints, timestampDelayMs } = DEFAULT_PARAMETERS;
   const checkpointInterval = random.int(1, 10);
   const logWindow = checkpointInterval * random.int(2, 4);
   const requestTimeoutTicks = random.int(20, 50);
@@ -140,10 +143,21 @@ function drawParameters(random: Random): Parameters {
     viewChangeTimeoutTicks: random.int(15, 40),
     backoffExponentMax: random.int(2, 4),
     statusIntervalTicks: random.int(3, 10),
-    proposalDelayTicksMax, overtakenBundlesMax, heartbeatTicks, rotationCheckpoints, timestampDelayMs,
+    ...drawWatch(random.split("watch"), hostile), rotationCheckpoints, timestampDelayMs,
     // As wide as the clocks drawn below may differ: within it no correct proposal is refused.
     timestampPrecisionMs: CLOCK_SKEW_MS_MAX,
     fastReads: random.chance(0.25),
+  };
+}
+
+/** Strict with primaries that may be liars: slowness, unfairness and idleness must show within a short run. */
+function drawWatch(random: Random, hostile: boolean): Pick<Parameters, "proposalDelayTicksMax" | "overtakenBundlesMax" | "heartbeatTicks"> {
+  const { proposalDelayTicksMax, overtakenBundlesMax, heartbeatTicks } = DEFAULT_PARAMETERS;
+  if (!hostile) return { proposalDelayTicksMax, overtakenBundlesMax, heartbeatTicks };
+  return {
+    proposalDelayTicksMax: random.pick([3, 10, proposalDelayTicksMax]),
+    overtakenBundlesMax: random.pick([2, 16, overtakenBundlesMax]),
+    heartbeatTicks: random.pick([0, 0, 0, 30]),
   };
 }
 

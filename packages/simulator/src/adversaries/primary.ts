@@ -16,14 +16,20 @@ export const inTheDark: PolicyFactory = (powers) => {
   return { name: "in-the-dark", outgoing: (out) => (lit.has(out.to) ? [out] : []) };
 };
 
-/** Leaves one slot out, now and then, and proposes those above it. */
+/** Leaves one slot out, now and then, and proposes those above it; or leaves out half a window, once and for all. */
 export const sequenceGap: PolicyFactory = (powers) => {
+  const leap = powers.random.chance(0.5) ? Math.ceil(powers.config.parameters.logWindow / 2) : 0;
   let gap = 0;
   return {
     name: "sequence-gap",
     outgoing: ({ to, message }) => {
       if (message.type !== "pre-prepare" || message.signed.body.sender !== powers.self) return [{ to, message }];
       const { seq } = message.signed.body;
+      if (leap > 0) {
+        gap = gap === 0 ? seq + powers.random.int(0, 3) : gap;
+        if (seq < gap) return [{ to, message }];
+        return [{ to, message: { ...message, signed: powers.signer.sign({ ...message.signed.body, seq: seqNum(seq + leap) }) } }];
+      }
       if (seq > gap + 3 && powers.random.chance(0.3)) gap = seq;
       return seq === gap ? [] : [{ to, message }];
     },

@@ -75,7 +75,8 @@ export class HostileClient extends SimClient {
   protected override onCertain(answer: Answer, relayed: boolean): void {
     super.onCertain(answer, relayed);
     const { habit } = this.hostile;
-    if (habit === "largest" || (habit === "malformed" && answer.result.includes(":!"))) this.world.sometimes(habitId(habit));
+    // Where nothing is refused, that it is served is all there is to see.
+    if ((habit === "flood" && this.world.clientBytes === undefined) || habit === "largest" || (habit === "malformed" && answer.result.includes(":!"))) this.world.sometimes(habitId(habit));
   }
 
   /** Many clients that nobody has heard of, all at once. */

@@ -68,6 +68,7 @@ const WORLD_FAULTS: readonly WorldFault[] = [
   { id: "process: died within a turn", line: /^# dies within a turn/ },
   { id: "process: died in a view change", line: /^# will die in a view change/ },
   { id: "process: died entering a new view", line: /^# will die entering a new view/ },
+  { id: "process: died making a new view", line: /^# will die making a new view/ },
   { id: "process: died at a checkpoint", line: /^# will die at a checkpoint/ },
   { id: "process: died in a state transfer", line: /^# will die in a state transfer/ },
   { id: "process: died soon after a start", line: /^# will die soon after its start/ },

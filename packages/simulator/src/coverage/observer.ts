@@ -27,14 +27,17 @@ interface Memory {
   low: number;
   /** View in which a slot was last prepared here. */
   readonly prepared: Map<SeqNum, number>;
-  fresh: boolean;
+  /** Counts its starts. */
+  life: number;
+  /** Votes above the low watermark, and in which life they were cast last. */
+  readonly said: Map<string, { readonly seq: SeqNum; readonly life: number }>;
 }
 
 export function coverageObserver(coverage: Coverage, logWindow: number): Oracle {
   const memories = new Map<string, Memory>();
   const of = (replica: Watched): Memory => {
     let memory = memories.get(replica.name);
-    if (memory === undefined) memories.set(replica.name, (memory = { view: 0, low: 0, prepared: new Map(), fresh: false }));
+    if (memory === undefined) memories.set(replica.name, (memory = { view: 0, low: 0, prepared: new Map(), life: 0, said: new Map() }));
     return memory;
   };
   /** The last slot that any replica was seen to execute. */
@@ -67,8 +70,7 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
       if (block.results.some((line) => line.includes("duplicate"))) mark("normal: a request ordered twice takes effect once");
     },
     onStart: (replica, disk) => {
-      const memory = of(replica);
-      memory.fresh = true;
+      of(replica).life++;
       if (disk.snapshot.seq > 0) mark("restart: from a checkpoint");
       else if (disk.records.length === 0) mark("restart: with nothing on disk");
       const views = disk.records.filter((record) => record.type === "view-left" || record.type === "new-view").sort((a, b) => b.view - a.view);
@@ -85,7 +87,6 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
 
 function onInput(mark: (id: RuleId) => void, memory: Memory, input: Input, logWindow: number): void {
   if (input.type === "transferred") mark("state transfer: the state is taken over");
-  if (input.type !== "start" && input.type !== "peer") memory.fresh = false;
   if (input.type !== "message" || input.message.type !== "pre-prepare") return;
   const { seq, view } = input.message.signed.body;
   if (view === memory.view && seq > memory.low + logWindow && seq <= memory.low + 2 * logWindow) mark("normal: a proposal above the high watermark waits for it");
@@ -96,9 +97,13 @@ function onEffect(mark: (id: RuleId) => void, memory: Memory, replica: Watched, 
     case "pre-prepare":
       if ((effect.batch?.bundles.length ?? 0) > 1) mark("normal: several bundles in one batch");
       return;
-    case "vote":
-      if (memory.fresh) mark("restart: votes are repeated");
+    case "vote": {
+      const { phase, view, seq } = effect.vote;
+      const said = `${phase} ${view} ${seq}`;
+      if ((memory.said.get(said)?.life ?? memory.life) < memory.life) mark("restart: votes are repeated");
+      memory.said.set(said, { seq, life: memory.life });
       return;
+    }
     case "persist":
       return onPersist(mark, memory, effect.record);
     case "execute":
@@ -109,6 +114,7 @@ function onEffect(mark: (id: RuleId) => void, memory: Memory, replica: Watched, 
     case "truncate":
       memory.low = effect.seq;
       for (const seq of memory.prepared.keys()) if (seq <= effect.seq) memory.prepared.delete(seq);
+      for (const [key, { seq }] of memory.said) if (seq <= effect.seq) memory.said.delete(key);
       return mark("checkpoint: the log is truncated");
     case "view-left":
       memory.view = effect.view;
