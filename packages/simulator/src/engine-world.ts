@@ -70,7 +70,7 @@ export class EngineWorld extends World {
   }
 
   routeAnswer(from: EngineNode, client: ClientId, answer: SignedAnswer): void {
-    const target = this.clients.find((c) => c.options.key.id === client);
+    const target = this.clients.find((c) => c.options.key.id === client) ?? this.owners.get(client);
     if (target === undefined) return;
     // A Byzantine replica lies to clients too.
     const lies = from.byzantine && from.policies.length > 0;

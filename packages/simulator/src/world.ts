@@ -2,7 +2,7 @@
  * A cluster in one thread: nodes, links, clients, oracles and the trace, on one virtual clock. What the nodes are made of, and
  * how messages travel between them, is said by who extends it.
  */
-import type { Bundle, Effect, EngineConfig, Input, ReplicaId, Signed, SignedBody } from "@narses/core";
+import type { Bundle, ClientId, Effect, EngineConfig, Input, ReplicaId, Signed, SignedBody } from "@narses/core";
 import { replicaId } from "@narses/core";
 import type { Powers } from "./adversaries/policy.ts";
 import type { Application } from "./application.ts";
@@ -65,7 +65,8 @@ export abstract class World {
   protected readonly oracles: readonly Oracle[];
   private readonly noticeRandom: Random;
   private turns = 0;
-  private newKeys = 0;
+  /** Of keys that clients made besides their own. */
+  protected readonly owners: Map<ClientId, SimClient> = new Map<ClientId, SimClient>();
   /** What an oracle, or an exception, said while nobody could be told. Ends the run before the next event. */
   failure: Violation | undefined;
   /** Nothing breaks any more. */
@@ -139,8 +140,10 @@ export abstract class World {
     return client;
   }
 
-  newKey(): ClientKey {
-    return this.keyring.client(CLIENT_ENDPOINT + this.newKeys++);
+  newKey(owner: SimClient): ClientKey {
+    const key = this.keyring.client(CLIENT_ENDPOINT + this.owners.size);
+    this.owners.set(key.id, owner);
+    return key;
   }
 
   sometimes(id: string): void {

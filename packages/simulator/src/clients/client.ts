@@ -20,8 +20,8 @@ export interface ClientWorld {
   /** Undefined where messages are values. */
   readonly clientBytes: ClientBytes | undefined;
   payload(client: number, variant: number, i: number): Uint8Array;
-  /** A key that nobody has used yet. */
-  newKey(): ClientKey;
+  /** Another key of this client, that nobody has used yet. */
+  newKey(owner: SimClient): ClientKey;
   sendBundle(client: SimClient, to: ReplicaId, bundle: Bundle): void;
   onSubmitted(client: SimClient, bundle: Bundle): void;
   onAccepted(client: SimClient, bundle: Bundle, answer: Answer): void;

@@ -13,7 +13,7 @@ import { UNSOUND_KEYS, UNSOUND_PAYLOADS } from "./unsound.ts";
 /** Keys that one flood makes, at most. */
 const FLOOD_KEYS_MAX = 120;
 /** Calls at once: more than a replica answers one connection. */
-const CALLS_AT_ONCE = 96;
+const CALLS_AT_ONCE = 200;
 /** Offset of the public key in a bundle: behind version, tag and epoch. */
 const PUBLIC_KEY_AT = 6;
 /** Old bundles remembered, to be sent again. */
@@ -23,6 +23,11 @@ const REMEMBERED_MAX = 32;
 const TELLING_CODES: Readonly<Partial<Record<Habit, readonly string[]>>> = {
   flood: ["OVERLOADED"], calls: ["OVERLOADED"], "far-ahead": ["OUT_OF_WINDOW"], "old-sessions": ["EVICTED"], "bad-keys": ["REQUEST_INVALID"],
 };
+
+const CALLS: readonly (readonly [method: string, params: unknown])[] = [
+  ["block", { seq: 0 }], ["prove", { key: "count" }], ["block", { seq: 5 }], ["app-query", { question: null }], ["read", { question: Uint8Array.of(0xc0), full: true }], ["why", {}],
+  ["nonsense", [[[]]]],
+];
 
 export interface HostileOptions extends ClientOptions {
   readonly habit: Habit;
@@ -83,7 +88,7 @@ export class HostileClient extends SimClient {
   private flood(): void {
     for (let i = this.random.int(5, 40); i > 0 && this.keys < FLOOD_KEYS_MAX; i--) {
       this.keys++;
-      const bundle = this.world.newKey().makeBundle({ ridFirst: requestId(1), ackLow: 0, operations: this.operations(1, i) });
+      const bundle = this.world.newKey(this).makeBundle({ ridFirst: requestId(1), ackLow: 0, operations: this.operations(1, i) });
       this.submitted(bundle, undefined);
       this.sendToAll(bundle);
     }
@@ -138,11 +143,10 @@ export class HostileClient extends SimClient {
   /** Questions to one replica, all at once. */
   private storm(): void {
     const to = this.random.pick(this.everybody);
+    // All the same, and costly; or a bit of everything.
+    const single = this.random.pick([CALLS[0], CALLS[1], undefined]);
     for (let i = 0; i < CALLS_AT_ONCE; i++) {
-      const [method, params] = this.random.pick([
-        ["block", { seq: this.random.int(0, 20) }], ["block", { seq: 0 }], ["app-query", { question: null }], ["read", { question: Uint8Array.of(0xc0), full: true }],
-        ["prove", { key: "count" }], ["why", {}], ["nonsense", [[[]]]],
-      ] as const);
+      const [method, params] = single ?? this.random.pick(CALLS);
       this.world.clientBytes?.call(this, to, method, encodePayload(params));
     }
   }
