@@ -174,6 +174,12 @@ export function livenessBudgetMs({ parameters: p, quorums: { f } }: RunPlan): nu
   return 2 * (f + 2) * viewMs + catchUpMs;
 }
 
+/**
+ * Views after healing, at most: primaries that are no good, and timeouts that begin too short and double, several times over. More is a
+ * cluster that runs away from its primaries.
+ */
+export const viewsBudget = ({ quorums: { f } }: RunPlan): number => 16 * (f + 2);
+
 /** One line per choice. */
 export function describePlan(plan: RunPlan): readonly string[] {
   const { quorums: { n, f }, parameters: p } = plan;

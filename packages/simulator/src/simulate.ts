@@ -10,7 +10,7 @@ import { watchPolicy } from "./coverage/watch-policy.ts";
 import { isServed } from "./clients/habits.ts";
 import { EngineWorld } from "./engine-world.ts";
 import { Nemesis, TROUBLES, type Trouble } from "./nemesis.ts";
-import { type FaultKind, livenessBudgetMs, planRun, type RunPlan, type SimOptions } from "./options.ts";
+import { type FaultKind, livenessBudgetMs, planRun, viewsBudget, type RunPlan, type SimOptions } from "./options.ts";
 import type { Random } from "./random.ts";
 import { ReplicaWorld } from "./replica-world.ts";
 import { type FailureKind, Violation } from "./violation.ts";
@@ -250,8 +250,12 @@ const OUTSTANDING_MAX = 8;
 function* settle(world: World, healedUs: number, load: { readonly over: boolean }): Generator<undefined, number> {
   const { scheduler, plan } = world;
   const deadline = healedUs + livenessBudgetMs(plan) * 1000;
+  const viewAtHealing = highestView(world);
+  const viewsMax = viewsBudget(plan);
   for (;;) {
     if (load.over && unsettled(world).length === 0) return (scheduler.now - healedUs) / 1000;
+    const views = highestView(world) - viewAtHealing;
+    if (views > viewsMax) throw new Violation("liveness", "views", `${views} views in the ${Math.round((scheduler.now - healedUs) / 1000)} ms since healing, at most ${viewsMax} are due`);
     // A batch of events between two looks: looking costs more than an event.
     for (let i = 0; i < 50; i++) {
       if (!scheduler.next(deadline)) {
@@ -262,6 +266,8 @@ function* settle(world: World, healedUs: number, load: { readonly over: boolean 
     }
   }
 }
+
+const highestView = (world: World): number => Math.max(0, ...world.correct.map((node) => node.status()?.view ?? 0));
 
 /** What is still owed, in words. */
 function unsettled(world: World): readonly string[] {

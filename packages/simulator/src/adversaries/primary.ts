@@ -96,7 +96,8 @@ export const wrongClock: PolicyFactory = (powers) => retell(powers, "wrong-clock
 export const wrongSize: PolicyFactory = (powers) => {
   const empty = powers.random.chance(0.5);
   return retell(powers, "wrong-size", ({ epoch }, batch) => {
-    if (powers.random.chance(0.5)) return undefined;
+    // Where empty batches are allowed, nothing else; the clients wait.
+    if (powers.random.chance(empty && powers.config.parameters.heartbeatTicks > 0 ? 0.05 : 0.5)) return undefined;
     if (empty) return { batch: powers.toolkit.tools.makeBatch(epoch, batch.timestampMs + powers.random.int(1, 1_000), []) };
     const stuffed: Bundle[] = [];
     let operations = 0;

@@ -83,7 +83,8 @@ export async function kill({ only, workers, out, state, print }: KillFlags): Pro
         results.set(result.name, result);
         held = { ...held, results: [...results.values()] };
         save(statePath, held);
-        const { kill: found, name, seeds } = result;
+        const { kill: found, name, seeds, unsound } = result;
+        for (const seed of unsound) progress.say(`the engine itself fails on seed ${seed} of "${name}": no kill`);
         progress.say(found === undefined ? `lives  ${name}: ${seeds} seeds` : `killed ${name}: ${found.kind} (${found.oracle}), seed ${found.seed}`);
         progress.update(++done, "");
       }

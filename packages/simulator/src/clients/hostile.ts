@@ -97,7 +97,8 @@ export class HostileClient extends SimClient {
   /** Request ids with holes below them, or further ahead than the window. */
   private farAhead(): void {
     const { sessionWindow, key } = this.hostile;
-    const rid = this.nextRid + this.random.pick([0, 1, 5, sessionWindow - 1, sessionWindow, 2 * sessionWindow, Number.MAX_SAFE_INTEGER - 2 * this.nextRid]);
+    const rid = this.nextRid
+      + this.random.pick([0, 1, 5, sessionWindow - 1, sessionWindow, 2 * sessionWindow, Number.MAX_SAFE_INTEGER - 2 * this.nextRid]);
     if (rid < this.nextRid + sessionWindow) this.nextRid = rid + 1;
     this.give(key.makeBundle({ ridFirst: requestId(rid), ackLow: 0, operations: this.operations(1, 0) }));
   }

@@ -73,7 +73,8 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
       of(replica).life++;
       if (disk.snapshot.seq > 0) mark("restart: from a checkpoint");
       else if (disk.records.length === 0) mark("restart: with nothing on disk");
-      const views = disk.records.filter((record) => record.type === "view-left" || record.type === "new-view").sort((a, b) => b.view - a.view);
+      const views = disk.records.filter((record) => record.type === "view-left" || record.type === "new-view")
+        .sort((a, b) => b.view - a.view || Number(b.type === "new-view") - Number(a.type === "new-view"));
       if (views[0]?.type === "view-left") mark("restart: in a view change");
       if (views[0]?.type === "new-view" && !views.some((record) => record.type === "new-view" && record.signed !== undefined && record.view === views[0]?.view)) {
         mark("restart: with a new-view that was not signed yet");
