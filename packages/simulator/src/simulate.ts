@@ -255,7 +255,10 @@ function* settle(world: World, healedUs: number, load: { readonly over: boolean 
   for (;;) {
     if (load.over && unsettled(world).length === 0) return (scheduler.now - healedUs) / 1000;
     const views = highestView(world) - viewAtHealing;
-    if (views > viewsMax) throw new Violation("liveness", "views", `${views} views in the ${Math.round((scheduler.now - healedUs) / 1000)} ms since healing, at most ${viewsMax} are due`);
+    if (views > viewsMax) {
+      const ms = Math.round((scheduler.now - healedUs) / 1000);
+      throw new Violation("liveness", "views", `${views} views in the ${ms} ms since healing, at most ${viewsMax} are due`);
+    }
     // A batch of events between two looks: looking costs more than an event.
     for (let i = 0; i < 50; i++) {
       if (!scheduler.next(deadline)) {

@@ -25,8 +25,8 @@ const TELLING_CODES: Readonly<Partial<Record<Habit, readonly string[]>>> = {
 };
 
 const CALLS: readonly (readonly [method: string, params: unknown])[] = [
-  ["block", { seq: 0 }], ["prove", { key: "count" }], ["block", { seq: 5 }], ["app-query", { question: null }], ["read", { question: Uint8Array.of(0xc0), full: true }], ["why", {}],
-  ["nonsense", [[[]]]],
+  ["block", { seq: 0 }], ["prove", { key: "count" }], ["block", { seq: 5 }], ["app-query", { question: null }],
+  ["read", { question: Uint8Array.of(0xc0), full: true }], ["why", {}], ["nonsense", [[[]]]],
 ];
 
 export interface HostileOptions extends ClientOptions {
@@ -81,7 +81,8 @@ export class HostileClient extends SimClient {
     super.onCertain(answer, relayed);
     const { habit } = this.hostile;
     // Where nothing is refused, that it is served is all there is to see.
-    if ((habit === "flood" && this.world.clientBytes === undefined) || habit === "largest" || (habit === "malformed" && answer.result.includes(":!"))) this.world.sometimes(habitId(habit));
+    const told = habit === "largest" || (habit === "flood" && this.world.clientBytes === undefined) || (habit === "malformed" && answer.result.includes(":!"));
+    if (told) this.world.sometimes(habitId(habit));
   }
 
   /** Many clients that nobody has heard of, all at once. */

@@ -84,7 +84,11 @@ export const PHASE_MUTATIONS: readonly Mutation[] = [
   {
     // To forget `settled` alone is harmless: each entry of O is a proposal of the new view by then.
     name: "slots settled by NEW-VIEW are proposed again", seedsMax: 100, faults: ["network", "all"],
-    edits: [edit("pbft/src/new-view.ts", "r.nextSeq = seqNum(Math.max(settled, r.handed, ...[...r.slots.values()].map((s) => (s.proposal?.view === r.view ? s.seq : 0))) + 1);", "r.nextSeq = seqNum(r.handed + 1);")],
+    edits: [edit(
+      "pbft/src/new-view.ts",
+      "r.nextSeq = seqNum(Math.max(settled, r.handed, ...[...r.slots.values()].map((s) => (s.proposal?.view === r.view ? s.seq : 0))) + 1);",
+      "r.nextSeq = seqNum(r.handed + 1);",
+    )],
   },
   {
     name: "PREPARE without the payload", seedsMax: 400, faults: ["network", "all"],
