@@ -99,8 +99,8 @@ function checkContent({ header, batch, results }: Block, membership: Membership)
   if (bundleRoot !== header.bundleRoot) throw invalid(name(header), "bundle-root", `its bundles hash to ${bundleRoot}, the header says ${header.bundleRoot}`);
   const leaves = bundles.map((bundle, i) => {
     const ofBundle = results[i] ?? [];
-    if (ofBundle.length !== bundle.operations.length) {
-      throw invalid(name(header), "result-count", `bundle ${i} has ${ofBundle.length} results for ${bundle.operations.length} operations`, { bundle: i });
+    if (ofBundle.length !== bundle.operationCount) {
+      throw invalid(name(header), "result-count", `bundle ${i} has ${ofBundle.length} results for ${bundle.operationCount} operations`, { bundle: i });
     }
     return resultLeaf(hasher, bundle.digest, ofBundle);
   });

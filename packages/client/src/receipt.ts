@@ -7,6 +7,7 @@ import {
   type ClientId,
   type ClusterConfig,
   type Digest,
+  type Operation,
   type Outcome,
   type Receipt,
   type ReplicaId,
@@ -46,6 +47,8 @@ const SUBJECT = "the receipt";
 interface Proven {
   readonly receipt: Receipt;
   readonly bundle: Bundle;
+  /** Of the bundle. */
+  readonly operations: readonly Operation[];
   readonly block: Digest;
   readonly signers: readonly ReplicaId[];
 }
@@ -72,13 +75,13 @@ function checkProof(bytes: Uint8Array, membership: Membership): Proven {
     throw invalid(SUBJECT, "outcome-count", `it has ${receipt.outcomes.length} outcomes, the cluster's receipts have W = ${weak}`, { needed: weak });
   }
   const block = blockHash(hasher, header);
-  return { receipt, bundle, block, signers: checkOutcomes(receipt.outcomes, { seq: header.seq, hash: block }, membership) };
+  return { receipt, bundle, operations: bundle.operations, block, signers: checkOutcomes(receipt.outcomes, { seq: header.seq, hash: block }, membership) };
 }
 
 /** Operation `index` of a bundle whose proof holds. */
-function describeProven({ receipt, bundle, block, signers }: Proven, index: number): VerifiedReceipt {
+function describeProven({ receipt, bundle, operations, block, signers }: Proven, index: number): VerifiedReceipt {
   const { header, results } = receipt;
-  const operation = bundle.operations[index];
+  const operation = operations[index];
   const resultBytes = results[index];
   assert(operation !== undefined && resultBytes !== undefined, "a decoded receipt has one result for each operation, and is about one of them");
   const payload = decodePayload(operation.payload);

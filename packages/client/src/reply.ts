@@ -25,8 +25,11 @@ function hashOf(header: BlockHeader): Digest {
   return last.hash;
 }
 
-const sameBytes = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
-  a.length === b.length && a.every((bytes, i) => bytesEqual(bytes, b[i] ?? NOTHING));
+function sameBytes(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!bytesEqual(a[i] ?? NOTHING, b[i] ?? NOTHING)) return false;
+  return true;
+}
 const NOTHING = new Uint8Array(0);
 
 /** Two replies with the same results, led to the same header by the same path. */
@@ -43,7 +46,7 @@ export function checkReply(from: ReplicaId, reply: Reply, bundle: Bundle, checke
   if (outcome.sender !== from) return bad("SENDER_MISMATCH", `outcome of replica ${outcome.sender}`);
   if (reply.client !== bundle.client) return bad("SENDER_MISMATCH", `reply for client ${reply.client}`);
   if (reply.bundleDigest !== bundle.digest) return bad("UNSOLICITED", `reply for bundle ${reply.bundleDigest}`);
-  if (results.length !== bundle.operations.length) return bad("CERTIFICATE_INVALID", `${results.length} results for ${bundle.operations.length} operations`);
+  if (results.length !== bundle.operationCount) return bad("CERTIFICATE_INVALID", `${results.length} results for ${bundle.operationCount} operations`);
   if (header.seq !== outcome.seq) return bad("CERTIFICATE_INVALID", `header of slot ${header.seq}, outcome of slot ${outcome.seq}`);
   const block = hashOf(header);
   if (block !== outcome.block) return bad("DIGEST_MISMATCH", `header hashes to ${block}, outcome names ${outcome.block}`);

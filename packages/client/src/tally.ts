@@ -27,7 +27,11 @@ export interface Tally {
 /** First byte of an encoded result that says "not executed" (`encodeResult`). */
 const NOT_EXECUTED_STATUS = 3;
 
-const refusals = ({ reply }: CheckedReply): number => reply.results.filter((result) => result[0] === NOT_EXECUTED_STATUS).length;
+function refusals({ reply }: CheckedReply): number {
+  let count = 0;
+  for (const result of reply.results) if (result[0] === NOT_EXECUTED_STATUS) count++;
+  return count;
+}
 
 /**
  * A bundle may be ordered more than once: executed in one block and refused as already executed in a later one. Both answers
@@ -62,8 +66,11 @@ export function findQuorum(
   onForged: (from: ReplicaId, reason: Rejection) => void,
 ): Quorum | undefined {
   const { weak } = membership.quorums;
+  // Most replies do not complete an answer: they are counted before anything is sorted.
+  let count = 0;
+  for (const vote of tally.votes.values()) if (vote.claim === claim) count++;
+  if (count < weak || (count < membership.replyQuorum && count + confirmations(tally, claim) < membership.replyQuorum)) return undefined;
   const alike = [...tally.votes].filter(([, vote]) => vote.claim === claim).sort(([a], [b]) => a - b);
-  if (alike.length < weak || alike.length + confirmations(tally, claim) < membership.replyQuorum) return undefined;
   const outcomes: Signed<Outcome>[] = [];
   for (const [from, vote] of alike) {
     const signed = verifyOutcome(from, vote.reply.outcome, membership, verified);

@@ -37,6 +37,12 @@ export interface Bundle {
   readonly ackLow: number;
   /** Executed only once the request before `ridFirst` is: otherwise refused, and ordered again later. */
   readonly fifo: boolean;
+  /** How many operations there are, at least one. */
+  readonly operationCount: number;
+  /**
+   * Of a decoded bundle: made from its bytes each time this is read, since bundles wait, and are kept until a checkpoint, in large numbers,
+   * and their operations are needed only while they execute.
+   */
   readonly operations: readonly Operation[];
   readonly bytes: Uint8Array;
 }

@@ -86,7 +86,7 @@ function checkBatch(r: Replica, batch: Batch): string | undefined {
   const p = r.config.parameters;
   if (batch.epoch !== r.config.epoch) return `batch of epoch ${batch.epoch}`;
   let operations = 0;
-  for (const bundle of batch.bundles) operations += bundle.operations.length;
+  for (const bundle of batch.bundles) operations += bundle.operationCount;
   if (operations === 0 && p.heartbeatTicks === 0) return "an empty batch, and heartbeats are off";
   if (operations > p.batchOperationsMax) return `${operations} operations, at most ${p.batchOperationsMax}`;
   if (batch.bytes.length > p.batchBytesMax + BATCH_OVERHEAD_BYTES) return `${batch.bytes.length} bytes, at most ${p.batchBytesMax}`;

@@ -23,7 +23,7 @@ export function forget(r: Replica, digest: Digest): void {
 
 function enqueue({ queue }: Replica, waiting: Waiting): void {
   queue.bundles.set(waiting.bundle.digest, waiting);
-  queue.operations += waiting.bundle.operations.length;
+  queue.operations += waiting.bundle.operationCount;
   queue.bytes += waiting.bundle.bytes.length;
 }
 
@@ -31,7 +31,7 @@ function dequeue({ queue }: Replica, digest: Digest): void {
   const bundle = queue.bundles.get(digest)?.bundle;
   if (bundle === undefined) return;
   queue.bundles.delete(digest);
-  queue.operations -= bundle.operations.length;
+  queue.operations -= bundle.operationCount;
   queue.bytes -= bundle.bytes.length;
 }
 
@@ -122,7 +122,7 @@ function operationsInFlight(r: Replica): number {
   for (let seq = r.executed + 1; seq < r.nextSeq; seq++) {
     const slot = r.slots.get(seqNum(seq));
     const bundles = slot?.proposal === undefined ? undefined : slot.payloads.get(slot.proposal.digest)?.bundles;
-    for (const bundle of bundles ?? []) operations += bundle.operations.length;
+    for (const bundle of bundles ?? []) operations += bundle.operationCount;
   }
   return operations;
 }
@@ -155,7 +155,7 @@ function pick(r: Replica): readonly Bundle[] {
   let operations = 0;
   for (const bundle of inTurns(r.queue.bundles.values())) {
     bytes += bundle.bytes.length;
-    operations += bundle.operations.length;
+    operations += bundle.operationCount;
     if (bytes > batchBytesMax || operations > batchOperationsMax) break;
     picked.push(bundle);
   }

@@ -36,7 +36,7 @@ export const tools: EngineTools = { makeBatch };
 /** A bundle of `operations` operations and `bytes` bytes, known by its name. */
 export const bundle = (name: string, operations = 1, bytes = 100): Bundle => ({
   digest: digestOf(`bundle ${name}`), client: digestOf(`client of ${name}`) as unknown as ClientId, publicKey: new Uint8Array(0), session: 0, ridFirst: requestId(1), ackLow: 0, fifo: false,
-  operations: Array.from({ length: operations }, () => ({ kind: "apply" as const, payload: new Uint8Array(0) })), bytes: new Uint8Array(bytes),
+  operationCount: operations, operations: Array.from({ length: operations }, () => ({ kind: "apply" as const, payload: new Uint8Array(0) })), bytes: new Uint8Array(bytes),
 });
 /** The batch a primary makes of these bundles at WALL_MS. */
 export const batchOf = (...names: readonly string[]): Batch => makeBatch(EPOCH, WALL_MS, names.map((name) => bundle(name)));

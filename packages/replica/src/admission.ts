@@ -6,6 +6,7 @@ import type { Bundle, ClientConnection, Parameters, Rejection, ReplicaId, StateS
 import { rejection, sessionAnchor } from "@narses/core";
 import type { ClientConnections } from "./client-connections.ts";
 import { count, type Counters } from "./counters.ts";
+import { DecodedSessions } from "./decoded-sessions.ts";
 import type { Halt } from "./execution.ts";
 import { readReply } from "./executor.ts";
 import type { BundleSource, PendingBundles } from "./pending.ts";
@@ -26,6 +27,8 @@ export type Admission =
 
 export interface AdmissionOptions {
   readonly state: Pick<StateStore, "get">;
+  /** Shared with the executor, which changes them. */
+  readonly sessions?: DecodedSessions;
   readonly parameters: Parameters;
   readonly verifier: Pick<Verifier, "bundle">;
   readonly pending: PendingBundles;
@@ -58,9 +61,11 @@ export function createAdmission(options: AdmissionOptions): AdmissionControl {
 
 class Gate implements AdmissionControl {
   readonly #options: AdmissionOptions;
+  readonly #sessions: DecodedSessions;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.#sessions = options.sessions ?? new DecodedSessions();
   }
 
   request(connection: ClientConnection, bundle: Bundle): Admission {
@@ -85,7 +90,7 @@ class Gate implements AdmissionControl {
 
   isDone(bundle: Bundle): boolean {
     const access = this.#session(bundle);
-    if (access.type === "session") return allExecuted(access.session, bundle.ridFirst, bundle.operations.length);
+    if (access.type === "session") return allExecuted(access.session, bundle.ridFirst, bundle.operationCount);
     return access.type === "evicted";
   }
 
@@ -96,7 +101,8 @@ class Gate implements AdmissionControl {
   /** As the next slot will see it. */
   #session(name: SessionName): SessionAccess {
     const { state, parameters, executedSeq } = this.#options;
-    return findSession(state, name, executedSeq() + 1, parameters.sessionWindow);
+    const { sessionWindow } = parameters;
+    return findSession(state, name, executedSeq() + 1, sessionWindow, this.#sessions.read(state, name, sessionWindow));
   }
 
   #request(connection: ClientConnection, bundle: Bundle): Admission {
@@ -136,14 +142,14 @@ class Gate implements AdmissionControl {
       }
       case "session": {
         const { session } = access;
-        if (allExecuted(session, bundle.ridFirst, bundle.operations.length)) {
+        if (allExecuted(session, bundle.ridFirst, bundle.operationCount)) {
           const record = readReply(state, bundle);
           if (record !== undefined) return { type: "reply", record };
           return refused("ALREADY_EXECUTED", "its request ids are executed, and no result is kept for this bundle");
         }
         // As execution will see it: ids up to ackLow are done by then.
         const low = Math.max(session.low, Math.min(bundle.ackLow, bundle.ridFirst - 1));
-        const last = bundle.ridFirst + bundle.operations.length - 1;
+        const last = bundle.ridFirst + bundle.operationCount - 1;
         if (last > low + session.window) {
           return refused("OUT_OF_WINDOW", `request id ${last} is above ${low} + ${session.window}: wait for the replies to lower ones`);
         }

@@ -13,19 +13,26 @@ export interface Lease<Store> {
   end(): void;
 }
 
-class Guard {
+/** A state and its lifetime; every use of the store is one of this. */
+class Guard<State extends StateReader> {
+  readonly #state: State;
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
 
-  /** Runs a call of the underlying store. */
-  run<T>(call: () => T): T {
+  constructor(state: State) {
+    this.#state = state;
+  }
+
+  /** The state, for one call of it. */
+  use(): State {
     if (this.#ended) throw new TypeError("this store belongs to an operation that has ended: apply and query must not keep it, and must be synchronous");
-    try {
-      return call();
-    } catch (error) {
-      this.#failure ??= { error };
-      throw error;
-    }
+    return this.#state;
+  }
+
+  /** The call failed, which is not the application's doing. */
+  failed(error: unknown): unknown {
+    this.#failure ??= { error };
+    return error;
   }
 
   end(): void {
@@ -45,37 +52,80 @@ function read(state: StateReader, key: string): unknown {
   return decoded.value;
 }
 
-export function leaseReader(state: StateReader): Lease<AppReader> {
-  const guard = new Guard();
-  const store: AppReader = {
-    get(key) {
-      const full = appKey(key);
-      return guard.run(() => read(state, full));
-    },
-  };
-  return { store, end: () => guard.end() };
+class LeasedReader<State extends StateReader> implements AppReader {
+  readonly #guard: Guard<State>;
+
+  constructor(guard: Guard<State>) {
+    this.#guard = guard;
+  }
+
+  get(key: string): unknown {
+    const full = appKey(key);
+    const state = this.#guard.use();
+    try {
+      return read(state, full);
+    } catch (error) {
+      throw this.#guard.failed(error);
+    }
+  }
 }
 
-export function leaseStore(state: StateReader & Pick<StateStore, "put" | "delete">): Lease<AppStore> {
-  const guard = new Guard();
-  const store: AppStore = {
-    get(key) {
-      const full = appKey(key);
-      return guard.run(() => read(state, full));
-    },
-    put(key, value) {
-      const full = appKey(key);
-      if (value === undefined) throw new TypeError(`the value for ${JSON.stringify(key)} is undefined: use delete, or null`);
-      const bytes = encodePayload(value);
-      if (bytes.length > STATE_VALUE_BYTES_MAX) {
-        throw new TypeError(`the value for ${JSON.stringify(key)} has ${bytes.length} bytes, at most ${STATE_VALUE_BYTES_MAX}`);
-      }
-      guard.run(() => state.put(full, bytes));
-    },
-    delete(key) {
-      const full = appKey(key);
-      guard.run(() => state.delete(full));
-    },
-  };
-  return { store, end: () => guard.end() };
+type Writable = StateReader & Pick<StateStore, "put" | "delete">;
+
+class LeasedStore extends LeasedReader<Writable> implements AppStore {
+  readonly #guard: Guard<Writable>;
+
+  constructor(guard: Guard<Writable>) {
+    super(guard);
+    this.#guard = guard;
+  }
+
+  put(key: string, value: unknown): void {
+    const full = appKey(key);
+    if (value === undefined) throw new TypeError(`the value for ${JSON.stringify(key)} is undefined: use delete, or null`);
+    const bytes = encodePayload(value);
+    if (bytes.length > STATE_VALUE_BYTES_MAX) {
+      throw new TypeError(`the value for ${JSON.stringify(key)} has ${bytes.length} bytes, at most ${STATE_VALUE_BYTES_MAX}`);
+    }
+    const state = this.#guard.use();
+    try {
+      state.put(full, bytes);
+    } catch (error) {
+      throw this.#guard.failed(error);
+    }
+  }
+
+  delete(key: string): void {
+    const full = appKey(key);
+    const state = this.#guard.use();
+    try {
+      state.delete(full);
+    } catch (error) {
+      throw this.#guard.failed(error);
+    }
+  }
+}
+
+class Leased<Store> implements Lease<Store> {
+  readonly store: Store;
+  readonly #guard: Guard<StateReader>;
+
+  constructor(store: Store, guard: Guard<StateReader>) {
+    this.store = store;
+    this.#guard = guard;
+  }
+
+  end(): void {
+    this.#guard.end();
+  }
+}
+
+export function leaseReader(state: StateReader): Lease<AppReader> {
+  const guard = new Guard(state);
+  return new Leased<AppReader>(new LeasedReader(guard), guard);
+}
+
+export function leaseStore(state: Writable): Lease<AppStore> {
+  const guard = new Guard(state);
+  return new Leased<AppStore>(new LeasedStore(guard), guard);
 }

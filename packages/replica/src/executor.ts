@@ -3,12 +3,13 @@
  * chains to its parent and covers the state after it.
  */
 import {
-  assert, digest, fromHex, NULL_DIGEST, toHex,
+  assert, fromHex, NULL_DIGEST,
   type Batch, type Block, type BlockHeader, type Bundle, type ClientId, type CommitCertificate, type Digest, type Hasher, type Logger,
   type Parameters, type SeqNum, type StateMachine, type StateStore,
 } from "@narses/core";
 import { merkleRoot, merkleTree, type MerkleTree } from "@narses/crypto";
 import { blockHash, resultLeaf } from "@narses/wire";
+import { DecodedSessions } from "./decoded-sessions.ts";
 import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX, SLOT_RESULT_BYTES_MAX } from "./limits.ts";
 import { NOT_EXECUTED, runOperation } from "./operation.ts";
 import { Overlay } from "./overlay.ts";
@@ -60,6 +61,8 @@ export interface Executor {
 
 export interface ExecutorOptions {
   readonly state: StateStore;
+  /** Shared with whoever looks at them between slots. */
+  readonly sessions?: DecodedSessions;
   readonly app: StateMachine;
   readonly hasher: Hasher;
   readonly parameters: Parameters;
@@ -76,11 +79,16 @@ export function readReply(state: Pick<StateStore, "get">, bundle: Bundle): Reply
 }
 
 /** @throws RangeError unless 32 bytes. */
-export const digestOf = (bytes: Uint8Array): Digest => digest(toHex(bytes));
+export function digestOf(bytes: Uint8Array): Digest {
+  if (bytes.length !== DIGEST_BYTES) throw new RangeError(`a digest has ${DIGEST_BYTES} bytes, got ${bytes.length}`);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex") as Digest;
+}
+
+const DIGEST_BYTES = 32;
 
 export function createExecutor(options: ExecutorOptions): Executor {
   const { state, hasher, logger } = options;
-  const sessions = new SessionTable(state, options.parameters);
+  const tools: Tools = { ...options, table: new SessionTable(state, options.parameters), sessions: options.sessions ?? new DecodedSessions() };
   let head = options.head;
   return {
     get head() {
@@ -88,7 +96,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     },
     reset(to) {
       head = to;
-      sessions.reset();
+      tools.table.reset();
     },
     execute(seq, batch, certificate) {
       const parent = head;
@@ -97,7 +105,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       const time = Math.max(batch?.timestampMs ?? 0, parent.header.timestampMs);
       const budget: SlotBudget = { share: Math.floor(SLOT_RESULT_BYTES_MAX / Math.max(1, batch?.bundles.length ?? 0)), used: 0 };
       const seed = slotSeed(hasher, { batch: batch?.digest ?? NULL_DIGEST, seq, parent: parent.hash });
-      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(options, sessions, { seq, time, bundle, leafIndex, budget, seed }));
+      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(tools, { seq, time, bundle, leafIndex, budget, seed }));
       const resultTree = merkleTree(bundles.map(({ bundle, results }) => resultLeaf(hasher, bundle.digest, results)));
       const header: BlockHeader = {
         seq,
@@ -143,14 +151,20 @@ interface Place {
   readonly seed: () => Uint8Array;
 }
 
+interface Tools extends ExecutorOptions {
+  readonly table: SessionTable;
+  readonly sessions: DecodedSessions;
+}
+
 /** State writes of its own (session and its place, reply, replies that fall out or are evicted) whatever the number of operations. */
-function executeBundle(options: ExecutorOptions, sessions: SessionTable, place: Place): ExecutedBundle {
-  const { state, parameters } = options;
+function executeBundle(tools: Tools, place: Place): ExecutedBundle {
+  const { state, parameters, sessions, table } = tools;
   const { bundle } = place;
   const none = (code: keyof typeof NOT_EXECUTED): ExecutedBundle => {
-    return { bundle, results: bundle.operations.map(() => NOT_EXECUTED[code]), repeated: false };
+    return { bundle, results: Array.from({ length: bundle.operationCount }, () => NOT_EXECUTED[code]), repeated: false };
   };
-  const access = findSession(state, bundle, place.seq, parameters.sessionWindow);
+  const { sessionWindow } = parameters;
+  const access = findSession(state, bundle, place.seq, sessionWindow, sessions.take(state, bundle, sessionWindow));
   if (access.type !== "session") return none(access.type);
   const { session, isNew } = access;
   const writes = new Overlay(state);
@@ -159,19 +173,20 @@ function executeBundle(options: ExecutorOptions, sessions: SessionTable, place: 
   for (const { ridFirst } of acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))) writes.delete(replyKey(bundle, ridFirst));
   const acknowledged = session.low !== low || session.ackLow !== ackLow;
   const { results, ran } = comesTooEarly(session, bundle)
-    ? { results: bundle.operations.map(() => NOT_EXECUTED.order), ran: false }
-    : executeOperations(options, { writes, place, session, kept });
+    ? { results: Array.from({ length: bundle.operationCount }, () => NOT_EXECUTED.order), ran: false }
+    : executeOperations(tools, { writes, place, session, kept });
   if (ran) keep(writes, place, session, results);
   // A bundle that changes nothing leaves no trace, and does not count as use: repeating it keeps no session alive.
   if (!ran && !acknowledged) return { bundle, results, repeated: kept !== undefined };
-  const evicted = isNew ? sessions.enter(writes, bundle, session) : undefined;
+  const evicted = isNew ? table.enter(writes, bundle, session) : undefined;
   putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
   if (!writes.flush(state)) {
     // Perhaps only the results do not fit: keeping them is a convenience for retransmissions, executing is not.
     writes.forget(replyKey(bundle, bundle.ridFirst));
     if (!writes.flush(state)) return none("full");
   }
-  sessions.used(bundle, evicted);
+  sessions.keep(state, bundle, session);
+  table.used(bundle, evicted);
   return { bundle, results, repeated: !ran && kept !== undefined, evicted: evicted?.client };
 }
 

@@ -81,6 +81,8 @@ export const BUNDLE_RESULT_BYTES_MAX: number = 2 << 20;
 export const SLOT_RESULT_BYTES_MAX: number = 16 << 20;
 /** Results of a bundle that the state keeps, for the case that it is ordered again; larger ones are in the block only. Part of the agreed behaviour. */
 export const KEPT_RESULT_BYTES_MAX: number = 32 << 10;
+/** Sessions kept decoded, the one decoded first forgotten. */
+export const SESSIONS_DECODED_MAX = 1_024;
 /** Sessions of one client in the state; one more evicts its own that is unused for longest. Part of the agreed behaviour. */
 export const SESSIONS_PER_CLIENT_MAX = 8;
 /** Kept results of one session; the oldest bundles make place. Part of the agreed behaviour. */

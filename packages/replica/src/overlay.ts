@@ -10,24 +10,26 @@ type Writes = Map<string, Uint8Array | null>;
 export class Overlay implements StateReader {
   readonly #base: StateReader;
   readonly #bundle: Writes = new Map();
-  #operation: Writes | undefined;
+  /** Those of the operation that runs; empty when none does. */
+  readonly #operation: Writes = new Map();
+  #running = false;
 
   constructor(base: StateReader) {
     this.#base = base;
   }
 
   get(key: string): Uint8Array | undefined {
-    let written = this.#operation?.get(key);
+    let written = this.#running ? this.#operation.get(key) : undefined;
     if (written === undefined) written = this.#bundle.get(key);
     return written === undefined ? this.#base.get(key) : (written ?? undefined);
   }
 
   put(key: string, value: Uint8Array): void {
-    (this.#operation ?? this.#bundle).set(key, value);
+    (this.#running ? this.#operation : this.#bundle).set(key, value);
   }
 
   delete(key: string): void {
-    (this.#operation ?? this.#bundle).set(key, null);
+    (this.#running ? this.#operation : this.#bundle).set(key, null);
   }
 
   /** Takes a write of the bundle back, as if it had never been made. */
@@ -37,16 +39,17 @@ export class Overlay implements StateReader {
 
   /** Begins an operation; then commit or rollback. */
   begin(): void {
-    this.#operation = new Map();
+    this.#running = true;
   }
 
   commit(): void {
-    for (const [key, value] of this.#operation ?? []) this.#bundle.set(key, value);
-    this.#operation = undefined;
+    for (const [key, value] of this.#operation) this.#bundle.set(key, value);
+    this.rollback();
   }
 
   rollback(): void {
-    this.#operation = undefined;
+    this.#operation.clear();
+    this.#running = false;
   }
 
   /**

@@ -3,7 +3,7 @@ import {
   quorums,
   type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineTools, type Hasher,
   type Input, type Logger, type LogRecord, type Memory, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine,
-  type StateMessage, type StateStore,
+  type StateMessage,
   type Transport, type VerifyingKey, type View, type VoteLog,
 } from "@narses/core";
 import type { PeerState } from "@narses/network";
@@ -14,11 +14,13 @@ import { createAssembly, type Assembly } from "./assembly.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { createControl, type Control } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
+import { DecodedSessions } from "./decoded-sessions.ts";
 import { createDecisions } from "./decisions.ts";
 import { createDiskSpace, type Disk, type DiskSpace } from "./disk-space.ts";
 import { createEvidenceKeeper, type EvidenceKeeper, type EvidenceStore } from "./evidence.ts";
 import { createExecution, type Execution, type Halt } from "./execution.ts";
-import { createExecutor, type Executor } from "./executor.ts";
+import type { Executor } from "./executor.ts";
+import { executorOf } from "./executor-with-writes.ts";
 import { createFrozenCalls } from "./frozen-calls.ts";
 import { openHeads, type Heads } from "./genesis.ts";
 import { createInbox } from "./inbox.ts";
@@ -33,7 +35,7 @@ import type { Probe } from "./probe.ts";
 import { createReader } from "./reader.ts";
 import { createFastReads, type FastRead } from "./reads/fast-read.ts";
 import { createProvenReads, type ProvenReads } from "./reads/proven-read.ts";
-import { RecentWrites } from "./reads/recent-writes.ts";
+import type { RecentWrites } from "./reads/recent-writes.ts";
 import { recoveryHorizon, untilRecovered } from "./recovery.ts";
 import { createReplies } from "./replies.ts";
 import { systemScheduler, type Scheduler, type Timer } from "./scheduler.ts";
@@ -142,9 +144,10 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const outbox = createOutbox({ config, signer, codec, transport, counters, logger });
   const pending = new PendingBundles(parameters, nowMs);
   const connections = new ClientConnections((connection) => inbox.penalise(connection));
-  const { executor, writes } = executorOf(parts, heads);
+  const sessions = new DecodedSessions();
+  const { executor, writes } = executorOf(parts, heads.durable, sessions);
   const admission = createAdmission({
-    state, parameters, verifier, pending, connections, counters,
+    state, sessions, parameters, verifier, pending, connections, counters,
     executedSeq: () => executor.head.header.seq, halted: () => execution.halted,
   });
   const replies = createReplies({
@@ -209,16 +212,6 @@ function readsOf(parts: ReplicaParts, { config, records, execution, executor, wr
     fastRead: createFastReads({ writes, state, hasher, horizon, logger, app, halted, nowMs: () => clock.monotonicMs(), head: () => executor.head.header }),
     provenReads: createProvenReads({ codec, state, blocks, stable, halted, quorums: config.quorums }),
   };
-}
-
-/** With fast reads, what execution writes is remembered for a while. */
-function executorOf({ cluster, state, hasher, logger, app }: ReplicaParts, { durable }: Heads): { readonly executor: Executor; readonly writes: RecentWrites | undefined } {
-  const { parameters } = cluster;
-  const make = (over: StateStore): Executor => createExecutor({ state: over, hasher, logger, app, parameters, head: durable });
-  if (!parameters.fastReads) return { executor: make(state), writes: undefined };
-  const writes = new RecentWrites(durable.header.seq);
-  const executor: Executor = writes.follow(make(writes.watch(state, () => executor.head.header.seq + 1)));
-  return { executor, writes };
 }
 
 function verifierOf({ codec, hasher, replicaKeys, verifyingKey, cluster }: ReplicaParts, engine: OrderingEngine, counters: Counters): Verifier {

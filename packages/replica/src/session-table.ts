@@ -28,10 +28,9 @@ export type SessionAccess =
   /** Its anchor is in the future. */
   | { readonly type: "unknown" };
 
-/** The session a bundle executed in slot `seq` belongs to. */
-export function findSession(state: StateReader, name: SessionName, seq: number, window: number): SessionAccess {
-  const session = readSession(state, name, window);
-  if (session !== undefined) return { type: "session", session, isNew: false };
+/** The session a bundle executed in slot `seq` belongs to; `held` is what the state holds. */
+export function findSession(state: StateReader, name: SessionName, seq: number, window: number, held: Session | undefined = readSession(state, name, window)): SessionAccess {
+  if (held !== undefined) return { type: "session", session: held, isNew: false };
   if (sessionAnchor(name.session) >= seq) return { type: "unknown" };
   const floor = readClient(state, name.client)?.floor ?? readTable(state).floor;
   return name.session <= floor ? { type: "evicted" } : { type: "session", session: newSession(window), isNew: true };

@@ -7,7 +7,7 @@
  */
 import { NarsesError } from "@narses/core";
 import { SESSION_REPLY_BYTES_MAX } from "./limits.ts";
-import { pushVarint, varints } from "./varint.ts";
+import { putVarint, varints } from "./varint.ts";
 
 /** A bundle whose results are in the state, under its own key. */
 export interface KeptReply {
@@ -101,10 +101,14 @@ export function acknowledge(session: Session, ackLow: number): readonly KeptRepl
  * than a window below the highest id, or, oldest first, above the byte budget.
  */
 export function keepReply(session: Session, reply: KeptReply): readonly KeptReply[] {
-  const at = session.kept.findIndex((other) => other.ridFirst >= reply.ridFirst);
-  if (at === -1) session.kept.push(reply);
-  else session.kept.splice(at, session.kept[at]?.ridFirst === reply.ridFirst ? 1 : 0, reply);
-  let excess = session.kept.reduce((sum, other) => sum + other.bytes, 0) - SESSION_REPLY_BYTES_MAX;
+  const last = session.kept.at(-1);
+  if (last === undefined || last.ridFirst < reply.ridFirst) session.kept.push(reply);
+  else {
+    const at = session.kept.findIndex((other) => other.ridFirst >= reply.ridFirst);
+    session.kept.splice(at, session.kept[at]?.ridFirst === reply.ridFirst ? 1 : 0, reply);
+  }
+  let excess = -SESSION_REPLY_BYTES_MAX;
+  for (const other of session.kept) excess += other.bytes;
   return dropKept(session, (other) => {
     if (other.ridFirst === reply.ridFirst) return false;
     const old = other.ridFirst + other.count - 1 <= session.highest - session.window;
@@ -114,36 +118,62 @@ export function keepReply(session: Session, reply: KeptReply): readonly KeptRepl
   });
 }
 
+const NONE: readonly KeptReply[] = [];
+
+/** Makes new lists only from the first reply on that is dropped: mostly there is none, or it is the first. */
 function dropKept(session: Session, drops: (reply: KeptReply) => boolean): readonly KeptReply[] {
-  const dropped: KeptReply[] = [];
-  const kept: KeptReply[] = [];
-  for (const reply of session.kept) (drops(reply) ? dropped : kept).push(reply);
-  if (dropped.length > 0) session.kept = kept;
-  return dropped;
+  const all = session.kept;
+  let dropped: KeptReply[] | undefined;
+  let kept = all;
+  for (let i = 0; i < all.length; i++) {
+    const reply = all[i];
+    if (reply === undefined) break;
+    if (drops(reply)) {
+      if (dropped === undefined) {
+        dropped = [];
+        kept = all.slice(0, i);
+      }
+      dropped.push(reply);
+    } else if (dropped !== undefined) kept.push(reply);
+  }
+  session.kept = kept;
+  return dropped ?? NONE;
 }
 
 // ── bytes in the state: version, then unsigned LEB128 integers, then the ring ────────────────────────────────────
 
 const VERSION = 2;
 
+/** Bytes of an integer, at most. */
+const VARINT_BYTES_MAX = 8;
+let scratch = new Uint8Array(1 << 10);
+
 /** Canonical: equal sessions give equal bytes. */
 export function encodeSession(session: Session): Uint8Array {
-  const out: number[] = [VERSION];
-  const { low, highest, ackLow, position, active } = session;
-  for (const value of [low, highest - low, low - ackLow, position, active.seq, active.place, session.kept.length]) pushVarint(out, value);
+  const { low, highest, ackLow, position, active, kept } = session;
+  const ring = session.executed?.some((byte) => byte !== 0) === true ? session.executed : NO_RING;
+  const bytesMax = 1 + (7 + 3 * kept.length) * VARINT_BYTES_MAX + ring.length;
+  if (scratch.length < bytesMax) scratch = new Uint8Array(2 * bytesMax);
+  scratch[0] = VERSION;
+  let at = putVarint(scratch, 1, low);
+  at = putVarint(scratch, at, highest - low);
+  at = putVarint(scratch, at, low - ackLow);
+  at = putVarint(scratch, at, position);
+  at = putVarint(scratch, at, active.seq);
+  at = putVarint(scratch, at, active.place);
+  at = putVarint(scratch, at, kept.length);
   let previous = 0;
-  for (const { ridFirst, count, bytes } of session.kept) {
-    pushVarint(out, ridFirst - previous);
-    pushVarint(out, count);
-    pushVarint(out, bytes);
+  for (const { ridFirst, count, bytes } of kept) {
+    at = putVarint(scratch, at, ridFirst - previous);
+    at = putVarint(scratch, at, count);
+    at = putVarint(scratch, at, bytes);
     previous = ridFirst;
   }
-  const ring = session.executed?.some((byte) => byte !== 0) === true ? session.executed : new Uint8Array(0);
-  const encoded = new Uint8Array(out.length + ring.length);
-  encoded.set(out);
-  encoded.set(ring, out.length);
-  return encoded;
+  scratch.set(ring, at);
+  return scratch.slice(0, at + ring.length);
 }
+
+const NO_RING = new Uint8Array(0);
 
 /** @throws NarsesError DATA_CORRUPT: the bytes come from the own state, which only {@link encodeSession} fills. */
 export function decodeSession(bytes: Uint8Array, window: number): Session {

@@ -9,6 +9,18 @@ export function pushVarint(out: number[], value: number): void {
   out.push(rest);
 }
 
+/** Writes `value` at `at`, where up to eight bytes have room; returns what follows it. */
+export function putVarint(target: Uint8Array, at: number, value: number): number {
+  let rest = value;
+  let end = at;
+  while (rest >= 128) {
+    target[end++] = (rest % 128) | 128;
+    rest = Math.floor(rest / 128);
+  }
+  target[end++] = rest;
+  return end;
+}
+
 export interface Varints {
   /** The next integer. @throws what `corrupt` makes when there is none, or it exceeds 2^53 − 1. */
   next(): number;

@@ -58,7 +58,7 @@ export const GENESIS_STATE: State = {
 
 const isExecuted = (session: Session | undefined, rid: number): boolean => session !== undefined && (rid <= session.low || session.above.has(rid));
 
-const rids = (bundle: Bundle): readonly number[] => bundle.operations.map((_, i) => bundle.ridFirst + i);
+const rids = (bundle: Bundle): readonly number[] => Array.from({ length: bundle.operationCount }, (_, i) => bundle.ridFirst + i);
 
 /** Whether nothing of the bundle would be executed any more. */
 export const isObsolete = (state: State, bundle: Bundle): boolean => {
@@ -98,7 +98,7 @@ export function execute(state: State, seq: SeqNum, batch: Batch | undefined, cer
     const answers = sessions.get(bundle.client)?.answers;
     if (answers === undefined || answers.has(bundle.digest)) return;
     for (const [digest, held] of answers) if (held.ridLast <= bundle.ackLow) answers.delete(digest);
-    answers.set(bundle.digest, { bundle: bundle.digest, ridLast: bundle.ridFirst + bundle.operations.length - 1, seq, block: block.hash, result: results[i] as string });
+    answers.set(bundle.digest, { bundle: bundle.digest, ridLast: bundle.ridFirst + bundle.operationCount - 1, seq, block: block.hash, result: results[i] as string });
     const oldest = answers.keys().next();
     if (answers.size > ANSWERS_PER_SESSION_MAX && oldest.done !== true) answers.delete(oldest.value);
   });

@@ -256,10 +256,10 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
   private answerOf({ header, outcome, view, bundleDigest, leafIndex, leafCount, path, results }: Reply): SignedAnswer | undefined {
     const bundle = this.submitted.get(bundleDigest);
     const block = blockHash(hasher, header);
-    if (bundle === undefined || outcome.body.block !== block || outcome.body.seq !== header.seq || results.length !== bundle.operations.length) return undefined;
+    if (bundle === undefined || outcome.body.block !== block || outcome.body.seq !== header.seq || results.length !== bundle.operationCount) return undefined;
     const leaf = resultLeaf(hasher, bundleDigest, results);
     if (!merkleVerify(leaf, leafIndex, leafCount, path, fromHex(header.resultRoot))) return undefined;
-    const ridLast = bundle.ridFirst + bundle.operations.length - 1;
+    const ridLast = bundle.ridFirst + bundle.operationCount - 1;
     return { answer: { bundle: bundleDigest, ridLast, seq: header.seq, block, result: resultLine(bundle.ridFirst, results) }, outcome, view };
   }
 

@@ -156,7 +156,7 @@ export abstract class World {
   }
 
   onSubmitted(client: SimClient, bundle: Bundle): void {
-    const ridLast = bundle.ridFirst + bundle.operations.length - 1;
+    const ridLast = bundle.ridFirst + bundle.operationCount - 1;
     this.trace.line(this.scheduler.now, `c${client.options.index}`, `@ submits ${bundle.digest.slice(0, 6)} (ids ${bundle.ridFirst} … ${ridLast})`);
     this.bundles.push(bundle);
     for (const oracle of this.oracles) oracle.onSubmitted?.(bundle);

@@ -24,8 +24,10 @@ export function batchDigest(c: Context, epoch: Epoch, timestampMs: number, bundl
   w.u32(epoch);
   w.u64(timestampMs);
   w.u16(bundles.length);
-  for (const digest of bundles) w.digest(digest);
-  return hexDigest(c.hasher.sha256(w.finish()));
+  for (const bundle of bundles) w.digest(bundle);
+  const digest = hexDigest(c.hasher.sha256(w.written()));
+  w.release();
+  return digest;
 }
 
 const digestsOf = (bundles: readonly Bundle[]): readonly Digest[] => bundles.map(({ digest }) => digest);
@@ -65,7 +67,7 @@ export function readBatch(r: Reader, c: Context): Batch {
   let operations = 0;
   for (const length of readLengths(r, c)) {
     const bundle = readBundle(r.part("batch bundle", length, "BATCH_INVALID"), c);
-    operations += bundle.operations.length;
+    operations += bundle.operationCount;
     bundles.push(bundle);
   }
   const { batchOperationsMax } = c.parameters;

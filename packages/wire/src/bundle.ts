@@ -26,19 +26,17 @@ const KIND_APPLY = 1;
 const KIND_QUERY = 2;
 const FIFO = 16;
 
-interface OperationTable {
-  readonly fifo: boolean;
-  readonly kinds: Uint8Array;
-  readonly lengths: readonly number[];
-}
-
-function readOperationTable(r: Reader, c: Context): OperationTable {
+function readCount(r: Reader, c: Context): number {
   const { bundleOperationsMax } = c.parameters;
   const count = r.count("bundle operations count", r.u16("bundle operations count"), bundleOperationsMax, OPERATION_ENTRY_BYTES);
   if (count === 0) r.fail("bundle operations count", "0, at least 1");
-  const kinds = new Uint8Array(count);
-  const lengths: number[] = [];
+  return count;
+}
+
+/** Checks the table and passes the payloads, whose views are made when they are wanted: {@link operationsOf}. Tells whether they keep their order. */
+function checkOperations(r: Reader, count: number): boolean {
   let order = 0;
+  let bytes = 0;
   for (let i = 0; i < count; i++) {
     const kind = r.u8("operation kind");
     if (i === 0) order = kind & FIFO;
@@ -46,17 +44,21 @@ function readOperationTable(r: Reader, c: Context): OperationTable {
     if (plain !== KIND_APPLY && plain !== KIND_QUERY) {
       r.fail("operation kind", `${kind}, must be ${order + KIND_APPLY} or ${order + KIND_QUERY}${order === 0 ? "" : ", as the first one keeps its order"}`);
     }
-    kinds[i] = plain;
-    lengths.push(r.u32("operation length"));
+    bytes += r.u32("operation length");
   }
-  return { fifo: order === FIFO, kinds, lengths };
+  r.skip("operation payload", bytes);
+  return order === FIFO;
 }
 
-function readOperations(r: Reader, { kinds, lengths }: OperationTable): Operation[] {
-  const operations: Operation[] = [];
-  for (let i = 0; i < lengths.length; i++) {
-    const payload = r.take("operation payload", lengths[i] ?? 0);
-    operations.push({ kind: kinds[i] === KIND_APPLY ? "apply" : "query", payload });
+/** The operations of checked bytes, whose table starts at `table`. */
+function operationsOf(bytes: Uint8Array, table: number, count: number): readonly Operation[] {
+  const r = new Reader(bytes);
+  r.skip("operation table", table + count * OPERATION_ENTRY_BYTES);
+  const operations = new Array<Operation>(count);
+  for (let i = 0; i < count; i++) {
+    const entry = table + i * OPERATION_ENTRY_BYTES;
+    const payload = r.take("operation payload", r.u32At(entry + 1));
+    operations[i] = { kind: ((bytes[entry] ?? 0) & ~FIFO) === KIND_APPLY ? "apply" : "query", payload };
   }
   return operations;
 }
@@ -74,21 +76,26 @@ export function readBundle(r: Reader, c: Context): Bundle {
   if (ridFirst === 0) r.fail("bundle ridFirst", "0, at least 1");
   const ackLow = r.u64("bundle ackLow");
   if (ackLow >= ridFirst) r.fail("bundle ackLow", `${ackLow}, must be below ridFirst ${ridFirst}: no reply comes before its request`);
-  const table = readOperationTable(r, c);
-  if (ridFirst > ridFirstMax(table.lengths.length)) r.fail("bundle ridFirst", `${ridFirst}, the last id would exceed 2^53 − 1`);
-  const operations = readOperations(r, table);
-  r.take("bundle signature", SIGNATURE_BYTES);
+  const count = readCount(r, c);
+  if (ridFirst > ridFirstMax(count)) r.fail("bundle ridFirst", `${ridFirst}, the last id would exceed 2^53 − 1`);
+  const table = r.position;
+  const fifo = checkOperations(r, count);
+  r.skip("bundle signature", SIGNATURE_BYTES);
   r.finish("bundle");
+  const { bytes } = r;
   return {
-    digest: hexDigest(c.hasher.sha256(r.bytes)),
+    digest: hexDigest(c.hasher.sha256(bytes)),
     client: c.clientIds.of(publicKey),
     publicKey,
     session,
     ridFirst: ridFirst as RequestId,
     ackLow,
-    fifo: table.fifo,
-    operations,
-    bytes: r.bytes,
+    fifo,
+    operationCount: count,
+    get operations() {
+      return operationsOf(bytes, table, count);
+    },
+    bytes,
   };
 }
 

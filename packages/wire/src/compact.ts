@@ -59,7 +59,7 @@ export function readCompact(r: Reader, c: Context): CompactPrePrepare {
   const bundles = readLengths(r, c).map((length): Bundle | Digest =>
     length === 0 ? r.digest("compact pre-prepare bundle digest") : readBundle(r.part("compact pre-prepare bundle", length, "BATCH_INVALID"), c));
   let operations = 0;
-  for (const bundle of bundles) operations += typeof bundle === "string" ? 1 : bundle.operations.length;
+  for (const bundle of bundles) operations += typeof bundle === "string" ? 1 : bundle.operationCount;
   const { batchOperationsMax } = c.parameters;
   if (operations > batchOperationsMax) r.fail("compact pre-prepare operations", `at least ${operations}, at most batchOperationsMax ${batchOperationsMax}`);
   const digest = batchDigest(c, c.epoch, timestampMs, bundles.map((bundle) => (typeof bundle === "string" ? bundle : bundle.digest)));

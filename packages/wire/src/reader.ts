@@ -80,6 +80,11 @@ export class Reader {
     return this.word(this.advance(field, 4));
   }
 
+  /** Again, from bytes already read. */
+  u32At(at: number): number {
+    return this.word(at);
+  }
+
   /** A u64 of at most 2^53 − 1. */
   u64(field: string): number {
     const at = this.advance(field, 8);
@@ -135,6 +140,11 @@ export class Reader {
   take(field: string, length: number): Uint8Array {
     const start = this.advance(field, length);
     return this.slice(start, start + length);
+  }
+
+  /** Past the next `length` bytes. */
+  skip(field: string, length: number): void {
+    this.advance(field, length);
   }
 
   /** The next `length` bytes without taking them; undefined when fewer are left. */

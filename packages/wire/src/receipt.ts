@@ -45,7 +45,7 @@ function readReceipt(r: Reader, c: Context): Receipt {
   const operation = r.u16("receipt operation");
   if (operation >= results.length) r.fail("receipt operation", `${operation}, there are ${results.length} results`);
   const bundle = readBundle(r.part("receipt bundle", r.remaining, "REQUEST_INVALID"), c);
-  if (bundle.operations.length !== results.length) r.fail("receipt bundle", `${bundle.operations.length} operations, ${results.length} results`);
+  if (bundle.operationCount !== results.length) r.fail("receipt bundle", `${bundle.operationCount} operations, ${results.length} results`);
   return { version: RECEIPT_VERSION, header, outcomes, ...proof, bundle: bundle.bytes, results, operation };
 }
 

@@ -4,12 +4,14 @@ import { DIGEST_BYTES, RESULT_BYTES_MAX, RESULTS_BYTES_MAX } from "./limits.ts";
 import type { Reader } from "./reader.ts";
 import { Writer } from "./writer.ts";
 
-const sizeOf = (results: readonly Uint8Array[]): number => results.reduce((sum, result) => sum + result.length, 0);
-
 /** @throws NarsesError REQUEST_TOO_LARGE for what no reader would accept; execution must fail such an operation before. */
 export function writeResults(w: Writer, results: readonly Uint8Array[]): void {
-  const largest = results.reduce((max, result) => Math.max(max, result.length), 0);
-  const bytes = sizeOf(results);
+  let largest = 0;
+  let bytes = 0;
+  for (const { length } of results) {
+    largest = Math.max(largest, length);
+    bytes += length;
+  }
   if (largest > RESULT_BYTES_MAX || bytes > RESULTS_BYTES_MAX) {
     const limits = `at most RESULTS_BYTES_MAX ${RESULTS_BYTES_MAX} and RESULT_BYTES_MAX ${RESULT_BYTES_MAX}`;
     throw new NarsesError("REQUEST_TOO_LARGE", `results of one bundle have ${bytes} bytes, the largest ${largest}; ${limits}`, { bytes, largest });
@@ -21,24 +23,29 @@ export function writeResults(w: Writer, results: readonly Uint8Array[]): void {
 
 export function readResults(r: Reader, countMax: number): Uint8Array[] {
   const count = r.count("results count", r.u16("results count"), countMax, 4);
-  const lengths: number[] = [];
+  const table = r.position;
   let sum = 0;
   for (let i = 0; i < count; i++) {
     const length = r.u32("result length");
     if (length > RESULT_BYTES_MAX) r.fail("result length", `${length}, at most ${RESULT_BYTES_MAX}`, r.tooLarge);
     sum += length;
-    lengths.push(length);
   }
   if (sum > RESULTS_BYTES_MAX) r.fail("result lengths", `sum ${sum}, at most ${RESULTS_BYTES_MAX}`, r.tooLarge);
-  return lengths.map((length) => r.take("result", length));
+  const results = new Array<Uint8Array>(count);
+  for (let i = 0; i < count; i++) results[i] = r.take("result", r.u32At(table + 4 * i));
+  return results;
 }
+
+/** Used by one call at a time; what it grew to is kept while it is small. */
+const leafWriter = new Writer(4 << 10);
 
 /** Merkle leaf data of a bundle's results: bundle digest ‖ SHA-256 of the encoded results. 64 bytes. */
 export function resultLeaf(hasher: Hasher, bundleDigest: Digest, results: readonly Uint8Array[]): Uint8Array {
-  const w = new Writer(2 + 4 * results.length + sizeOf(results));
+  const w = leafWriter.begin();
   writeResults(w, results);
   const leaf = new Uint8Array(2 * DIGEST_BYTES);
   leaf.set(fromHex(bundleDigest));
   leaf.set(hasher.sha256(w.written()), DIGEST_BYTES);
+  w.release();
   return leaf;
 }

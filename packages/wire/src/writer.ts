@@ -30,9 +30,14 @@ export class Writer {
   /** A copy of what was written. */
   finish(): Uint8Array {
     const bytes = this.buffer.slice(0, this.position);
+    this.release();
+    return bytes;
+  }
+
+  /** What was written is not needed any more: a buffer that grew large is let go. */
+  release(): void {
     if (this.buffer.length > KEEP_BYTES_MAX) this.resize(this.initialBytes);
     this.position = 0;
-    return bytes;
   }
 
   /** What was written, as a view that the next value overwrites. */

@@ -151,7 +151,7 @@ export async function openReplay(cluster: ClusterConfig, app: StateMachine): Pro
         await Promise.race([executed, broken]);
       }
       requireSame(block.header, blocks.last?.header);
-      for (const bundle of block.batch?.bundles ?? []) operations += bundle.operations.length;
+      for (const bundle of block.batch?.bundles ?? []) operations += bundle.operationCount;
     },
     close: () => replica.stop(),
   };

@@ -204,6 +204,6 @@ const senders = (refs: readonly VoteRef[]): string => signers(refs.map(({ frame 
 
 function batchText(batch: Batch | undefined): string {
   if (batch === undefined) return "without its batch";
-  const operations = batch.bundles.reduce((sum, bundle) => sum + bundle.operations.length, 0);
+  const operations = batch.bundles.reduce((sum, bundle) => sum + bundle.operationCount, 0);
   return `${counted(operations, "operation")} in ${counted(batch.bundles.length, "bundle")}, ${batch.bytes.length} bytes`;
 }

@@ -35,7 +35,7 @@ export function createBlockCheck({ codec, hasher, cluster, signatures }: BlockCh
 /** The codec has compared the batch with the header's digest. */
 function contentProblem(hasher: Hasher, { header, batch, results }: Block): string | undefined {
   const bundles = batch?.bundles ?? [];
-  if (results.length !== bundles.length || bundles.some(({ operations }, i) => operations.length !== results[i]?.length)) return "it has not one result for each operation";
+  if (results.length !== bundles.length || bundles.some(({ operationCount }, i) => operationCount !== results[i]?.length)) return "it has not one result for each operation";
   if (digestOf(merkleRoot(bundles.map(({ digest }) => fromHex(digest)))) !== header.bundleRoot) return "its bundles are not those of its header";
   if (digestOf(merkleRoot(bundles.map(({ digest }, i) => resultLeaf(hasher, digest, results[i] ?? [])))) !== header.resultRoot) return "its results are not those of its header";
   return undefined;

@@ -104,7 +104,7 @@ export const wrongSize: PolicyFactory = (powers) => {
     for (let i = 0; operations <= powers.config.parameters.batchOperationsMax && i < powers.bundles.length; i++) {
       const bundle = powers.bundles[i] as Bundle;
       stuffed.push(bundle);
-      operations += bundle.operations.length;
+      operations += bundle.operationCount;
     }
     return { batch: powers.toolkit.tools.makeBatch(epoch, batch.timestampMs, stuffed) };
   });

@@ -18,7 +18,7 @@ export interface AgreedSlot {
 }
 
 export const operationId = ({ client, session }: Bundle, rid: number): string => `c${client.slice(0, 12)}${session === 0 ? "" : `.${session}`}:${rid}`;
-export const requestIds = (bundle: Bundle): readonly number[] => bundle.operations.map((_, i) => bundle.ridFirst + i);
+export const requestIds = (bundle: Bundle): readonly number[] => Array.from({ length: bundle.operationCount }, (_, i) => bundle.ridFirst + i);
 
 /** Values by key, as msgpack: what was put cannot change afterwards. */
 class PlainStore {
@@ -71,9 +71,10 @@ export function replayApplication(log: ReadonlyMap<number, AgreedSlot>, app: Sta
     const { batch, header, idle } = log.get(seq) as AgreedSlot;
     const seed = slotSeed(hasher, { batch: header.batchDigest, seq: seqNum(seq), parent: header.parent });
     for (const [place, bundle] of (batch?.bundles ?? []).entries()) {
+      const { operations } = bundle;
       requestIds(bundle).forEach((rid, i) => {
         const id = operationId(bundle, rid);
-        const operation = bundle.operations[i];
+        const operation = operations[i];
         if (replayed.has(id) || operation === undefined || idle[place]?.has(rid) === true) return;
         const decoded = decodePayload(operation.payload);
         const context = {

@@ -78,6 +78,8 @@ class State implements AuthenticatedState {
   /** Slot of the newest checkpoint begun; −1 before the first. */
   #frozenSeq: number;
   #anchor: StateAnchor | undefined;
+  /** Tree of the newest checkpoint begun. */
+  #frozenTree: HashTree;
   /** Tree of the durable state; shared with the newest checkpoint kept. */
   #durableTree: HashTree;
   /** Another state is taking the place of this one. */
@@ -98,6 +100,7 @@ class State implements AuthenticatedState {
     this.#frozenSeq = opened.fresh ? -1 : opened.durableSeq;
     this.#anchor = opened.anchor;
     this.#durableTree = opened.tree.copy();
+    this.#frozenTree = this.#durableTree;
     if (!opened.fresh) this.#writer.keep({ seq: opened.durableSeq, root: opened.root, tree: this.#durableTree });
   }
 
@@ -166,7 +169,7 @@ class State implements AuthenticatedState {
     this.#writer.check();
     const root = this.root();
     const tree = this.#tree.copy();
-    const pages = this.#encoded;
+    const pages = this.#changedPages(tree);
     const leaves = new Map<number, Uint8Array>();
     for (const bucket of pages.keys()) {
       const parent = bucket >>> FAN_OUT_BITS;
@@ -177,6 +180,7 @@ class State implements AuthenticatedState {
     this.#keyChanges = new Map();
     this.#cache.freeze();
     this.#frozenSeq = seq;
+    this.#frozenTree = tree;
     await this.#writer.write({ seq, root, tree, write });
     this.#durableSeq = seq;
     this.#durableTree = tree;
@@ -227,6 +231,7 @@ class State implements AuthenticatedState {
     await this.#writer.drop();
     this.#tree = tree;
     this.#durableTree = tree.copy();
+    this.#frozenTree = this.#durableTree;
     this.#cache = new PageCache(2 ** this.bucketBits, this.#cacheBytes);
     this.#unhashed = new Set();
     this.#encoded = new Map();
@@ -290,7 +295,18 @@ class State implements AuthenticatedState {
     this.#cache.markDirty(page.bucket);
     this.#unhashed.add(page);
     setValue(page, key, at, value);
-    if ((before === undefined) !== (value === undefined)) this.#keyChanges.set(key, value !== undefined);
+    if ((before === undefined) === (value === undefined)) return;
+    // What came and went (or went and came back) since the last freeze is no change.
+    if (!this.#keyChanges.delete(key)) this.#keyChanges.set(key, value !== undefined);
+  }
+
+  /** Encoded pages that are not as they were at the last freeze: most kept replies are acknowledged before they are ever written. */
+  #changedPages(tree: HashTree): Map<number, Uint8Array> {
+    const changed = new Map<number, Uint8Array>();
+    for (const [bucket, bytes] of this.#encoded) {
+      if (!bytesEqual(tree.node(0, bucket), this.#frozenTree.node(0, bucket))) changed.set(bucket, bytes);
+    }
+    return changed;
   }
 
   #checkNoTransaction(what: string): void {
