@@ -46,7 +46,7 @@ function checkOperations(r: Reader, count: number): boolean {
     }
     bytes += r.u32("operation length");
   }
-  r.skip("operation payload", bytes);
+  r.skip("operation payloads", bytes);
   return order === FIFO;
 }
 

@@ -115,7 +115,7 @@ describe("bundle", () => {
     ["kind 0", patch(bytes, ENTRY, 0), "REQUEST_INVALID", /operation kind at byte 64: 0, must be 1 or 2/],
     ["kind 3", patch(bytes, ENTRY + 5, 3), "REQUEST_INVALID", /operation kind at byte 69/],
     ["one that keeps its order before one that does not", patch(bytes, ENTRY, 17), "REQUEST_INVALID", /operation kind at byte 69: \d, must be 17 or 18, as the first one keeps its order/],
-    ["a payload of 4 GiB", patch(bytes, ENTRY + 1, 255, 255, 255, 255), "REQUEST_INVALID", /operation payload .*: needs 4294967295 bytes/],
+    ["a payload of 4 GiB", patch(bytes, ENTRY + 1, 255, 255, 255, 255), "REQUEST_INVALID", /operation payloads .*: needs 4294967296 bytes/],
     ["lengths that leave a byte", patch(bytes, ENTRY + 4, 2), "REQUEST_INVALID", /bundle at byte \d+: 1 bytes after its end/],
     ["another tag", patch(bytes, 1, 17), "BATCH_INVALID", /./],
   ];
