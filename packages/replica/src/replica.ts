@@ -14,7 +14,6 @@ import { createAssembly, type Assembly } from "./assembly.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { createControl, type Control } from "./control.ts";
 import { newCounters, type Counters } from "./counters.ts";
-import { DecodedSessions } from "./decoded-sessions.ts";
 import { createDecisions } from "./decisions.ts";
 import { createDiskSpace, type Disk, type DiskSpace } from "./disk-space.ts";
 import { createEvidenceKeeper, type EvidenceKeeper, type EvidenceStore } from "./evidence.ts";
@@ -144,8 +143,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const outbox = createOutbox({ config, signer, codec, transport, counters, logger });
   const pending = new PendingBundles(parameters, nowMs);
   const connections = new ClientConnections((connection) => inbox.penalise(connection));
-  const sessions = new DecodedSessions();
-  const { executor, writes } = executorOf(parts, heads.durable, sessions);
+  const { executor, writes, sessions } = executorOf(parts, heads.durable);
   const admission = createAdmission({
     state, sessions, parameters, verifier, pending, connections, counters,
     executedSeq: () => executor.head.header.seq, halted: () => execution.halted,
