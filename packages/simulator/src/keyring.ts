@@ -99,7 +99,8 @@ export function createKeyring(cluster: string, replicas: number): Keyring {
         makeBundle: (content) => {
           const bytes = seal32(bundleContent(id, content), clientSecret(id));
           const bundle: Bundle = {
-            ...content, operationCount: content.operations.length, digest: hashText(toHex(bytes)), client: id, publicKey: new Uint8Array(0), session: content.session ?? 0, fifo: false, bytes,
+            ...content, operationCount: content.operations.length, digest: hashText(toHex(bytes)), client: id,
+            publicKey: new Uint8Array(0), session: content.session ?? 0, fifo: false, bytes,
           };
           genuineBundles.add(bundle);
           return bundle;
