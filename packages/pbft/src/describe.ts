@@ -20,7 +20,7 @@ export function describe(r: Replica): EngineStatus {
   return {
     view: r.view, active: r.active, primary: primary(r), stableSeq: r.stable.seq, executedSeq: r.executed,
     highWatermark: highWatermark(r), pendingBundles: r.waiting.size,
-    openSlots: open.filter((slot) => slot.proposal !== undefined || slot.committed !== undefined).length,
+    openSlots: open.filter((slot) => [slot.proposal, slot.committed, slot.announced].some((known) => known !== undefined)).length,
     waitingFor: waitingFor(r, slots),
     slots,
     ...(!r.active && { viewChange: viewChangeVotes(r) }),
@@ -74,11 +74,12 @@ function sentence(r: Replica, { seq, phase, have, needed }: SlotStatus & { reado
 
 /** What the slot lacks next, and whose votes for that are here. */
 function describeSlot(r: Replica, slot: Slot): SlotStatus & { readonly phase: Phase } {
-  const { seq, proposal, committed } = slot;
+  const { seq, announced, proposal, committed } = slot;
   const none: VoteStatus = { have: [], missing: [], needed: 0 };
   if (committed !== undefined) {
     return { seq, phase: hasPayload(slot, committed.digest) ? "execute" : "payload", digest: committed.digest, ...none };
   }
+  if (announced?.signed.body.view === r.view && proposal?.view !== r.view) return { seq, phase: "payload", digest: announced.signed.body.digest, ...none };
   if (proposal === undefined || proposal.view !== r.view) return { seq, phase: "pre-prepare", ...none, missing: [primary(r)], needed: 1 };
   const { digest } = proposal;
   if (!hasPayload(slot, digest)) return { seq, phase: "payload", digest, ...none };

@@ -1,5 +1,5 @@
 /** PRE-PREPARE: accepting the primary's proposal for a slot and answering with PREPARE (PBFT §4.2). */
-import type { Batch, PrePrepare, ReplicaId, Signed } from "@narses/core";
+import type { Batch, PrePrepare, ReplicaId, SeqNum, Signed } from "@narses/core";
 import { assert, NULL_DIGEST, primaryOf, view } from "@narses/core";
 import { addPayload, hasPayload, slotAt } from "./slots.ts";
 import { emit, highWatermark, isPrimary, lowWatermark, n, pair, reject, type Replica, type Slot, storeLimit } from "./state.ts";
@@ -16,6 +16,8 @@ export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrep
   const settled = body.seq <= r.settledSeq;
   const known = r.slots.get(body.seq)?.proposal;
   if (known !== undefined && known.view === body.view) return onSecond(r, from, signed, batch);
+  const announced = announcementOf(r, body.seq);
+  if (announced !== undefined && announced.signed.body.digest !== body.digest) return onEquivocation(r, from, announced.signed, signed);
   if (settled) return reject(r, from, "pre-prepare", "SEQ_BELOW_WINDOW", `seq ${body.seq} was settled by the new-view of view ${r.view}`);
   const problem = checkBatch(r, batch);
   if (problem !== undefined) {
@@ -36,7 +38,7 @@ export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrep
     return leaveView(r, view(r.view + 1), `primary ${body.sender} re-proposed decided seq ${body.seq}`);
   }
   noteAccepted(r);
-  noteProposal(r, body.seq, batch.bundles);
+  noteProposal(r, body.seq, batch.bundles, gatheringTicks(r, announced));
   accept(r, slot, signed, batch);
 }
 
@@ -45,8 +47,37 @@ function keepEarly(r: Replica, from: ReplicaId, slot: Slot, signed: Signed<PrePr
   const held = slot.early?.signed.body;
   if (held?.view !== signed.body.view) {
     slot.early = { signed, batch };
-    noteProposal(r, slot.seq, batch.bundles);
+    noteProposal(r, slot.seq, batch.bundles, gatheringTicks(r, slot.announced));
   } else if (held.digest !== signed.body.digest) onEquivocation(r, from, slot.early?.signed, signed);
+}
+
+/**
+ * A compact pre-prepare from the wire: the shell gathers the large bundles it names, and brings the whole one. Until then it binds its
+ * primary, who owes the slot from now on, and nothing else comes of it.
+ */
+export function onAnnounced(r: Replica, from: ReplicaId, signed: Signed<PrePrepare>): void {
+  const { body } = signed;
+  if (!checkIdentity(r, from, signed)) return;
+  const slot = slotAt(r, body.seq);
+  const held = [slot.proposal, slot.early && { ...slot.early, ...slot.early.signed.body }, slot.announced && { ...slot.announced, ...slot.announced.signed.body }]
+    .find((known) => known?.view === body.view);
+  if (held === undefined && body.seq > r.settledSeq) slot.announced = { signed, sinceTick: r.tick };
+  else if (held !== undefined && held.digest !== body.digest) onEquivocation(r, from, held.signed, signed);
+}
+
+/** The compact pre-prepare of this view that waits, or waited, for its payload. */
+function announcementOf(r: Replica, seq: SeqNum): Slot["announced"] {
+  const announced = r.slots.get(seq)?.announced;
+  return announced?.signed.body.view === r.view ? announced : undefined;
+}
+
+/** A correct primary gives what it names within one status interval or two; what takes longer than this counts as its delay. */
+const GATHERING_INTERVALS_MAX = 4;
+
+/** For how long a proposal was held up by large bundles that its clients had not sent here: that is not the primary's delay. */
+function gatheringTicks(r: Replica, announced: Slot["announced"]): number {
+  if (announced?.signed.body.view !== r.view) return 0;
+  return Math.min(r.tick - announced.sinceTick, GATHERING_INTERVALS_MAX * r.config.parameters.statusIntervalTicks);
 }
 
 function onEquivocation(r: Replica, from: ReplicaId, first: Signed<PrePrepare> | undefined, second: Signed<PrePrepare>): void {

@@ -59,20 +59,27 @@ function isProposed(r: Replica, { digest }: Bundle): boolean {
   return false;
 }
 
+/** Of large bundles, the oldest are relayed with a STATUS up to this many bytes, and the one that exceeds it. */
+const LARGE_RELAYED_BYTES_MAX = 256 << 10;
+
 /**
  * Relays the oldest waiting bundles to the primary: on entering a view, on reconnection, and with each STATUS (those that waited long
- * enough). Of large ones only the oldest, and never before it has waited for a STATUS: the primary lacks it only when its client, or
+ * enough). Of large ones only a few, and never before they have waited for a STATUS: the primary lacks one only when its client, or
  * a link, did not do its part.
  */
 export function relayOldest(r: Replica, waitedTicksMin = 0): void {
   if (!r.active || isPrimary(r)) return;
   let relayed = 0;
-  let large = 0;
+  let largeBytes = 0;
   for (const waiting of r.waiting.values()) {
+    const { bundle } = waiting;
     const waited = r.tick - waiting.sinceTick;
     if (relayed++ >= RELAYED_AT_ONCE_MAX || waited < waitedTicksMin) return;
-    if (isLarge(r, waiting.bundle) && (waited < r.config.parameters.statusIntervalTicks || large++ > 0)) continue;
-    if (!isProposed(r, waiting.bundle)) relay(r, waiting);
+    const large = isLarge(r, bundle);
+    if (large && (waited < r.config.parameters.statusIntervalTicks || largeBytes >= LARGE_RELAYED_BYTES_MAX)) continue;
+    if (isProposed(r, bundle)) continue;
+    if (large) largeBytes += bundle.bytes.length;
+    relay(r, waiting);
   }
 }
 

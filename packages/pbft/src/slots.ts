@@ -9,7 +9,7 @@ export function slotAt(r: Replica, seq: SeqNum): Slot {
   if (slot === undefined) {
     slot = {
       seq, proposal: undefined, payloads: new Map(), voted: new Set(), prepares: new Map(), commits: new Map(),
-      prepared: undefined, committed: undefined, refused: undefined, resent: new Map(), early: undefined,
+      prepared: undefined, committed: undefined, refused: undefined, resent: new Map(), announced: undefined, early: undefined,
     };
     r.slots.set(seq, slot);
   }

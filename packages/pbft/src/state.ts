@@ -55,6 +55,8 @@ export interface Slot {
   refused: Refused | undefined;
   /** Ticks at which the proposal was sent again, by peer. */
   readonly resent: Map<ReplicaId, number>;
+  /** A compact pre-prepare, whose payload the shell gathers, and the tick at which it came. */
+  announced: { readonly signed: Signed<PrePrepare>; readonly sinceTick: number } | undefined;
   /** A pre-prepare above the high watermark, kept until the window moves (a fast primary sees stability first). */
   early: { readonly signed: Signed<PrePrepare>; readonly batch: Batch | undefined } | undefined;
 }

@@ -8,7 +8,7 @@ import { checkInvariants } from "./invariants.ts";
 import { onBatch, onDecision } from "./learn.ts";
 import { considerSpeaking, onRecall, onRecalled } from "./memory.ts";
 import { onNewView } from "./new-view.ts";
-import { onOwnPrePrepare, onPrePrepare } from "./pre-prepare.ts";
+import { onAnnounced, onOwnPrePrepare, onPrePrepare } from "./pre-prepare.ts";
 import { freshReplica, onStart } from "./recover.ts";
 import { onRequest } from "./request.ts";
 import { screen } from "./screen.ts";
@@ -79,7 +79,7 @@ function onMessage(r: Replica, from: ReplicaId, message: PeerMessage): void {
     case "pre-prepare":
       return onPrePrepare(r, from, message.signed, message.batch);
     case "compact-pre-prepare":
-      return reject(r, from, "compact-pre-prepare", "UNSOLICITED", "nobody completed it");
+      return onAnnounced(r, from, message.signed);
     case "votes":
       return onVotes(r, from, message.signed);
     case "checkpoint":

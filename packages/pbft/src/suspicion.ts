@@ -91,10 +91,24 @@ export function onSuspected(r: Replica, why: Suspicion): void {
 
 /** Tick since which the primary owes something: its oldest waiting request, or a slot it proposed (at whatever time) and that is not executed. */
 export function oldestDebtTick(r: Replica): number | undefined {
-  let oldest = oldestWaiting(r)?.sinceTick;
-  for (const slot of slotsOpen(r)) {
-    const { proposal, refused } = slot;
-    const since = [proposal, refused].find((held) => held?.view === r.view)?.sinceTick;
+  return earliest([oldestWaiting(r)?.sinceTick, oldestProposedTick(r)]);
+}
+
+/**
+ * The same, of a request from when this replica told the primary of it: of the oldest it does with the next STATUS. What waited here in
+ * a long queue before, because a client showed it to the backups only, is not yet a fault of a primary that makes progress.
+ */
+const oldestToldTick = (r: Replica): number | undefined => earliest([oldestWaiting(r)?.relayedTick, oldestProposedTick(r)]);
+
+function earliest(ticks: readonly (number | undefined)[]): number | undefined {
+  const known = ticks.filter((tick) => tick !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function oldestProposedTick(r: Replica): number | undefined {
+  let oldest: number | undefined;
+  for (const { announced, proposal, refused } of slotsOpen(r)) {
+    const since = announced?.signed.body.view === r.view ? announced.sinceTick : [proposal, refused].find((held) => held?.view === r.view)?.sinceTick;
     if (since !== undefined && (oldest === undefined || since < oldest)) oldest = since;
   }
   return oldest;
@@ -116,8 +130,9 @@ function overdue(r: Replica): Suspicion | undefined {
   if (age >= timeout) {
     const reason = `primary ${primary(r)} left a request unexecuted for ${age} ticks`;
     if (r.tick - r.watch.progressTick >= timeout) return { reason, wasted: true, slow: false };
-    if (age >= PATIENCE_FACTOR * timeout * 2 ** r.watch.lenience) return { reason, wasted: true, slow: true };
-    if (isOvertaken(r)) return { reason: `${reason} and ${r.watch.overtaken.count} of other clients, which came later, executed`, wasted: true, slow: true };
+    const told = r.tick - Math.max(oldestToldTick(r) ?? r.tick, r.behindTick);
+    if (told >= PATIENCE_FACTOR * timeout * 2 ** r.watch.lenience) return { reason, wasted: true, slow: true };
+    if (told >= timeout && isOvertaken(r)) return { reason: `${reason} and ${r.watch.overtaken.count} of other clients, which came later, executed`, wasted: true, slow: true };
   }
   const peer = r.peers.get(primary(r));
   if (peer?.connected !== false) return undefined;
@@ -158,7 +173,7 @@ function firstHole(r: Replica): SeqNum | undefined {
   const limit = r.watch.proposedSeq - r.config.parameters.logWindow / 2;
   for (let seq = seqNum(Math.max(r.executed, r.settledSeq) + 1); seq <= limit; seq = seqNum(seq + 1)) {
     const slot = r.slots.get(seq);
-    const proposed = slot?.proposal?.view === r.view || slot?.early?.signed.body.view === r.view;
+    const proposed = [slot?.proposal?.view, slot?.early?.signed.body.view, slot?.announced?.signed.body.view].includes(r.view);
     if (!proposed && slot?.committed === undefined) return seq;
   }
   return undefined;
@@ -178,14 +193,14 @@ function slow(r: Replica): Suspicion | undefined {
 
 const isFull = (r: Replica): boolean => r.watch.proposedSeq - r.executed >= r.config.parameters.pipelineDepth;
 
-/** A proposal of the current view arrived for the first time, for a slot that NEW-VIEW did not settle. */
-export function noteProposal(r: Replica, seq: SeqNum, bundles: readonly Bundle[]): void {
+/** A proposal of the current view arrived for the first time, for a slot that NEW-VIEW did not settle; its payload took `gatheringTicks` more. */
+export function noteProposal(r: Replica, seq: SeqNum, bundles: readonly Bundle[], gatheringTicks: number): void {
   const { watch } = r;
   // From when this replica told it: what the primary could not know is not its fault.
   const waited = bundles.flatMap(({ digest }) => r.waiting.get(digest)?.relayedTick ?? []);
   if (waited.length > 0) {
     const since = Math.max(Math.min(...waited), watch.fullTick, watch.enteredTick, r.behindTick);
-    watch.delays = [...watch.delays, Math.max(0, r.tick - since)].slice(-DELAYS_JUDGED);
+    watch.delays = [...watch.delays, Math.max(0, r.tick - gatheringTicks - since)].slice(-DELAYS_JUDGED);
   }
   if (bundles.length === 0) watch.idle = Math.max(0, watch.idle - (2 * (r.tick - watch.proposedTick)) / Math.max(1, r.config.parameters.heartbeatTicks)) + 1;
   watch.proposedTick = r.tick;
@@ -218,8 +233,10 @@ function countOvertaking(r: Replica, slot: Slot | undefined, bundles: readonly B
   }
   if (oldest === undefined) return void (r.watch.overtaken = { order: 0, count: 0 });
   const before = r.watch.overtaken.order === oldest.order ? r.watch.overtaken.count : 0;
-  const { sinceTick, order, bundle: { client } } = oldest;
+  const { sinceTick, relayedTick, order, bundle: { client } } = oldest;
   const proposedTick = slot?.proposal?.sinceTick ?? 0;
+  // What was on its way before the primary was told overtook nothing.
+  if (relayedTick === undefined || (slot?.proposal !== undefined && proposedTick < relayedTick)) return void (r.watch.overtaken = { order, count: before });
   const later = bundles.filter((bundle) => bundle.client !== client && (r.waiting.get(bundle.digest)?.order ?? (proposedTick > sinceTick ? Infinity : 0)) > order);
   r.watch.overtaken = { order, count: before + later.length };
 }

@@ -1,7 +1,8 @@
 /**
  * Proposals that name large bundles by their digests. Their clients send those to every replica: here such a proposal waits until this
- * replica holds all of them, and goes on as a whole one, whose client signatures are verified like any other's. The engine never sees
- * less than that, so a PREPARE still means that the payload is here, verified and durable.
+ * replica holds all of them, and goes on as a whole one, whose client signatures are verified like any other's. The engine is told of it
+ * when it comes (its timers run from then, and two for one slot are equivocation), and votes for whole ones only: a PREPARE still means
+ * that the payload is here, verified and durable.
  *
  * What does not come is fetched by digest: from the primary, then from W others at a time. Nothing depends on it: a proposal that is
  * dropped here is sent again whole in answer to STATUS, a decided one is learnt with its batch, and a primary that names what nobody
@@ -9,7 +10,7 @@
  */
 import {
   BUNDLES_PER_FETCH_MAX, rejection, replicaId, verdict,
-  type Batch, type Bundle, type CompactPrePrepare, type Digest, type EngineConfig, type Evidence, type PeerMessage, type PrePrepare, type Rejection, type ReplicaId, type Signed,
+  type Batch, type Bundle, type CompactPrePrepare, type Digest, type EngineConfig, type PeerMessage, type Rejection, type ReplicaId,
 } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import type { Counters } from "./counters.ts";
@@ -26,7 +27,6 @@ export interface Refused {
   readonly from: ReplicaId;
   readonly rejection: Rejection;
   readonly guilty: boolean;
-  readonly evidence?: Evidence;
 }
 
 export interface AssemblyOptions {
@@ -71,14 +71,6 @@ interface Awaited {
 
 const refused = (from: ReplicaId, problem: Rejection): Refused => ({ from, rejection: problem, guilty: verdict(problem) === "misbehaviour" });
 
-/** Another proposal for a slot and view for which one waits: the same again, or proof that the primary lies. */
-function second(from: ReplicaId, { message: { signed: first }, missing }: Awaited, signed: Signed<PrePrepare>): Refused {
-  const { digest, seq, view } = first.body;
-  if (digest === signed.body.digest) return refused(from, rejection("DUPLICATE", `seq ${seq} waits for ${missing.size} bundles`));
-  const problem = rejection("EQUIVOCATION", `primary ${from} signed two proposals for view ${view}, seq ${seq}`);
-  return { ...refused(from, problem), evidence: { type: "pair", first, second: signed } };
-}
-
 export function createAssembly(options: AssemblyOptions): Assembly {
   return new Table(options);
 }
@@ -116,7 +108,8 @@ class Table implements Assembly {
     // Others pass on whole ones only.
     if (from !== sender) return refuse("SENDER_MISMATCH", `a compact pre-prepare of replica ${sender}, brought by ${from}`);
     const held = this.#awaited.get(seq);
-    if (held !== undefined && held.message.signed.body.view === view) return second(from, held, message.signed);
+    // Whether it is the same again or another one is for the engine to judge, which was told of both.
+    if (held !== undefined && held.message.signed.body.view === view) return refuse("DUPLICATE", `a proposal for seq ${seq} waits for ${held.missing.size} bundles already`);
     if (held !== undefined) this.#drop(held);
     const bundles = message.bundles.map((bundle) => (typeof bundle === "string" ? this.#options.find(bundle) ?? bundle : bundle));
     const missing = new Set(bundles.filter((bundle) => typeof bundle === "string"));

@@ -94,7 +94,7 @@ function judge(options: ReaderOptions, from: ReplicaId, message: PeerMessage): r
   }
   if (message.type === "compact-pre-prepare") {
     const settled = assembly.proposal(from, message);
-    return settled === undefined ? [] : settle(options, [settled]);
+    return [{ type: "message", from, message: judgement.message }, ...(settled === undefined ? [] : settle(options, [settled]))];
   }
   if (message.type === "forward") admission.admit(message.bundle, from);
   return [{ type: "message", from, message: judgement.message }];
@@ -104,7 +104,6 @@ function judge(options: ReaderOptions, from: ReplicaId, message: PeerMessage): r
 function settle(options: ReaderOptions, settled: readonly (Completed | Refused)[]): readonly Input[] {
   return settled.flatMap((one) => {
     if ("message" in one) return judge(options, one.from, one.message);
-    if (one.evidence !== undefined) options.evidence.keep(one.evidence, one.rejection.detail);
     return rejectPeer(options, { from: one.from, what: "compact-pre-prepare", problem: one.rejection, guilty: one.guilty ? [one.from] : [] });
   });
 }
