@@ -127,16 +127,20 @@ const drawHabits = (random: Random): readonly Habit[] => Array.from({ length: ra
 /** Clocks of two replicas differ by this much, at most. */
 const CLOCK_SKEW_MS_MAX = 50_000;
 
+/** Bundles of one operation are smaller, of several larger. */
+const LARGE_BYTES = 160;
+
 function drawParameters(random: Random, hostile: boolean): Parameters {
   const { rotationCheckpoints, timestampDelayMs } = DEFAULT_PARAMETERS;
   const checkpointInterval = random.int(1, 10);
   const logWindow = checkpointInterval * random.int(2, 4);
   const requestTimeoutTicks = random.int(20, 50);
+  const bundleBytesMax = 1 << 12;
   return {
     checkpointInterval, logWindow,
     pipelineDepth: random.int(1, Math.max(1, Math.floor(logWindow / 2))),
     batchBytesMax: 1 << 16, batchOperationsMax: random.pick([4, 16, 2_000]), batchDelayTicks: random.pick([0, 0, 1, 3]),
-    bundleBytesMax: 1 << 12, bundleOperationsMax: 4, pendingBundlesMax: random.pick([6, 256, 256]), largeBundleBytes: 1 << 12,
+    bundleBytesMax, bundleOperationsMax: 4, pendingBundlesMax: random.pick([6, 256, 256]), largeBundleBytes: random.split("large bundles").pick([0, LARGE_BYTES, bundleBytesMax, bundleBytesMax]),
     sessionWindow: random.split("sessions").pick([SESSION_WINDOW, 4_096]), sessionsMax: 8_192,
     requestTimeoutTicks,
     disconnectTimeoutTicks: random.int(5, Math.min(15, requestTimeoutTicks)),

@@ -128,10 +128,10 @@ export abstract class World {
   addClient(wanted: Habit | undefined): SimClient {
     const index = this.clients.length;
     const { n, weak, strong } = this.plan.quorums;
-    const { operationsMax, parameters: { fastReads, bundleBytesMax, sessionWindow } } = this.plan;
+    const { operationsMax, parameters: { fastReads, bundleBytesMax, largeBundleBytes, sessionWindow } } = this.plan;
     // Where messages are values, a habit that needs bytes has a likeness.
     const habit = wanted !== undefined && needsBytes(wanted) && this.clientBytes === undefined ? "two-bundles" : wanted;
-    const options: ClientOptions = { index, key: this.keyring.client(index), n, weak, needed: fastReads ? strong : weak, operationsMax, habit };
+    const options: ClientOptions = { index, key: this.keyring.client(index), n, weak, needed: fastReads ? strong : weak, operationsMax, largeBundleBytes, habit };
     const random = this.random.split(`client ${index}`);
     const client = habit === undefined || isServed(habit)
       ? new SimClient(options, this, random)

@@ -9,7 +9,7 @@ import { earlyCheckpoints, replay, smallMutations, statusLiar, windowExhaustion,
 import { censor, delay, favour, slowPrimary } from "./partiality.ts";
 import type { PolicyFactory } from "./policy.ts";
 import {
-  doubleAssignment, forgedRequests, inTheDark, payloadMismatch, sequenceGap, staleRequests, usurper, withholder, wrongClock, wrongSize,
+  doubleAssignment, forgedRequests, inTheDark, payloadMismatch, phantom, sequenceGap, staleRequests, usurper, withholder, wrongClock, wrongSize,
 } from "./primary.ts";
 import { swollenNewView, unprovenCheckpoint } from "./swollen.ts";
 import { muteToSome, noCheckpoints, noViewChange, selectivePrePrepare, selectiveViewChange, silent } from "./silence.ts";
@@ -50,6 +50,7 @@ export const POLICY_NAMES = [
   "wrong-size",
   "usurper",
   "withholder",
+  "phantom",
   "selective-view-change",
   "no-checkpoints",
   "forger",
@@ -104,6 +105,7 @@ export const POLICIES: Readonly<Record<PolicyName, PolicyFactory>> = {
   "wrong-size": wrongSize,
   usurper,
   withholder,
+  phantom,
   "selective-view-change": selectiveViewChange,
   "no-checkpoints": noCheckpoints,
   forger,

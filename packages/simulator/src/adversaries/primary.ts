@@ -132,9 +132,31 @@ export const usurper: PolicyFactory = (powers) => {
   };
 };
 
+/** Names large bundles that nobody has, in half of its proposals. */
+export const phantom: PolicyFactory = (powers) => {
+  const invented = new Map<number, Batch | undefined>();
+  return {
+    name: "phantom",
+    outgoing: (out) => {
+      const { message, to } = out;
+      const [known] = powers.bundles;
+      if (message.type !== "compact-pre-prepare" || known === undefined) return [out];
+      const { signed: { body }, timestampMs } = message;
+      if (!invented.has(body.seq)) {
+        const batch = powers.toolkit.tools.makeBatch(body.epoch, timestampMs, [forge(known)]);
+        invented.set(body.seq, powers.random.chance(0.5) ? batch : undefined);
+      }
+      const batch = invented.get(body.seq);
+      if (batch === undefined) return [out];
+      const signed = powers.signer.sign({ ...body, digest: batch.digest });
+      return [{ to, message: { ...message, signed, bundles: batch.bundles.map(({ digest }) => digest) } }];
+    },
+  };
+};
+
 /** Tells nobody what was decided, and hands out no payload: whoever misses something must ask another. */
 export const withholder: PolicyFactory = () => ({
   name: "withholder",
-  outgoing: (out) => (["batch", "decision", "stable"].includes(out.message.type) ? [] : [out]),
+  outgoing: (out) => (["batch", "forward", "decision", "stable"].includes(out.message.type) ? [] : [out]),
 });
 

@@ -38,6 +38,8 @@ export interface ClientOptions {
   /** W: matching answers that are proof. */
   readonly weak: number;
   readonly operationsMax: number;
+  /** Bundles of more bytes go to every replica, as a rule. */
+  readonly largeBundleBytes: number;
   readonly habit: Habit | undefined;
 }
 
@@ -90,7 +92,7 @@ export class SimClient {
     const bundle = this.make(rid, count, 0);
     const told = habit === "partial" ? this.random.shuffle(this.everybody).slice(0, this.options.weak) : [this.believedPrimary];
     this.submitted(bundle, told);
-    if (habit !== "partial" && this.random.chance(0.2)) this.sendToAll(bundle);
+    if (habit !== "partial" && this.random.chance(bundle.bytes.length > this.options.largeBundleBytes ? 0.7 : 0.2)) this.sendToAll(bundle);
     else for (const to of told) this.world.sendBundle(this, to, bundle);
     if (habit !== "two-bundles" || !this.random.chance(0.3)) return;
     const other = this.make(rid, count, 1);

@@ -12,6 +12,8 @@ export const RULE_IDS = [
   "normal: decided here although not prepared here",
   "normal: decided by a certificate of an earlier view",
   "normal: a request ordered twice takes effect once",
+  "large bundles: a compact proposal is executed",
+  "large bundles: one is fetched by its digest",
   "checkpoint: the log is truncated",
   "checkpoint: a proof is handed to one who lacks it",
   "state transfer: begins",

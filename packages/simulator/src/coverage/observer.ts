@@ -1,5 +1,5 @@
 /** Sees what correct replicas are told and what they do, and counts the rules behind it. */
-import type { Digest, Effect, Input, LogRecord, SeqNum } from "@narses/core";
+import type { Digest, Effect, Input, LogRecord, ReplicaId, SeqNum } from "@narses/core";
 import type { SimBlock } from "../app.ts";
 import { habitId } from "../clients/habits.ts";
 import { idleOf, operationId, requestIds } from "../history/reference.ts";
@@ -31,13 +31,17 @@ interface Memory {
   life: number;
   /** Votes above the low watermark, and in which life they were cast last. */
   readonly said: Map<string, { readonly seq: SeqNum; readonly life: number }>;
+  /** Digests of compact proposals that came here, by slot. */
+  readonly announced: Map<SeqNum, Digest>;
+  /** Asked for bundles just now. */
+  asking: ReplicaId | undefined;
 }
 
 export function coverageObserver(coverage: Coverage, logWindow: number): Oracle {
   const memories = new Map<string, Memory>();
   const of = (replica: Watched): Memory => {
     let memory = memories.get(replica.name);
-    if (memory === undefined) memories.set(replica.name, (memory = { view: 0, low: 0, prepared: new Map(), life: 0, said: new Map() }));
+    if (memory === undefined) memories.set(replica.name, (memory = { view: 0, low: 0, prepared: new Map(), life: 0, said: new Map(), announced: new Map(), asking: undefined }));
     return memory;
   };
   /** The last slot that any replica was seen to execute. */
@@ -88,6 +92,8 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
 
 function onInput(mark: (id: RuleId) => void, memory: Memory, input: Input, logWindow: number): void {
   if (input.type === "transferred") mark("state transfer: the state is taken over");
+  memory.asking = input.type === "message" && input.message.type === "fetch-bundles" ? input.from : undefined;
+  if (input.type === "message" && input.message.type === "compact-pre-prepare") memory.announced.set(input.message.signed.body.seq, input.message.signed.body.digest);
   if (input.type !== "message" || input.message.type !== "pre-prepare") return;
   const { seq, view } = input.message.signed.body;
   if (view === memory.view && seq > memory.low + logWindow && seq <= memory.low + 2 * logWindow) mark("normal: a proposal above the high watermark waits for it");
@@ -109,12 +115,13 @@ function onEffect(mark: (id: RuleId) => void, memory: Memory, replica: Watched, 
       return onPersist(mark, memory, effect.record);
     case "execute":
       if (effect.batch === undefined) mark("execution: a null batch");
+      if (effect.batch !== undefined && memory.announced.get(effect.seq) === effect.batch.digest) mark("large bundles: a compact proposal is executed");
       if (!memory.prepared.has(effect.seq)) mark("normal: decided here although not prepared here");
       if (effect.certificate.view < memory.view) mark("normal: decided by a certificate of an earlier view");
       return;
     case "truncate":
       memory.low = effect.seq;
-      for (const seq of memory.prepared.keys()) if (seq <= effect.seq) memory.prepared.delete(seq);
+      for (const slots of [memory.prepared, memory.announced]) for (const seq of slots.keys()) if (seq <= effect.seq) slots.delete(seq);
       for (const [key, { seq }] of memory.said) if (seq <= effect.seq) memory.said.delete(key);
       return mark("checkpoint: the log is truncated");
     case "view-left":
@@ -138,7 +145,7 @@ function onEffect(mark: (id: RuleId) => void, memory: Memory, replica: Watched, 
     case "send-decisions":
       return mark("retransmission: decisions out of the block store");
     case "send":
-      return onSend(mark, replica, effect);
+      return onSend(mark, memory, replica, effect);
     default:
   }
 }
@@ -167,7 +174,7 @@ function onNewView(mark: (id: RuleId) => void, effect: Extract<Effect, { type: "
   }
 }
 
-function onSend(mark: (id: RuleId) => void, replica: Watched, { message }: Extract<Effect, { type: "send" }>): void {
+function onSend(mark: (id: RuleId) => void, memory: Memory, replica: Watched, { to, message }: Extract<Effect, { type: "send" }>): void {
   switch (message.type) {
     case "view-change":
       if (message.signed.body.sender !== replica.id) mark("retransmission: a relayed view-change");
@@ -183,7 +190,7 @@ function onSend(mark: (id: RuleId) => void, replica: Watched, { message }: Extra
     case "stable":
       return mark("checkpoint: a proof is handed to one who lacks it");
     case "forward":
-      return mark("normal: a backup relays a bundle to the primary");
+      return mark(to === memory.asking ? "large bundles: one is fetched by its digest" : "normal: a backup relays a bundle to the primary");
     case "fetch-batch":
       return mark("new view: a payload is fetched by its digest");
     default:
