@@ -33,7 +33,9 @@ const HAS_COMMITTED = 4;
 /** Something this replica waits for and a peer might have. */
 export function isOutstanding(r: Replica): boolean {
   if (!r.active || r.waiting.size > 0 || r.stableKnown.seq > r.stable.seq || r.ownRoots.size > 0) return true;
-  for (const slot of slotsOpen(r)) if (slot.proposal?.view === r.view || slot.announced?.signed.body.view === r.view || slot.commits.size >= weak(r) || slot.committed !== undefined) return true;
+  for (const { proposal, announced, commits, committed } of slotsOpen(r)) {
+    if (proposal?.view === r.view || announced?.signed.body.view === r.view || commits.size >= weak(r) || committed !== undefined) return true;
+  }
   for (const peer of r.peers.values()) if (peer.claimedExecuted > r.executed) return true;
   return false;
 }
