@@ -5,6 +5,7 @@
 export { defineStateMachine } from "./define.ts";
 export { guardDeterminism, type GuardOptions } from "./guard/guard.ts";
 export { DeterminismViolation, type Hazard } from "./guard/violation.ts";
+export { REJECTION_CODE_LENGTH_MAX } from "./limits.ts";
 export { silentLogger } from "./log.ts";
 export type { Probe } from "./probe.ts";
 export { randomNumbers, slotSeed } from "./random.ts";

@@ -4,7 +4,7 @@ import { decodeResult } from "@narses/wire";
 import type { SimBlock } from "./app.ts";
 
 /** A value without spaces: results of a bundle stand on one line. Byte strings and the like are told apart by their JSON. */
-export const valueText = (value: unknown): string => (JSON.stringify(value) ?? "null").replaceAll(/\s/g, "_");
+const valueText = (value: unknown): string => (JSON.stringify(value) ?? "null").replaceAll(/\s/g, "_");
 
 /** A result as clients and oracles compare it. "duplicate": nothing was executed. */
 export function resultText(result: Uint8Array): string {

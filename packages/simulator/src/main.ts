@@ -7,7 +7,9 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { POLICY_NAMES } from "./adversaries/index.ts";
 import { EXIT, type ExitCode } from "./cli/exit.ts";
 import { defaultWorkers, WORKER_COMMAND } from "./cli/pool.ts";
+import { HELP_AFTER } from "./cli/help.ts";
 import { kill } from "./cli/kill.ts";
+import { PROGRAM } from "./cli/program.ts";
 import { minimiseSeed, replayFile } from "./cli/replay.ts";
 import { run } from "./cli/run.ts";
 import { ToolError } from "./cli/tool-error.ts";
@@ -46,8 +48,8 @@ interface RunCommand {
   readonly state?: string;
 }
 
-function addRun(program: Command, done: (code: ExitCode) => void): void {
-  program.command("run", { isDefault: true }).description("run one seed, or many")
+function addRun(program: Command, done: (code: ExitCode) => void): Command {
+  return program.command("run", { isDefault: true }).description("run one seed, or many; the default: the word may be left out")
     .argument("[seed]", "the seed; everything is drawn from it (default: 1)", checked(integer("seed", 0)))
     .option("--seed <S>", "the same as a flag", checked(integer("--seed", 0)))
     .option("--app <file>", "a module that exports `app`, a state machine, and `operation(random, client)`")
@@ -138,8 +140,10 @@ async function main(argv: readonly string[]): Promise<ExitCode | undefined> {
   const done = (result: ExitCode): void => {
     code = result;
   };
-  const program = new Command("sim").exitOverride().showHelpAfterError().configureOutput({ writeErr: (text) => void process.stdout.write(text) });
-  addRun(program, done);
+  const program = new Command(PROGRAM).description("A whole Narses cluster in one thread from one seed, with faults and oracles. The same seed gives the same trace, byte for byte.")
+    .exitOverride().showHelpAfterError(`(${PROGRAM} --help says what there is)`).configureOutput({ writeErr: (text) => void process.stdout.write(text) });
+  const runs = addRun(program, done);
+  program.addHelpText("after", () => `\n${runs.helpInformation()}${HELP_AFTER}`);
   addTwins(program, done);
   addKill(program, done);
   addScenarios(program, done);
@@ -152,7 +156,12 @@ async function main(argv: readonly string[]): Promise<ExitCode | undefined> {
       print(error.message);
       return EXIT.usage;
     }
-    throw error;
+    if (error instanceof Error && "syscall" in error) {
+      print(`${error.message}: give another path`);
+      return EXIT.usage;
+    }
+    print(`the simulator itself failed, which says nothing about what it ran: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    return EXIT.tool;
   }
 }
 

@@ -20,7 +20,7 @@ import { ReplicaNode } from "./replica-node.ts";
 import type { OutgoingFrame, ReplicaNodeWorld } from "./replica-node-world.ts";
 import type { Random } from "./random.ts";
 import type { SignedAnswer } from "./shell.ts";
-import type { Violation } from "./violation.ts";
+import { Violation } from "./violation.ts";
 import { createWireKeyring, type WireKeyring } from "./wire-keyring.ts";
 import { CLIENT_ENDPOINT, World } from "./world.ts";
 
@@ -134,7 +134,12 @@ export class ReplicaWorld extends World implements ReplicaNodeWorld {
   payload(client: number): Uint8Array {
     let random = this.operationRandoms.get(client);
     if (random === undefined) this.operationRandoms.set(client, (random = this.random.split(`operations ${client}`)));
-    return encodePayload(this.application.operation(random, client));
+    try {
+      return encodePayload(this.application.operation(random, client));
+    } catch (error) {
+      const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+      throw new Violation("crash", "application", `operation(random, ${client}) gives no operation: ${what}`, { cause: error });
+    }
   }
 
   // ── between replicas ──

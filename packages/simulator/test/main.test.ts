@@ -34,6 +34,14 @@ describe("pnpm sim", () => {
     const { status, lines } = sim("--faults", "gremlins");
     expect(status).toBe(64);
     expect(lines[0]).toContain("--faults must be one of none, crash, network, disk, clock, byzantine, all, got gremlins");
-    expect(lines.join("\n")).toContain("Usage: sim run");
+    expect(lines[1]).toBe("(pnpm sim --help says what there is)");
+    expect(sim("replay", "not-there.json")).toEqual({ status: 64, lines: ["ENOENT: no such file or directory, open 'not-there.json': give another path"] });
+  });
+
+  test("help shows the options of a run, examples and the exit codes", () => {
+    const { status, lines } = sim("--help");
+    expect(status).toBe(0);
+    const help = lines.join("\n");
+    for (const part of ["--faults <kind>", "pnpm sim --app ./my-app.ts --seed 42 --faults byzantine", "   3  liveness", "  64  wrong usage"]) expect(help).toContain(part);
   });
 });

@@ -1,4 +1,6 @@
 /** The module that `--app` names: `app` (or the default export) is a state machine, `operation` makes operations, `genesis` is optional. */
+import { existsSync } from "node:fs";
+import { register } from "node:module";
 import { resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -22,13 +24,22 @@ export function loadApp(path: string): Promise<AppModule> {
   return module;
 }
 
+/** Whether TypeScript can be imported: in a checkout it can, this file was. */
+let readsTypeScript = import.meta.url.endsWith(".ts");
+
+function readTypeScript(): void {
+  if (!readsTypeScript) register(new URL("./typescript-hooks.js", import.meta.url));
+  readsTypeScript = true;
+}
+
 async function load(path: string): Promise<AppModule> {
   let exports: Record<string, unknown>;
+  if (!existsSync(path)) throw new ToolError("APP_INVALID", `there is no ${path}: --app names a module that exports \`app\` and \`operation\``);
   try {
+    if (/\.m?tsx?$/.test(path)) readTypeScript();
     exports = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (error) {
-    const hint = path.endsWith(".ts") ? " (TypeScript needs tsx installed beside it, or a Node that strips types)" : "";
-    throw new ToolError("APP_INVALID", `cannot load ${path}: ${error instanceof Error ? error.message : String(error)}${hint}`, { cause: error });
+    throw new ToolError("APP_INVALID", `cannot load ${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
   const app = exports["app"] ?? exports["default"];
   const operation = exports["operation"];

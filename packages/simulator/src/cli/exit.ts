@@ -8,6 +8,8 @@ export const EXIT = {
   /** Nothing failed, but the run did not test what it is there to test: a rule or fault that never happened, a seeded bug that lived. */
   coverage: 4,
   usage: 64,
+  /** A fault of this program. */
+  tool: 70,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -3,11 +3,11 @@
  * replicas' execution, sessions or storage is in here.
  */
 import type { Batch, BlockHeader, Bundle, StateMachine } from "@narses/core";
-import { AppRejection, requestId, seqNum } from "@narses/core";
+import { requestId, seqNum } from "@narses/core";
 import { hasher } from "@narses/crypto";
-import { randomNumbers, slotSeed } from "@narses/replica/core";
-import { decodePayload, encodePayload } from "@narses/wire";
-import { valueText } from "../executed-block.ts";
+import { randomNumbers, REJECTION_CODE_LENGTH_MAX, slotSeed } from "@narses/replica/core";
+import { decodePayload, encodePayload, encodeResult } from "@narses/wire";
+import { resultText } from "../executed-block.ts";
 import type { Replayed } from "./log-check.ts";
 
 export interface AgreedSlot {
@@ -58,12 +58,25 @@ export function idleOf(line: string): ReadonlySet<number> {
   return new Set(line.split(" ").flatMap((word) => (word.endsWith(":duplicate") ? [Number.parseInt(word, 10)] : [])));
 }
 
+/** An error of the application that is not a refusal: replicas undo the operation and answer INTERNAL, which nobody wants. */
+export interface Mistake {
+  readonly id: string;
+  readonly error: unknown;
+}
+
+export interface ReplayedLog {
+  readonly replayed: ReadonlyMap<string, Replayed<string>>;
+  /** The first one. */
+  readonly mistake: Mistake | undefined;
+}
+
 /**
  * The log from slot 1 on without a gap; a request id takes effect once, where it is ordered first and replicas say that it did. What they
  * leave out wrongly nobody can have an answer to: the history tells.
  */
-export function replayApplication(log: ReadonlyMap<number, AgreedSlot>, app: StateMachine, genesis: unknown): ReadonlyMap<string, Replayed<string>> {
+export function replayApplication(log: ReadonlyMap<number, AgreedSlot>, app: StateMachine, genesis: unknown): ReplayedLog {
   const replayed = new Map<string, Replayed<string>>();
+  let mistake: Mistake | undefined;
   const store = new PlainStore();
   app.genesis?.(genesis, store);
   store.keep();
@@ -81,21 +94,32 @@ export function replayApplication(log: ReadonlyMap<number, AgreedSlot>, app: Sta
           store, time: header.timestampMs, seq: seqNum(seq), client: bundle.client, publicKey: bundle.publicKey, rid: requestId(rid),
           random: randomNumbers(hasher, seed, place, i),
         };
-        replayed.set(id, { position: replayed.size, output: decoded.ok ? applied(() => app.apply(decoded.value, context), store) : "!BAD_OPERATION" });
+        const onMistake = (error: unknown): void => void (mistake ??= { id, error });
+        replayed.set(id, { position: replayed.size, output: decoded.ok ? applied(() => app.apply(decoded.value, context), store, onMistake) : "!BAD_OPERATION" });
       });
     }
   }
-  return replayed;
+  return { replayed, mistake };
 }
 
-function applied(apply: () => unknown, store: PlainStore): string {
+function applied(apply: () => unknown, store: PlainStore, onMistake: (error: unknown) => void): string {
   try {
     const value = apply();
+    if (typeof (value as { then?: unknown } | null | undefined)?.then === "function") throw new TypeError("apply returned a promise: it must be synchronous");
+    const text = resultText(encodeResult({ status: "ok", value }));
     store.keep();
-    return valueText(value);
+    return text;
   } catch (error) {
     store.undo();
-    return error instanceof AppRejection ? `!${error.code}` : "!INTERNAL";
+    const code = refusalCode(error);
+    if (code === undefined) onMistake(error);
+    return `!${code ?? "INTERNAL"}`;
   }
 }
 
+/** By name: an application may have a copy of core of its own. */
+function refusalCode(error: unknown): string | undefined {
+  const { name, code } = (error ?? {}) as { readonly name?: unknown; readonly code?: unknown };
+  const isCode = typeof code === "string" && code.length > 0 && code.length <= REJECTION_CODE_LENGTH_MAX;
+  return name === "AppRejection" && isCode ? code : undefined;
+}

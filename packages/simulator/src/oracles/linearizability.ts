@@ -7,6 +7,7 @@ import { History } from "../history/history.ts";
 import { checkAgainstLog, type Replayed } from "../history/log-check.ts";
 import { type AgreedSlot, idleOf, operationId, replayApplication, requestIds } from "../history/reference.ts";
 import { checkLinearizable, type Model } from "../history/wgl.ts";
+import { Violation } from "../violation.ts";
 import { fail, type Oracle } from "./oracle.ts";
 
 /** The simulator's own application, whatever else it keeps: every operation adds one and answers the new count. */
@@ -56,7 +57,11 @@ export function linearizabilityOracle(now: () => number, application?: Applicati
     },
     atEnd: () => {
       const { entries } = history;
-      const replayed = application === undefined ? replayCounter(log) : replayApplication(log, application.app, application.genesis);
+      const { replayed, mistake } = application === undefined ? { replayed: replayCounter(log), mistake: undefined } : replayApplication(log, application.app, application.genesis);
+      if (mistake !== undefined) {
+        const what = mistake.error instanceof Error ? `${mistake.error.name}: ${mistake.error.message}` : String(mistake.error);
+        throw new Violation("crash", "application", `apply failed at ${mistake.id} (${what}), was undone and answered INTERNAL; a refusal would be an AppRejection`, { cause: mistake.error });
+      }
       const byLog = checkAgainstLog(entries, replayed, counter.equal);
       if (byLog !== undefined) fail("linearizability", byLog);
       if (application !== undefined && application !== COUNTER) return;
