@@ -140,7 +140,8 @@ async function main(argv: readonly string[]): Promise<ExitCode | undefined> {
   const done = (result: ExitCode): void => {
     code = result;
   };
-  const program = new Command(PROGRAM).description("A whole Narses cluster in one thread from one seed, with faults and oracles. The same seed gives the same trace, byte for byte.")
+  const program = new Command(PROGRAM)
+    .description("A whole Narses cluster in one thread from one seed, with faults and oracles. The same seed gives the same trace, byte for byte.")
     .exitOverride().showHelpAfterError(`(${PROGRAM} --help says what there is)`).configureOutput({ writeErr: (text) => void process.stdout.write(text) });
   const runs = addRun(program, done);
   program.addHelpText("after", () => `\n${runs.helpInformation()}${HELP_AFTER}`);

@@ -33,6 +33,7 @@ export const resolve: ResolveHook = async (specifier, context, next) => {
 export const load: LoadHook = async (url, context, next) => {
   if (!isTypeScript(url)) return next(url, context);
   const sourcefile = fileURLToPath(url);
-  const { code } = await transform(await readFile(sourcefile, "utf8"), { loader: url.endsWith("x") ? "tsx" : "ts", format: "esm", target: "node20", sourcefile, sourcemap: "inline" });
+  const loader = url.endsWith("x") ? "tsx" : "ts";
+  const { code } = await transform(await readFile(sourcefile, "utf8"), { loader, format: "esm", target: "node20", sourcefile, sourcemap: "inline" });
   return { format: "module", source: code, shortCircuit: true };
 };

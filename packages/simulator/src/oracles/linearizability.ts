@@ -60,7 +60,8 @@ export function linearizabilityOracle(now: () => number, application?: Applicati
       const { replayed, mistake } = application === undefined ? { replayed: replayCounter(log), mistake: undefined } : replayApplication(log, application.app, application.genesis);
       if (mistake !== undefined) {
         const what = mistake.error instanceof Error ? `${mistake.error.name}: ${mistake.error.message}` : String(mistake.error);
-        throw new Violation("crash", "application", `apply failed at ${mistake.id} (${what}), was undone and answered INTERNAL; a refusal would be an AppRejection`, { cause: mistake.error });
+        const detail = `apply failed at ${mistake.id} (${what}), was undone and answered INTERNAL; a refusal would be an AppRejection`;
+        throw new Violation("crash", "application", detail, { cause: mistake.error });
       }
       const byLog = checkAgainstLog(entries, replayed, counter.equal);
       if (byLog !== undefined) fail("linearizability", byLog);
