@@ -23,10 +23,10 @@ const POLLS_MAX = 12_000;
 export type Message = PeerMessage | StateMessage;
 
 /** Polls until it holds. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, pollMs: number = POLL_MS): Promise<void> {
   for (let i = 0; !(await holds()); i++) {
     if (i >= POLLS_MAX) throw new RangeError(`waited in vain for ${what}`);
-    await delay(POLL_MS);
+    await delay(pollMs);
   }
 }
 

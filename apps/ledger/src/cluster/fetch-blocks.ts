@@ -1,12 +1,15 @@
 /** Blocks from one replica, as bytes. What they claim is checked by whoever verifies them. */
 import type { Client } from "@narses/client";
-import type { Digest } from "@narses/core";
+import { NarsesError, type Digest } from "@narses/core";
 import { hasher } from "@narses/crypto";
 import { blockHash, type Codec } from "@narses/wire";
 import * as z from "zod";
+import { CommandError, EXIT } from "../cli/failure.ts";
 
 /** Blocks asked for before the first answer: hides the round trip, and bounds what waits in memory. */
 const READ_AHEAD = 16;
+/** Of what a replica says for itself. */
+const REASON_LENGTH_MAX = 400;
 
 export interface Head {
   readonly seq: number;
@@ -19,8 +22,19 @@ const HEAD: z.ZodType<Head> = z.object({ seq: z.int().min(0), block: z.string().
 /** Where a replica says it is. */
 export const fetchHead = async (client: Client, replica: number): Promise<Head> => HEAD.parse(await client.call(replica, "head"));
 
+/** What a replica says about blocks that it does not have yet, as a failure of its own: another replica has them. */
+function lacking(error: unknown, replica: number, seq: number): unknown {
+  if (!(error instanceof NarsesError) || error.code !== "CALL_FAILED") return error;
+  const { code, message } = (error.data["answer"] ?? {}) as { readonly code?: unknown; readonly message?: unknown };
+  if (code !== "BLOCKS_MISSING" || typeof message !== "string") return error;
+  return new CommandError("BLOCKS_MISSING", EXIT.unreachable, `replica ${replica} does not have block ${seq}: ${message.slice(0, REASON_LENGTH_MAX)} (--from-replica)`, { replica, seq });
+}
+
+/** @throws CommandError BLOCKS_MISSING when the replica took over a state and has not fetched the blocks before it yet. */
 async function blockBytes(client: Client, replica: number, seq: number): Promise<Uint8Array> {
-  const answer = await client.call(replica, "block", { seq });
+  const answer = await client.call(replica, "block", { seq }).catch((error: unknown) => {
+    throw lacking(error, replica, seq);
+  });
   if (!(answer instanceof Uint8Array)) throw new TypeError(`replica ${replica} answered "block" with something else than bytes`);
   return answer;
 }

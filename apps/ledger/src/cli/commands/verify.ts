@@ -163,16 +163,25 @@ async function verifyFrom(
   if (flags.data !== undefined)
     return { report: await verifyLedgerChain(storedBlocks(flags.data, cluster), cluster, { onBlock, keep }), source: flags.data };
   return withConnection(flags, { anonymous: true, replicasNeeded: 1, signal: shell.signal }, async ({ client }) => {
-    const replica = flags.fromReplica ?? client.status().connected[0];
-    if (replica === undefined) throw new CommandError("NOT_CONNECTED", EXIT.unreachable, "no replica is connected");
     const deadline = Date.now() + flags.timeout * 1_000;
-    while (client.status().missing.some((missing) => missing === replica) && Date.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    const { seq } = await fetchHead(client, replica);
-    return {
-      report: await verifyLedgerChain(fetchBlocks(client, { replica, first: 0, last: seq }), cluster, { onBlock, keep }),
-      source: `replica ${replica}`,
-    };
+    const asked: number[] = [];
+    for (;;) {
+      const replica = flags.fromReplica ?? client.status().connected.find((id) => !asked.includes(id));
+      if (replica === undefined) throw new CommandError("NOT_CONNECTED", EXIT.unreachable, "no replica is connected");
+      asked.push(replica);
+      while (client.status().missing.some((missing) => missing === replica) && Date.now() < deadline)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      const { seq } = await fetchHead(client, replica);
+      try {
+        const report = await verifyLedgerChain(fetchBlocks(client, { replica, first: 0, last: seq }), cluster, { onBlock, keep });
+        return { report, source: `replica ${replica}` };
+      } catch (error) {
+        // It took over a state and lacks what was before: any other one will do, unless this one was asked for.
+        const others = client.status().connected.some((id) => !asked.includes(id));
+        if (!(error instanceof CommandError && error.code === "BLOCKS_MISSING") || flags.fromReplica !== undefined || !others) throw error;
+        shell.output.progress(error.message, true);
+      }
+    }
   });
 }
 
