@@ -7,12 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { connect, encodeReceipt, parseClusterFile, type Client } from "@narses/client";
+import { connect, encodeReceipt, parseClusterFile, type Client, type StaleAnswer } from "@narses/client";
 import { toHex, type ClusterConfig, type Receipt, type StateMachine } from "@narses/core";
 import { hasher } from "@narses/crypto";
 import { createLedger } from "@narses/ledger";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readProvenAccount, type ProvenAccount } from "../../apps/ledger/src/client/proven-account.ts";
+import { readProvenAccount } from "../../apps/ledger/src/client/proven-account.ts";
+import type { AccountAnswer } from "../../apps/ledger/src/state-machine/questions.ts";
 import { buildVerifyPage } from "../../apps/ledger/src/receipts/verify-page.ts";
 import { readDropped, type ReceiptLine } from "../../apps/ledger/verify-page/documents.ts";
 import { judge, type Verdict } from "../../apps/ledger/verify-page/verdict.ts";
@@ -36,20 +37,21 @@ let payments: string;
 let forged: string;
 /** The proof of an account's record. */
 let balance: string;
-let holdings: ProvenAccount["account"]["holdings"];
+let holdings: AccountAnswer["holdings"];
 
 const stored = (receipt: Receipt, named?: Readonly<Record<string, number>>): string =>
   JSON.stringify({ type: "narses-receipt", version: 1, ...(named && { payments: named }), receipt: Buffer.from(encodeReceipt(receipt, cluster)).toString("base64") });
 
 /** Tries until the checkpoint of a block that has the account is stable. */
-async function provenAlice(client: Client): Promise<ProvenAccount> {
+async function provenAlice(client: Client): Promise<{ readonly account: AccountAnswer; readonly proof: StaleAnswer }> {
   for (let i = 0; i < 2_000; i++) {
     try {
-      return await readProvenAccount(client, "alice", {});
+      const { account, proof } = await readProvenAccount(client, "alice", {});
+      if (account !== undefined) return { account, proof };
     } catch (error) {
-      if (!["UNAVAILABLE", "ACCOUNT_UNKNOWN"].includes((error as { code: string }).code)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      if ((error as { code: string }).code !== "UNAVAILABLE") throw error;
     }
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new TypeError("no checkpoint became stable");
 }

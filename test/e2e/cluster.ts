@@ -1,12 +1,17 @@
 /** A cluster of real processes for end-to-end tests: started through the command line, killed with SIGKILL, asked over the network. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Parameters } from "@narses/core";
+import { bundleProgram, type Program } from "./bundle.ts";
 
-const PROGRAM = ["--import", "tsx", "--conditions=@narses/source", fileURLToPath(new URL("../../apps/ledger/src/main.ts", import.meta.url))];
+const LEDGER = new URL("../../apps/ledger/src/main.ts", import.meta.url);
+/** Made when it is needed first. */
+let program: Promise<Program> | undefined;
+const argv = async (): Promise<readonly string[]> => (await (program ??= bundleProgram(LEDGER))).argv;
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const OUTPUT_KEPT = 20_000;
 
@@ -26,8 +31,8 @@ export interface ReplicaState {
 }
 
 /** Runs one command of the ledger to its end; `onStderr` sees its progress. */
-export function ledger(args: readonly string[], onStderr: (text: string) => void = () => undefined): Promise<Finished> {
-  const child = spawn(process.execPath, [...PROGRAM, ...args], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
+export async function ledger(args: readonly string[], onStderr: (text: string) => void = () => undefined): Promise<Finished> {
+  const child = spawn(process.execPath, [...(await argv()), ...args], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
@@ -63,11 +68,15 @@ export class Cluster {
     this.n = n;
   }
 
-  static async create(n: number): Promise<Cluster> {
+  static async create(n: number, parameters: Partial<Parameters> = {}): Promise<Cluster> {
     const dir = join(mkdtempSync(join(tmpdir(), "narses-e2e-")), "cluster");
     const made = await ledger(["init", dir, "--replicas", String(n), "--base-port", String(await freePorts(n))]);
     if (made.status !== 0) throw new RangeError(`init failed: ${made.stderr}`);
     const cluster = new Cluster(dir, n);
+    for (const file of [dir, ...cluster.ids.map((id) => cluster.home(id))].map((where) => join(where, "cluster.json"))) {
+      const config = JSON.parse(readFileSync(file, "utf8")) as { readonly parameters: object };
+      writeFileSync(file, JSON.stringify({ ...config, parameters: { ...config.parameters, ...parameters } }));
+    }
     await Promise.all(cluster.ids.map((id) => cluster.start(id)));
     return cluster;
   }
@@ -76,10 +85,14 @@ export class Cluster {
     return Array.from({ length: this.n }, (_, i) => i);
   }
 
-  /** Resolves with the readiness line. */
-  start(id: number): Promise<void> {
-    const home = join(this.dir, `replica-${id}`);
-    const child = spawn(process.execPath, [...PROGRAM, "start", "--home", home, "--log-file", join(home, "log")], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
+  home(id: number): string {
+    return join(this.dir, `replica-${id}`);
+  }
+
+  /** Resolves with the readiness line. @throws RangeError with its status and words when it ends instead. */
+  async start(id: number, ...options: readonly string[]): Promise<void> {
+    const home = this.home(id);
+    const child = spawn(process.execPath, [...(await argv()), "start", "--home", home, "--log-file", join(home, "log"), ...options], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
     this.#children.set(id, child);
     let said = "";
     return new Promise((resolve, reject) => {
@@ -90,17 +103,26 @@ export class Cluster {
       child.stdout.on("data", hear);
       child.stderr.on("data", hear);
       child.once("error", reject);
-      child.once("exit", (code, signal) => reject(new RangeError(`replica ${id} ended with ${String(code ?? signal)}: ${said}`)));
+      child.once("close", (code, signal) => reject(new RangeError(`replica ${id} ended with ${String(code ?? signal)}: ${said}`)));
     });
   }
 
   /** SIGKILL; resolves when the process is gone. */
   async kill(id: number): Promise<void> {
+    await this.#end(id, "SIGKILL");
+  }
+
+  /** SIGTERM; resolves with the status that it ended with. */
+  stop(id: number): Promise<number | null | undefined> {
+    return this.#end(id, "SIGTERM");
+  }
+
+  async #end(id: number, signal: NodeJS.Signals): Promise<number | null | undefined> {
     const child = this.#children.get(id);
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
-    await gone;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return undefined;
+    const gone = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    return gone;
   }
 
   run(args: readonly string[], onStderr?: (text: string) => void): Promise<Finished> {
@@ -124,5 +146,8 @@ export class Cluster {
   async destroy(): Promise<void> {
     await Promise.all(this.ids.map((id) => this.kill(id)));
     rmSync(join(this.dir, ".."), { recursive: true, force: true });
+    const made = program;
+    program = undefined;
+    (await made)?.remove();
   }
 }

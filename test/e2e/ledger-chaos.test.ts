@@ -21,6 +21,8 @@ const SAMPLE = fileURLToPath(new URL("../../apps/ledger/samples/payment-day.csv"
 const CHAOS_PAYMENTS = 1_500;
 const CHAOS_BATCH = ["--batch-id", "chaos"];
 const KILLS = 5;
+/** Replicas that were killed execute again what they had executed; on a busy machine that takes its time. */
+const PATIENCE = ["--timeout", "150"];
 
 const data = existsSync(REAL) ? { file: REAL, options: ["--asset", "EUR", "--opening-balance", "100000.00"] } : { file: SAMPLE, options: ["--opening-balance", "60000.00"] };
 if (!existsSync(REAL)) process.stdout.write("real payment orders skipped: no data; using the shipped sample\n");
@@ -41,7 +43,7 @@ describe("a ledger on four real replicas", () => {
   }, 60_000);
   afterAll(() => cluster.destroy(), 60_000);
 
-  const importFile = (file: string, batch: readonly string[] = []): Promise<Imported> => cluster.json<Imported>(["import", file, ...data.options, ...batch]);
+  const importFile = (file: string, batch: readonly string[] = []): Promise<Imported> => cluster.json<Imported>(["import", file, ...data.options, ...batch, ...PATIENCE]);
 
   test("imports every payment once, keeps the sum, agrees on one state, and its chain verifies", async () => {
     const total = readFileSync(data.file, "utf8").trimEnd().split("\n").length - 1;
@@ -51,7 +53,7 @@ describe("a ledger on four real replicas", () => {
     expectOneState(await cluster.settled());
     const again = await importFile(data.file);
     expect(again).toMatchObject({ applied: 0, replayed: total, refused: 0 });
-    const verified = await cluster.run(["verify", "chain"]);
+    const verified = await cluster.run(["verify", "chain", ...PATIENCE]);
     expect(verified.status, verified.stderr).toBe(0);
   }, 180_000);
 
@@ -81,7 +83,7 @@ describe("a ledger on four real replicas", () => {
     const again = await importFile(chaosFile, CHAOS_BATCH);
     expect(again).toMatchObject({ applied: 0, replayed: CHAOS_PAYMENTS, refused: 0 });
     expectOneState(await cluster.settled());
-    const verified = await cluster.run(["verify", "chain"]);
+    const verified = await cluster.run(["verify", "chain", ...PATIENCE]);
     expect(verified.status, verified.stderr).toBe(0);
   }, 180_000);
 });

@@ -18,7 +18,6 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-const CONNECT_MS_MAX = 15_000;
 const CALL_MS_MAX = 10_000;
 
 /** @throws NarsesError KEY_INVALID, KEY_PASSPHRASE; CommandError when it is a replica's key. */
@@ -68,7 +67,7 @@ export async function openConnection(flags: ClientFlags, opening: Opening = {}):
     key,
     transport,
     timeouts: {
-      connectMs: Math.min(timeoutMs, CONNECT_MS_MAX),
+      connectMs: timeoutMs,
       operationMs: timeoutMs,
       callMs: Math.min(timeoutMs, CALL_MS_MAX),
       ...opening.timeouts,

@@ -1,12 +1,12 @@
 /** An account out of the replicated state with a proof, without asking the state machine: its record, and its assets' decimals. */
-import { AppRejection } from "@narses/core";
 import type { Client, ReadOptions, StaleAnswer } from "@narses/client";
 import { formatMinor } from "../amount.ts";
 import type { AccountAnswer } from "../state-machine/questions.ts";
 import { accountOf, assetOf, type Account } from "../state-machine/records.ts";
 
 export interface ProvenAccount {
-  readonly account: AccountAnswer;
+  /** Undefined: proven that there was none. */
+  readonly account: AccountAnswer | undefined;
   /** Proof of the account's record; the decimals of an asset never change and are proven apart. */
   readonly proof: StaleAnswer;
 }
@@ -18,13 +18,13 @@ function keyLookedUp(look: (store: { get(key: string): unknown }) => unknown): s
   return found;
 }
 
-/** @throws AppRejection ACCOUNT_UNKNOWN when it is proven that there was no such account; UNAVAILABLE as Client.read. */
+/** @throws NarsesError UNAVAILABLE and others, as Client.read. */
 export async function readProvenAccount(client: Client, id: string, options: ReadOptions): Promise<ProvenAccount> {
   const proof = await client.read(
     keyLookedUp((store) => accountOf(store, id)),
     options,
   );
-  if (!proof.present) throw new AppRejection("ACCOUNT_UNKNOWN", `account ${id} did not exist after block ${proof.seq}`, { account: id, block: proof.seq });
+  if (!proof.present) return { account: undefined, proof };
   const record = proof.value as Account;
   const codes = [...new Set([...Object.keys(record.balances), ...Object.keys(record.overdrafts)])];
   const holdings = await Promise.all(

@@ -1,4 +1,5 @@
 /** Blocks from one replica, as bytes. What they claim is checked by whoever verifies them. */
+import { setImmediate as turn } from "node:timers/promises";
 import type { Client } from "@narses/client";
 import { NarsesError, type Digest } from "@narses/core";
 import { hasher } from "@narses/crypto";
@@ -7,7 +8,9 @@ import * as z from "zod";
 import { CommandError, EXIT } from "../cli/failure.ts";
 
 /** Blocks asked for before the first answer: hides the round trip, and bounds what waits in memory. */
-const READ_AHEAD = 16;
+const READ_AHEAD = 8;
+/** Times a block is asked for: a replica, or this process, may be busy for longer than an answer may take. */
+const TRIES = 3;
 /** Of what a replica says for itself. */
 const REASON_LENGTH_MAX = 400;
 
@@ -30,9 +33,19 @@ function lacking(error: unknown, replica: number, seq: number): unknown {
   return new CommandError("BLOCKS_MISSING", EXIT.unreachable, `replica ${replica} does not have block ${seq}: ${message.slice(0, REASON_LENGTH_MAX)} (--from-replica)`, { replica, seq });
 }
 
+async function ask(client: Client, replica: number, seq: number): Promise<unknown> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await client.call(replica, "block", { seq });
+    } catch (error) {
+      if (!(error instanceof NarsesError && error.code === "TIMEOUT") || tries === TRIES) throw error;
+    }
+  }
+}
+
 /** @throws CommandError BLOCKS_MISSING when the replica took over a state and has not fetched the blocks before it yet. */
 async function blockBytes(client: Client, replica: number, seq: number): Promise<Uint8Array> {
-  const answer = await client.call(replica, "block", { seq }).catch((error: unknown) => {
+  const answer = await ask(client, replica, seq).catch((error: unknown) => {
     throw lacking(error, replica, seq);
   });
   if (!(answer instanceof Uint8Array)) throw new TypeError(`replica ${replica} answered "block" with something else than bytes`);
@@ -66,6 +79,7 @@ export async function* fetchBlocks(
     if (seq < first + READ_AHEAD && seq < last) continue;
     const next = waiting.shift();
     if (next === undefined) return;
+    await turn(); // whoever verifies may be busy for long without one, and answers that wait unread count as missing
     yield await next;
   }
 }

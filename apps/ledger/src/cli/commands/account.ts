@@ -6,7 +6,7 @@ import { saveStateReceipt } from "../../receipts/state-file.ts";
 import type { AccountAnswer } from "../../state-machine/questions.ts";
 import type { Opening } from "../../state-machine/operations.ts";
 import { withConnection } from "../connection.ts";
-import { usage } from "../failure.ts";
+import { CommandError, EXIT, usage } from "../failure.ts";
 import { addClusterOptions, examples, integerOption, type ClientFlags } from "../options.ts";
 import { argument, type Runner, type Shell } from "../shell.ts";
 import { fields, plural, table } from "../table.ts";
@@ -92,6 +92,7 @@ async function show(shell: Shell, args: readonly (string | undefined)[], flags: 
       if (prove !== undefined) saveStateReceipt(prove, proof, cluster);
       const age = `as of block ${proof.seq} (${new Date(proof.timestampMs).toISOString()}), stale: proven by a checkpoint of replicas ${proof.signers.join(", ")}`;
       const kept = prove === undefined ? "" : `\nproof kept in ${prove}: narses-ledger verify state ${prove}`;
+      if (account === undefined) throw new CommandError("ACCOUNT_UNKNOWN", EXIT.refused, `account ${id} did not exist ${age}${kept}`, { account: id, block: proof.seq });
       shell.output.result({ ...account, block: proof.seq, consistency, timestampMs: proof.timestampMs }, `${describe(account)}\n\n${age}${kept}`);
       return;
     }

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { verifyEvidence, verifyReceiptBundle, verifyReceiptBytes, verifyStateReceipt, type VerifiedReceipt } from "@narses/client";
+import { type Client, verifyEvidence, verifyReceiptBundle, verifyReceiptBytes, verifyStateReceipt, type VerifiedReceipt } from "@narses/client";
 import { NarsesError, seqNum, type ClusterConfig } from "@narses/core";
 import { loadCluster } from "@narses/replica";
 import { openBlockStore } from "@narses/storage";
@@ -163,26 +163,43 @@ async function verifyFrom(
   if (flags.data !== undefined)
     return { report: await verifyLedgerChain(storedBlocks(flags.data, cluster), cluster, { onBlock, keep }), source: flags.data };
   return withConnection(flags, { anonymous: true, replicasNeeded: 1, signal: shell.signal }, async ({ client }) => {
-    const deadline = Date.now() + flags.timeout * 1_000;
+    const untilMs = Date.now() + flags.timeout * 1_000;
     const asked: number[] = [];
     for (;;) {
-      const replica = flags.fromReplica ?? client.status().connected.find((id) => !asked.includes(id));
-      if (replica === undefined) throw new CommandError("NOT_CONNECTED", EXIT.unreachable, "no replica is connected");
+      const replica = await replicaToAsk(client, { wanted: flags.fromReplica, asked, untilMs });
       asked.push(replica);
-      while (client.status().missing.some((missing) => missing === replica) && Date.now() < deadline)
-        await new Promise((resolve) => setTimeout(resolve, 50));
       const { seq } = await fetchHead(client, replica);
       try {
         const report = await verifyLedgerChain(fetchBlocks(client, { replica, first: 0, last: seq }), cluster, { onBlock, keep });
         return { report, source: `replica ${replica}` };
       } catch (error) {
         // It took over a state and lacks what was before: any other one will do, unless this one was asked for.
-        const others = client.status().connected.some((id) => !asked.includes(id));
-        if (!(error instanceof CommandError && error.code === "BLOCKS_MISSING") || flags.fromReplica !== undefined || !others) throw error;
+        if (!(error instanceof CommandError && error.code === "BLOCKS_MISSING") || flags.fromReplica !== undefined || asked.length === cluster.replicas.length) throw error;
         shell.output.progress(error.message, true);
       }
     }
   });
+}
+
+interface Choice {
+  readonly wanted: number | undefined;
+  readonly asked: readonly number[];
+  readonly untilMs: number;
+}
+
+const POLL_MS = 50;
+
+/** The one that is wanted, or any that was not asked yet; waits for its connection. @throws CommandError NOT_CONNECTED, unless it was named: then asking it says why. */
+async function replicaToAsk(client: Client, { wanted, asked, untilMs }: Choice): Promise<number> {
+  for (;;) {
+    const { connected, missing } = client.status();
+    const found = wanted === undefined ? connected.find((id) => !asked.includes(id)) : missing.some((id) => id === wanted) ? undefined : wanted;
+    if (found !== undefined) return found;
+    if (Date.now() >= untilMs) break;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  if (wanted !== undefined) return wanted;
+  throw new CommandError("NOT_CONNECTED", EXIT.unreachable, asked.length === 0 ? "no replica is connected" : `no other replica than ${asked.join(", ")} is connected`);
 }
 
 async function chain(shell: Shell, _args: Args, flags: ChainFlags): Promise<Exit> {
