@@ -78,7 +78,8 @@ test("a lost data directory: refused with what to do; one command later it is th
   expect(await cluster.stop(LOST)).toBe(0);
   rmSync(join(cluster.home(LOST), "data"), { recursive: true });
   for (let i = 0; i < 2 * PARAMETERS.logWindow; i++) await open();
-  await expect(cluster.start(LOST)).rejects.toThrow(/^replica 3 ended with 3: error: replica 3 has voted before .*its data directory .* is empty; mount it\. If it is lost, start once with --rejoin: /s);
+  const refused = /^replica 3 ended with 3: error: replica 3 has voted before .*its data directory .* is empty; mount it\. If it is lost, start once with --rejoin: /s;
+  await expect(cluster.start(LOST)).rejects.toThrow(refused);
   await underLoad(() => cluster.start(LOST, "--rejoin"));
   await open();
   const states = await cluster.settled();

@@ -30,7 +30,8 @@ function lacking(error: unknown, replica: number, seq: number): unknown {
   if (!(error instanceof NarsesError) || error.code !== "CALL_FAILED") return error;
   const { code, message } = (error.data["answer"] ?? {}) as { readonly code?: unknown; readonly message?: unknown };
   if (code !== "BLOCKS_MISSING" || typeof message !== "string") return error;
-  return new CommandError("BLOCKS_MISSING", EXIT.unreachable, `replica ${replica} does not have block ${seq}: ${message.slice(0, REASON_LENGTH_MAX)} (--from-replica)`, { replica, seq });
+  const why = `replica ${replica} does not have block ${seq}: ${message.slice(0, REASON_LENGTH_MAX)} (--from-replica)`;
+  return new CommandError("BLOCKS_MISSING", EXIT.unreachable, why, { replica, seq });
 }
 
 async function ask(client: Client, replica: number, seq: number): Promise<unknown> {
