@@ -116,7 +116,8 @@ class ExecutionQueue implements Execution {
   }
 
   async idle(): Promise<void> {
-    await this.#blocked;
+    // A slot that is run again may begin a checkpoint when its stored block has been read.
+    for (let waited: Promise<void> | undefined; this.#blocked !== waited; await waited) waited = this.#blocked;
     await this.#checkpoint;
   }
 

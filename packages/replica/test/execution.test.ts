@@ -208,6 +208,30 @@ describe("execution", () => {
     expect(after.errors).toEqual([expect.objectContaining({ name: "InvariantViolation" })]);
   });
 
+  test("it is idle when a slot that is run again has made its checkpoint: a state that takes the place of this one waits for it", async () => {
+    const before = setUp();
+    before.push(1);
+    before.execution.run();
+    const after = setUp(before.state.restarted(), new FakeBlocks(before.blocks.all));
+    const [synced, written] = [gate(), gate()];
+    after.blocks.sync = () => synced.promise;
+    const original = after.state.checkpoint.bind(after.state);
+    after.state.checkpoint = async (seq): Promise<Digest> => (await written.promise, original(seq));
+    after.push(1, 1, { checkpoint: true });
+    after.execution.run(); // waits for the stored block
+    after.execution.halt({ code: "UNAVAILABLE", reason: "it fetches a state" });
+    let idle = false;
+    const done = after.execution.idle().then(() => void (idle = true));
+    await drain();
+    expect([executed(after.inputs), idle]).toEqual([[1], false]);
+    synced.open();
+    await drain();
+    expect(idle).toBe(false);
+    written.open();
+    await done;
+    expect(after.state.durableSeq).toBe(1);
+  });
+
   test("once halted nothing runs", () => {
     const rig = setUp();
     rig.push(1);
