@@ -112,9 +112,8 @@ function noteAmnesia(r: Replica, silence: Extract<Silence, { cause: "amnesia" }>
 
 // ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Whether answers are of use. */
-const asks = (r: Replica): boolean =>
-  r.recall !== undefined && r.silence !== undefined && (r.silence.cause === "recalling" || r.silence.floor === undefined);
+/** Whether answers are of use: those that come after a floor is known can lower it. */
+const asks = (r: Replica): boolean => r.recall !== undefined && r.silence !== undefined && r.recall.answers.size < r.peers.size;
 
 function ask(r: Replica): void {
   const { recall } = r;
@@ -181,6 +180,7 @@ export function onRecalled(r: Replica, from: ReplicaId, recalled: Recalled): voi
   recall.answers.set(from, recalled.sure ? { view: recalled.view, seq: recalled.seq } : undefined);
   recall.certifiedSeq = seqNum(Math.max(recall.certifiedSeq, recalled.stable.seq));
   judge(r, recall, from, recalled);
+  if (r.silence?.cause === "amnesia") findFloor(r, recall, r.silence);
   onStableProof(r, from, recalled.stable);
 }
 
@@ -238,28 +238,28 @@ export function considerSpeaking(r: Replica): void {
     if (all || (size >= strong(r) - 1 && r.tick >= graceTicks)) speak(r, `${size} of ${r.peers.size} peers hold nothing that its log lacks`);
     return;
   }
-  if (silence.floor === undefined) findFloor(r, silence);
-  const { floor } = r.silence as typeof silence;
-  if (isPast(r, floor)) speak(r, `its stable checkpoint is at ${r.stable.seq} in view ${r.view}`);
+  if (isPast(r, silence.floor)) speak(r, `its stable checkpoint is at ${r.stable.seq} in view ${r.view}`);
 }
 
 const isPast = (r: Replica, floor: Claim | undefined): boolean => floor !== undefined && r.stable.seq >= floor.seq && r.view >= floor.view;
 
 /**
  * Everything this replica can have said is of a slot at or below floor.seq and of a view at or below floor.view; why, is on the
- * protocol page. Any set of `witnesses` peers will do, so the lowest claims count, and liars cannot raise it.
+ * protocol page. Any set of `witnesses` peers will do, so the lowest claims count, and each answer that comes later can lower the floor: when
+ * all correct peers have answered, no liar has raised it.
  */
-function findFloor(r: Replica, silence: Extract<Silence, { cause: "amnesia" }>): void {
-  const claims = [...(r.recall?.answers.values() ?? [])].filter((claim) => claim !== undefined);
-  const last = witnesses(r) - 1;
-  const seq = claims.map((claim) => claim.seq).sort((a, b) => a - b)[last];
-  const reached = claims.map((claim) => claim.view).sort((a, b) => a - b)[last];
+function findFloor(r: Replica, recall: Recall, silence: Extract<Silence, { cause: "amnesia" }>): void {
+  const claims = [...recall.answers.values()].filter((claim) => claim !== undefined);
+  const lowest = (of: readonly number[]): number | undefined => [...of].sort((a, b) => a - b)[witnesses(r) - 1];
+  const seq = lowest(claims.map((claim) => claim.seq));
+  const reached = lowest(claims.map((claim) => claim.view));
   if (seq === undefined || reached === undefined) return;
+  const held = silence.floor;
   const floor: Claim = {
-    seq: seqNum(seq + r.config.parameters.logWindow),
-    view: silence.view ?? toView(Math.max(reached + r.config.quorums.f + 1, r.recall?.provenView ?? 0)),
+    seq: seqNum(Math.min(held?.seq ?? Number.MAX_SAFE_INTEGER, seq + r.config.parameters.logWindow)),
+    view: silence.view ?? toView(Math.min(held?.view ?? Number.MAX_SAFE_INTEGER, Math.max(reached + r.config.quorums.f + 1, recall.provenView))),
   };
-  noteAmnesia(r, { ...silence, floor });
+  if (floor.seq !== held?.seq || floor.view !== held.view) noteAmnesia(r, { ...silence, floor });
 }
 
 function speak(r: Replica, detail: string): void {

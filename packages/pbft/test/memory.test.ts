@@ -20,6 +20,7 @@ const recalled = (fields: Partial<Recalled> = {}): PeerMessage => ({
 const STATEMENTS = new Set(["vote", "pre-prepare", "checkpoint", "view-change", "new-view"]);
 const said = (effects: readonly Effect[]): readonly Effect[] => effects.filter(({ type }) => STATEMENTS.has(type));
 const memories = (effects: readonly Effect[]): readonly string[] => effects.flatMap((e) => (e.type === "memory" ? [e.state] : []));
+const records = (effects: readonly Effect[]): readonly LogRecord[] => effects.flatMap((e) => (e.type === "persist" ? [e.record] : []));
 const asked = (effects: readonly Effect[]): readonly number[] => effects.flatMap((e) => (e.type === "send" && e.message.type === "recall" && e.to !== "all" ? [e.to] : []));
 /** This replica, 1, accepted `a` at slot 1 of view 0, and prepared it. */
 const ACCEPTED: LogRecord = { type: "pre-prepared", view: view(0), seq: seqNum(1), digest: a.digest, batch: a, signed: prePrepareOf(0, 1, a.digest) };
@@ -206,11 +207,35 @@ describe("amnesia", () => {
     b.from(0, claim(1_000_000, 1_000_000));
     for (const id of [2, 3, 4, 5]) b.from(id, claim(0, 10));
     expect(b.status().silence?.floor?.seq).toBe(1_000_000 + L);
+    b.from(6, claim(0, 10));
+    expect(b.status().silence?.floor?.seq).toBe(10 + L);
     const c = bench(configOf(1, 7), { ...recoveredOf(0), memory: { nonce: NONCE, ...LOST } });
     for (const id of [2, 3, 4, 5]) c.from(id, claim(0, 10));
     expect(c.status().silence?.floor).toBeUndefined();
     c.from(6, claim(0, 11));
     expect(c.status().silence?.floor).toEqual({ view: 0 + 2 + 1, seq: 11 + L });
+  });
+
+  test("a liar that answers before the others raises it until they have all answered, and stops nobody with numbers that nothing can follow", () => {
+    const b = bench(configOf(1, 7), { ...recoveredOf(0), memory: { nonce: NONCE, ...LOST } });
+    b.from(0, claim(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER));
+    for (const id of [2, 3, 4]) b.from(id, claim(4, 10));
+    expect(records(b.from(5, claim(4, 10)))).toEqual([{ type: "amnesia", view: undefined, floor: { view: Number.MAX_SAFE_INTEGER, seq: Number.MAX_SAFE_INTEGER } }]);
+    expect(asked(b.tickAll(PARAMETERS.statusIntervalTicks))).toEqual([6]);
+    const effects = b.from(6, claim(5, 12));
+    expect(records(effects)).toEqual([{ type: "amnesia", view: undefined, floor: { view: 5 + 2 + 1, seq: 12 + L } }]);
+    expect(memories(effects)).toEqual(["bounded"]);
+    expect(asked(b.tickAll(2 * PARAMETERS.statusIntervalTicks))).toEqual([]);
+  });
+
+  test("also a floor that it brings along from before another restart", () => {
+    const floor = { view: view(9), seq: seqNum(10 ** 12) };
+    const b = bench(configOf(1, 7), { ...recoveredOf(0, { type: "amnesia", view: undefined, floor }), memory: { nonce: NONCE } });
+    expect(asked(b.started)).toEqual([0, 2, 3, 4, 5, 6]);
+    for (const id of [2, 3, 4, 5]) b.from(id, claim(7, 10));
+    expect(b.status().silence?.floor).toEqual(floor);
+    b.from(6, claim(7, 10));
+    expect(b.status().silence?.floor).toEqual({ view: 9, seq: 10 + L });
   });
 
   test("peers that do not trust their own memory do not count", () => {
@@ -278,10 +303,10 @@ describe("amnesia", () => {
     expect(said(b.step({ type: "transferred", stable: stableOf(2 + L, [0, 2, 3]), obsolete: [] }))).toMatchObject([{ type: "view-change", view: 2 }]);
   });
 
-  test("survives restarts: the floor is read back, and not asked for again", () => {
+  test("survives restarts: the floor is read back, and only lowered by what the others say now", () => {
     const record: LogRecord = { type: "amnesia", view: undefined, floor: { view: view(2), seq: seqNum(2 + L) } };
     const b = memoryBench([record]);
-    expect(asked(b.started)).toEqual([]);
+    for (const id of [0, 2, 3]) expect(records(b.from(id, claim(4, 4)))).toEqual([]);
     expect(b.status().silence).toMatchObject({ cause: "amnesia", floor: { view: 2, seq: 2 + L } });
     // Past it, the replica is like any other: it asks what it said since.
     const past = memoryBench([record, { type: "stable", stable: stableOf(2 + L, [0, 2, 3]) }, { type: "view-left", view: view(2), stable: stableOf(2 + L, [0, 2, 3]), prepared: [] }], {}, 2 + L);
