@@ -14,7 +14,7 @@ import { genesisHeader } from "../src/genesis.ts";
 import { BLOCKS_UNSYNCED_BYTES_MAX, DECISION_BYTES_MAX, TURN_OPERATIONS_MAX } from "../src/limits.ts";
 import { newMeasures } from "../src/operations/distribution.ts";
 import { PendingBundles } from "../src/pending.ts";
-import { createReplies } from "../src/replies.ts";
+import { createReplies, type Replies } from "../src/replies.ts";
 import { createSigner } from "../src/signer.ts";
 import { apply, clientKey, testCluster } from "./support/cluster.ts";
 import { FakeBlocks, FakeConnection, FakeState, recordingLogger } from "./support/fakes.ts";
@@ -243,6 +243,16 @@ describe("execution", () => {
 });
 
 describe("replies", () => {
+  /** Replies beside those of the rig. */
+  function repliesOf(rig: Rig, over: Partial<Parameters<typeof createReplies>[0]> = {}): { readonly replies: Replies; readonly counters: Counters } {
+    const { codec, cluster, signingKeys } = tools;
+    const counters = newCounters();
+    const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
+    const { blocks, connections } = rig;
+    const logger = recordingLogger();
+    return { counters, replies: createReplies({ self: replicaId(0), epoch: cluster.epoch, signer, codec, hasher, blocks, connections, view: () => view(7), stopped: () => false, counters, logger, ...over }) };
+  }
+
   const decode = (frame: Uint8Array): Extract<ReturnType<typeof tools.codec.decodeToClient>, { ok: true }>["value"] => {
     const decoded = tools.codec.decodeToClient(frame);
     if (!decoded.ok) throw new TypeError(decoded.rejection.detail);
@@ -274,7 +284,6 @@ describe("replies", () => {
 
   test("a stored reply is the same as the live one, byte for byte but for the hint of the view", async () => {
     const rig = setUp();
-    const logger = recordingLogger();
     const bundles = Array.from({ length: 5 }, (_, i) => tools.bundle([apply(i)], { key: clientKey(`c${i}`) }));
     const own = bundles[3] as (typeof bundles)[number];
     const live = new FakeConnection();
@@ -284,11 +293,8 @@ describe("replies", () => {
     rig.execution.run();
     const record = readReply(rig.state, own);
     expect(record).toMatchObject({ seq: 1, leafIndex: 3, bundleDigest: own.digest });
-    const { codec, cluster, signingKeys } = tools;
-    const counters = newCounters();
-    const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
     let stopped = false;
-    const replies = createReplies({ self: replicaId(0), epoch: cluster.epoch, signer, codec, hasher, blocks: rig.blocks, connections: rig.connections, view: () => view(7), stopped: () => stopped, counters, logger });
+    const { replies, counters } = repliesOf(rig, { stopped: () => stopped });
     const late = new FakeConnection();
     replies.resend(late, own, record as NonNullable<typeof record>);
     await drain();
@@ -308,13 +314,7 @@ describe("replies", () => {
     const batch = tools.batch([own]);
     let reads = 0;
     let now = view(3);
-    const { codec, cluster, signingKeys } = tools;
-    const counters = newCounters();
-    const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
-    const blocks = { get: (seq: SeqNum) => (reads++, rig.blocks.get(seq)) };
-    const replies = createReplies({
-      self: replicaId(0), epoch: cluster.epoch, signer, codec, hasher, blocks, connections: rig.connections, view: () => now, stopped: () => false, counters, logger: recordingLogger(),
-    });
+    const { replies } = repliesOf(rig, { blocks: { get: (seq: SeqNum) => (reads++, rig.blocks.get(seq)) }, view: () => now });
     const slot = rig.executor.execute(seqNum(1), batch, tools.committed(1, batch.digest));
     rig.blocks.put(slot.block);
     replies.executed(slot);
@@ -326,8 +326,7 @@ describe("replies", () => {
     replies.resend(live, own, record);
     await drain();
     expect(reads).toBe(1);
-    const resent = codec.decodeToClient(live.frames[2] ?? new Uint8Array(0));
-    expect(resent.ok && resent.value.type === "reply" && resent.value.reply.view).toBe(4);
+    expect(decode(live.frames[2] ?? new Uint8Array(0))).toMatchObject({ type: "reply", reply: { view: 4 } });
   });
 
   test("but not one that refused the bundle in an earlier slot: it was executed since, with nobody there to tell", async () => {
@@ -337,12 +336,7 @@ describe("replies", () => {
     const second = tools.bundle([apply(2)], { key, ridFirst: 2, fifo: true });
     const live = new FakeConnection();
     rig.connections.attach(live, second.client, true);
-    const { codec, cluster, signingKeys } = tools;
-    const counters = newCounters();
-    const signer = createSigner({ codec, key: signingKeys[0] as (typeof signingKeys)[number], counters, verifier: { remember: () => undefined } });
-    const replies = createReplies({
-      self: replicaId(0), epoch: cluster.epoch, signer, codec, hasher, blocks: rig.blocks, connections: rig.connections, view: () => view(0), stopped: () => false, counters, logger: recordingLogger(),
-    });
+    const { replies } = repliesOf(rig);
     [second, first, second].forEach((bundle, i) => {
       const batch = tools.batch([bundle]);
       const slot = rig.executor.execute(seqNum(i + 1), batch, tools.committed(i + 1, batch.digest));
@@ -353,8 +347,7 @@ describe("replies", () => {
     const back = new FakeConnection();
     replies.resend(back, second, readReply(rig.state, second) as NonNullable<ReturnType<typeof readReply>>);
     await drain();
-    const resent = codec.decodeToClient(back.frames[0] ?? new Uint8Array(0));
-    expect(resent.ok && resent.value.type === "reply" && resent.value.reply.header.seq).toBe(3);
+    expect(decode(back.frames[0] ?? new Uint8Array(0))).toMatchObject({ type: "reply", reply: { header: { seq: 3 } } });
   });
 });
 
