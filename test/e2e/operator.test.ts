@@ -12,7 +12,8 @@ import { until } from "./seats.ts";
 const N = 4;
 const LANES = 4;
 const LOST = 3;
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 180_000;
+const PATIENCE = ["--timeout", "120"];
 /** Checkpoints and windows small enough that a lost replica is further behind than the others' logs reach. */
 const PARAMETERS = { checkpointInterval: 4, logWindow: 8, pipelineDepth: 4, disconnectTimeoutTicks: 40 };
 
@@ -67,7 +68,7 @@ test("stopped in turn and then all at once while clients are busy, and started a
     await open();
   });
   // Every operation was acknowledged as a new one; a second execution would have answered "replayed", a lost one leaves a hole.
-  const { accounts } = await cluster.json<{ accounts: readonly { readonly id: string }[] }>(["account", "list", "--limit", "100000"]);
+  const { accounts } = await cluster.json<{ accounts: readonly { readonly id: string }[] }>(["account", "list", "--limit", "100000", ...PATIENCE]);
   const ids = accounts.map(({ id }) => id).filter((id) => id.startsWith("account-"));
   expect(ids.sort()).toEqual(Array.from({ length: opened }, (_, i) => `account-${i}`).sort());
   const states = await cluster.settled();
@@ -89,7 +90,7 @@ test("a lost data directory: refused with what to do; one command later it is th
   await cluster.stop(LOST);
   await cluster.start(LOST);
   expect(await why(LOST)).toContain("Replica 3 does not vote");
-  await until("its chain to be whole", async () => (await cluster.run(["verify", "chain", "--from-replica", String(LOST)])).status === 0);
+  await until("its chain to be whole", async () => (await cluster.run(["verify", "chain", "--from-replica", String(LOST), ...PATIENCE])).status === 0);
 }, TIMEOUT_MS);
 
 test("proofs of state, of absence and of a payment are kept and verify offline; changed ones do not", async () => {
@@ -101,9 +102,9 @@ test("proofs of state, of absence and of a payment are kept and verify offline; 
     bytes[bytes.length - 20] = (bytes[bytes.length - 20] ?? 0) ^ 1;
     writeFileSync(file(to), JSON.stringify({ ...stored, receipt: bytes.toString("base64") }));
   };
-  await cluster.json(["account", "create", "alice", "--asset", "EUR", "--opening", "100.00"]);
-  await cluster.json(["account", "create", "bob"]);
-  await cluster.json(["transfer", "alice", "bob", "12.50", "EUR", "--receipt", file("paid.receipt")]);
+  await cluster.json(["account", "create", "alice", "--asset", "EUR", "--opening", "100.00", ...PATIENCE]);
+  await cluster.json(["account", "create", "bob", ...PATIENCE]);
+  await cluster.json(["transfer", "alice", "bob", "12.50", "EUR", "--receipt", file("paid.receipt"), ...PATIENCE]);
   const receipt = await verify("receipt", "paid.receipt");
   expect([receipt.status, JSON.parse(receipt.stdout)]).toMatchObject([0, { valid: true, operation: { type: "transfer", amount: "12.50" } }]);
 
@@ -112,7 +113,7 @@ test("proofs of state, of absence and of a payment are kept and verify offline; 
   let shown: { readonly holdings: readonly { readonly balance: string }[]; readonly consistency: string; readonly block: number } | undefined;
   await until("a checkpoint with the payment", async () => {
     rmSync(file("bob.proof"), { force: true });
-    shown = await cluster.json(["account", "show", "bob", "--prove", file("bob.proof")]);
+    shown = await cluster.json(["account", "show", "bob", "--prove", file("bob.proof"), ...PATIENCE]);
     return shown?.holdings[0]?.balance === "12.50";
   });
   expect(shown?.consistency).toBe("stale");
@@ -123,7 +124,7 @@ test("proofs of state, of absence and of a payment are kept and verify offline; 
     const forged = await verify(kind, `forged-${name}`);
     expect([kind, forged.status, forged.stdout, JSON.parse(forged.stderr)]).toMatchObject([kind, 6, "", { error: { code: "RECEIPT_INVALID" } }]);
   }
-  const nobody = await cluster.run(["account", "show", "nobody", "--prove", file("nobody.proof"), "--json"]);
+  const nobody = await cluster.run(["account", "show", "nobody", "--prove", file("nobody.proof"), "--json", ...PATIENCE]);
   expect([nobody.status, nobody.stdout, JSON.parse(nobody.stderr)]).toMatchObject([4, "", { error: { code: "ACCOUNT_UNKNOWN" } }]);
   const absent = await verify("state", "nobody.proof");
   expect([absent.status, JSON.parse(absent.stdout)]).toMatchObject([0, { valid: true, present: false }]);

@@ -134,7 +134,7 @@ export class Seats {
     const { cluster } = this.homes;
     this.#client ??= await connect({
       cluster, key: signingKeyFromSeed(sha256(new TextEncoder().encode("e2e client"))), transport: createClientTransport({ cluster, clusterId: clusterIdOf(hasher, cluster) }),
-      timeouts: { operationMs: Infinity },
+      timeouts: { connectMs: Infinity, operationMs: Infinity }, // a test has a time limit of its own
     });
     return this.#client;
   }

@@ -40,7 +40,7 @@ export async function openHeads(options: GenesisOptions): Promise<Heads> {
   const config = state.get(CONFIG_KEY);
   if (mustExist && (config === undefined || blocks.head === undefined)) {
     const store = config === undefined ? "state" : "block store";
-    const remedy = "if it is lost, remove state and blocks and start once with --rejoin: they are fetched from the others";
+    const remedy = "if it is lost, remove state and blocks (not votes) and start once with --rejoin: they are fetched from the others";
     throw new NarsesError("DATA_CORRUPT", `this replica has run before, but its ${store} is empty; ${remedy}`);
   }
   if (config === undefined) await runGenesis(options);

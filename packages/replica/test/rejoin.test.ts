@@ -1,5 +1,5 @@
 /** Lost and damaged vote logs on real disks: what starts, what is refused, and who votes again. */
-import { open, readdir, rm } from "node:fs/promises";
+import { open, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digest, replicaId, view, type LogRecord, type Memory, type StateMachine, type VoteLog } from "@narses/core";
 import { createMemoryNetwork, type MemoryNetwork } from "@narses/network";
@@ -185,6 +185,10 @@ describe("a lost data directory", () => {
     const c = await cluster();
     await c.order(3 * L);
     await c.replica(3).stop();
+    // A damaged one is refused with the same way out.
+    await writeFile(join(c.homes[3] ?? "", "data", "state", "CURRENT"), "MANIFEST-999999\n");
+    const wayOut = "remove state and blocks (not votes) from the data directory and start once with --rejoin";
+    await expect(c.start(3)).rejects.toMatchObject({ code: "DATA_CORRUPT", message: expect.stringContaining(wayOut) as string });
     for (const store of ["state", "blocks"]) await rm(join(c.homes[3] ?? "", "data", store), { recursive: true });
     await expect(c.start(3)).rejects.toMatchObject({ code: "DATA_CORRUPT", message: expect.stringContaining("start once with --rejoin") as string });
     await c.start(3, { rejoin: true });

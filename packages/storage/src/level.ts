@@ -1,7 +1,7 @@
 /** Opening LevelDB, and its errors as ours. */
 import { NarsesError } from "@narses/core";
 import { ClassicLevel, type OpenOptions } from "classic-level";
-import { dataCorrupt } from "./errors.ts";
+import { dataCorrupt, FETCH_STATE } from "./errors.ts";
 import { attempt, diskFailed, errnoOf, joinPath, syncParent } from "./files/file-system.ts";
 import { nodeFileSystem } from "./files/node-file-system.ts";
 
@@ -38,7 +38,7 @@ export function levelFailed(operation: string, directory: string, error: unknown
   if (code === "LEVEL_DATABASE_NOT_OPEN") return new NarsesError("CLOSED", `database ${directory} was closed`, data, { cause: error });
   // A file that its manifest names and that is gone is damage, not a failing disk.
   if (code === "LEVEL_CORRUPTION" || text.includes("No such file or directory")) {
-    return dataCorrupt(`database ${directory} is damaged (${text})`, "remove it and let the replica fetch its contents again", data, error);
+    return dataCorrupt(`database ${directory} is damaged (${text})`, FETCH_STATE, data, error);
   }
   return diskFailed(operation, directory, inner, ERRNO_TEXTS.find(([sign]) => text.includes(sign))?.[1]);
 }
@@ -49,8 +49,7 @@ export function levelFailed(operation: string, directory: string, error: unknown
  */
 export async function openLevel(directory: string, options: OpenOptions, mustExist = false): Promise<Level> {
   if (mustExist && !nodeFileSystem.exists(joinPath(directory, "CURRENT"))) {
-    const remedy = "restore it, or let the replica fetch its contents again";
-    throw dataCorrupt(`there is no database in ${directory}, but there was one`, remedy, { path: directory });
+    throw dataCorrupt(`there is no database in ${directory}, but there was one`, `is it mounted? If it is lost, ${FETCH_STATE}`, { path: directory });
   }
   attempt("creation", directory, () => {
     nodeFileSystem.makeDirectory(directory);

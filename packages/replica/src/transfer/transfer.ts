@@ -268,6 +268,9 @@ export async function reconcileBlocks(state: Pick<AuthenticatedState, "anchor">,
   if (anchor === undefined || blocks.gaps.some(({ last }) => last === anchor.header.seq)) return;
   const own = await blocks.get(anchor.header.seq);
   if (own !== undefined && blockHash(hasher, own.header) === blockHash(hasher, anchor.header)) return; // the gap was filled, at least its end
-  if (blocks.head === undefined) throw new NarsesError("DATA_CORRUPT", "the block store is empty beside a state that was fetched; give the replica an empty data directory");
+  if (blocks.head === undefined) {
+    const remedy = "remove state and blocks (not votes) from the data directory and start once with --rejoin: they are fetched from the others";
+    throw new NarsesError("DATA_CORRUPT", `the block store is empty beside a state that was fetched: ${remedy}`);
+  }
   await blocks.skip(anchor.blocksKept, anchor.header.seq);
 }
