@@ -2,7 +2,7 @@
 import {
   quorums,
   type BlockStore, type ClientConnection, type ClusterConfig, type Digest, type EngineConfig, type EngineTools, type Hasher,
-  type Input, type Logger, type LogRecord, type Memory, type OrderingEngine, type Recovered, type ReplicaId, type SeqNum, type SigningKey, type StateMachine,
+  type Input, type Logger, type LogRecord, type Memory, type OrderingEngine, type Recovered, type ReplicaId, type SigningKey, type StableCheckpoint, type StateMachine,
   type StateMessage,
   type Transport, type VerifyingKey, type View, type VoteLog,
 } from "@narses/core";
@@ -44,6 +44,7 @@ import { createLoop } from "./turn.ts";
 import { createBackfill, type Backfill } from "./transfer/backfill.ts";
 import { createBlockCheck } from "./transfer/block-check.ts";
 import { createDonor, type Donor } from "./transfer/donor.ts";
+import { createSettled } from "./transfer/settled.ts";
 import { createTransfer, type Transfer, type TransferOptions } from "./transfer/transfer.ts";
 import { createVerifier, type Verifier } from "./verify.ts";
 
@@ -133,7 +134,9 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const config: EngineConfig = { self, epoch: cluster.epoch, quorums: quorums(cluster.replicas.length, cluster.f), parameters, genesisRoot: heads.genesis.hash };
   const engine = parts.engine(config, { makeBatch: codec.makeBatch }, recoveredOf(parts, heads, records));
   // Followed by effects, so that the hot path needs no status of the engine.
-  const known: { view: View; settledSeq: SeqNum } = { view: engine.status().view, settledSeq: engine.status().stableSeq };
+  const known: { view: View } = { view: engine.status().view };
+  const stable = records.filter((record) => record.type === "stable").at(-1)?.stable;
+  const settled = createSettled({ state, blocks, hasher, stable });
   const limiter = createLogLimiter(nowMs);
   const inbox = createInbox(counters);
   const diskSpace = createDiskSpace({ disk: parts.disk, counters, logger, nowMs });
@@ -161,7 +164,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const stateTransfer = createStateTransfer(parts, {
     executor, execution, counters, verifier, send,
     obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
-    settledSeq: () => known.settledSeq, stopped: () => loop.stopped,
+    settled, stopped: () => loop.stopped,
     input: (input) => loop.input(input), fatal: (error) => loop.fatal(error),
   });
   const { transfer, backfill } = stateTransfer;
@@ -170,7 +173,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     measures, nowMs, parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
-  const reads = readsOf(parts, { config, records, execution, executor, writes, horizon });
+  const reads = readsOf(parts, { config, stable, execution, executor, writes, horizon });
   const control = createControl({
     ...reads, codec, state, blocks, executor, admission, connections, counters, logger, app: parts.app, localQueries: parts.localQueries,
     halted: () => execution.halted, status: () => observer.status(), why: () => observer.why(), recovered: () => untilRecovered(horizon, () => executor.head.header.seq, scheduler),
@@ -184,7 +187,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
       state: stateTransfer,
     }),
     schedule: (turn) => scheduler.soon(turn), frozen: () => diskSpace.frozen, probe: parts.probe,
-    onView: (view) => void (known.view = view), onStable: (seq) => void (known.settledSeq = seq), onCertified: (stable) => reads.provenReads.certified(stable),
+    onView: (view) => void (known.view = view), onCertified: (proven) => (settled.certified(proven), reads.provenReads.certified(proven)),
     onFatal: (error) => end(asError(error)),
   });
   return lifecycle({
@@ -194,7 +197,8 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
 
 interface ReadParts {
   readonly config: EngineConfig;
-  readonly records: readonly LogRecord[];
+  /** From the log. */
+  readonly stable: StableCheckpoint | undefined;
   readonly execution: Execution;
   readonly executor: Executor;
   readonly writes: RecentWrites | undefined;
@@ -202,10 +206,9 @@ interface ReadParts {
 }
 
 /** What is answered without ordering. */
-function readsOf(parts: ReplicaParts, { config, records, execution, executor, writes, horizon }: ReadParts): { readonly fastRead: FastRead; readonly provenReads: ProvenReads } {
+function readsOf(parts: ReplicaParts, { config, stable, execution, executor, writes, horizon }: ReadParts): { readonly fastRead: FastRead; readonly provenReads: ProvenReads } {
   const { codec, state, blocks, hasher, logger, app, clock } = parts;
   const halted = (): Halt | undefined => execution.halted;
-  const stable = records.filter((record) => record.type === "stable").at(-1)?.stable;
   return {
     fastRead: createFastReads({ writes, state, hasher, horizon, logger, app, halted, nowMs: () => clock.monotonicMs(), head: () => executor.head.header }),
     provenReads: createProvenReads({ codec, state, blocks, stable, halted, quorums: config.quorums }),
@@ -217,7 +220,7 @@ function verifierOf({ codec, hasher, replicaKeys, verifyingKey, cluster }: Repli
   return createVerifier({ codec, hasher, counters, replicaKeys, verifyingKey, clientKeys, screen: (message) => engine.screen(message) });
 }
 
-type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" | "settledSeq" | "send" | "input" | "fatal" | "stopped"> & {
+type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" | "settled" | "send" | "input" | "fatal" | "stopped"> & {
   readonly execution: Execution;
   readonly verifier: Verifier;
 };
@@ -232,13 +235,13 @@ interface StateTransfer {
 /** Both sides of state transfer, and what comes after it. */
 function createStateTransfer(parts: ReplicaParts, own: TransferParts): StateTransfer {
   const { self, cluster, state, blocks, hasher, codec, clock, logger } = parts;
-  const { execution, counters, send, stopped, settledSeq, fatal, verifier } = own;
+  const { execution, counters, send, stopped, settled, fatal, verifier } = own;
   const transfer = createTransfer({ ...own, self, replicas: cluster.replicas.length, state, blocks, hasher, logger, nowMs: () => clock.monotonicMs() });
   const check = createBlockCheck({ codec, hasher, cluster, signatures: (certificate) => verifier.certificate(certificate) });
   // A state that is in doubt is given to nobody.
   const donor = createDonor({ state, blocks, codec, send, stopped, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED" });
   const backfill = createBackfill({
-    self, cluster, state, blocks, hasher, check, settledSeq, send, stopped, fatal, counters, logger,
+    self, cluster, state, blocks, hasher, check, settled, send, stopped, fatal, counters, logger,
     paused: () => transfer.status !== undefined || execution.halted !== undefined,
   });
   return {

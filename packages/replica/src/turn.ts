@@ -5,7 +5,7 @@
  * Invariant: nothing leaves this process before every record of its turn is on disk. Any error stops the loop for good, and
  * nothing is said after it: a replica that cannot keep its word must be silent.
  */
-import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type SeqNum, type StableCheckpoint, type View } from "@narses/core";
+import { assertNever, type Effect, type Input, type Logger, type OrderingEngine, type StableCheckpoint, type View } from "@narses/core";
 import { count, type Counters } from "./counters.ts";
 import type { Decisions } from "./decisions.ts";
 import type { EvidenceKeeper } from "./evidence.ts";
@@ -34,9 +34,7 @@ export interface TurnOptions {
   readonly logger: Logger;
   readonly limiter: LogLimiter;
   readonly onView: (view: View) => void;
-  /** The low watermark has moved. */
-  readonly onStable: (seq: SeqNum) => void;
-  /** A checkpoint is stable, with its proof. */
+  /** The low watermark has moved to this checkpoint. */
   readonly onCertified?: (stable: StableCheckpoint) => void;
   /** Called once, with what broke. */
   readonly onFatal: (error: unknown) => void;
@@ -146,7 +144,6 @@ function perform(options: TurnOptions, effects: readonly Effect[]): readonly Utt
         break;
       case "truncate":
         journal.truncate(effect.seq);
-        options.onStable(effect.seq);
         break;
       case "send-decisions":
         decisions.send(effect.to, effect.first, effect.last);

@@ -94,7 +94,7 @@ async function rig(length: number) {
   let paused = false;
   const { cluster: config } = testCluster(4);
   const backfill: Backfill = createBackfill({
-    self: replicaId(3), cluster: config, blocks: store, hasher, counters, logger: recordingLogger(), settledSeq: () => seqNum(length), paused: () => paused, stopped: () => false,
+    self: replicaId(3), cluster: config, blocks: store, hasher, counters, logger: recordingLogger(), settled: { seq: async () => seqNum(length) }, paused: () => paused, stopped: () => false,
     state: { anchor: { header: (chain[length] as Block).header, blocksKept: seqNum(0) } },
     check: (bytes, hash) => (hashOf(chain[bytes[0] ?? 0]) === hash ? (chain[bytes[0] ?? 0] as Block) : "another"),
     send: (to, message) => (message.type === "fetch-block" && sent.push({ to, seq: message.seq }), true),

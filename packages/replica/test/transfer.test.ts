@@ -1,5 +1,5 @@
 /** State transfer among whole replicas: empty disks, liars, stallers, crashes, and states that went wrong. */
-import type { StateMachine } from "@narses/core";
+import { seqNum, type StateMachine } from "@narses/core";
 import { STATE_VALUE_BYTES_MAX } from "@narses/storage";
 import { TAG } from "@narses/wire";
 import { afterEach, describe, expect, test } from "vitest";
@@ -222,5 +222,31 @@ describe("a state that went wrong", () => {
     await until("all agree", () => agreed(c, 9));
     await until("its checkpoints are right again", () => status(c, 3).engine.stableSeq >= 8);
     expect(status(c, 0).counters.rejected.EQUIVOCATION).toBeUndefined();
+  });
+
+  test("leaves no block behind that the wrong state had made, nor below a checkpoint that became stable without being compared", async () => {
+    const c = cluster();
+    const seqOf = (frame: Uint8Array, at: number): number => Number(new DataView(frame.buffer, frame.byteOffset).getBigUint64(at));
+    let [restarted, open] = [false, false];
+    c.tamper = (_from, to, frame) => {
+      if (frame[1] === TAG.CHECKPOINT && !open && (to === 3 || seqOf(frame, 8) > 4)) return undefined;
+      return frame[1] === TAG.STABLE && to === 3 && !restarted ? undefined : frame;
+    };
+    for (const id of [0, 1, 2]) await c.start(id);
+    await c.start(3, undefined, oddOnce());
+    await order(await c.client(), "first", 9);
+    await until("replica 3 has made its wrong state durable twice", () => c.member(3).stores.state.durableSeq === 8);
+    const stores = await c.crash(3, "kill");
+    restarted = true;
+    await c.start(3, { stores, mustExist: true });
+    await until("the first checkpoint is stable for it, as its state has passed it", () => status(c, 3).engine.stableSeq === 4);
+    expect(status(c, 3).halted).toBeNull();
+    open = true;
+    await until("replica 3 is repaired", () => status(c, 3).lastTransfer?.reason === "diverged");
+    await until("it lacks no block", () => c.member(3).stores.blocks.gaps.length === 0 && agreed(c, 9));
+    for (let seq = 1; seq <= 9; seq++) {
+      const [right, own] = await Promise.all([0, 3].map((id) => c.member(id).stores.blocks.get(seqNum(seq))));
+      expect(own?.header, `block ${seq}`).toEqual(right?.header);
+    }
   });
 });

@@ -91,7 +91,6 @@ function rig(answer: (input: Input) => readonly Effect[], n = 4, recovered: read
     transfer: { start: (target, reason) => void trace.push(`transfer ${target.seq} ${reason}`) },
     decisions: { send: (to, first, last) => void decisions.push([to, first, last]) },
     onView: (v) => trace.push(`view ${v}`),
-    onStable: (seq) => trace.push(`stable ${seq}`),
     onFatal: (error) => errors.push(error),
     schedule: (turn) => scheduled.push(turn), frozen: () => made.frozen, probe: undefined,
   });

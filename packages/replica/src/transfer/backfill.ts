@@ -12,6 +12,7 @@ import { blockHash } from "@narses/wire";
 import { count, type Counters } from "../counters.ts";
 import { BACKFILL_BLOCKS_PER_TICK, BACKFILL_BYTES_MAX, BACKFILL_REST_TICKS, BACKFILL_REST_TICKS_MAX, BACKFILL_TIMEOUT_TICKS, BACKFILL_WINDOW } from "../limits.ts";
 import type { BlockCheck } from "./block-check.ts";
+import type { Settled } from "./settled.ts";
 
 export interface BackfillStatus {
   /** Blocks that are still missing, and the next one that is wanted: the highest. */
@@ -28,8 +29,7 @@ export interface BackfillOptions {
   readonly blocks: BlockStore;
   readonly hasher: Hasher;
   readonly check: BlockCheck;
-  /** Own blocks up to this one are certified. */
-  readonly settledSeq: () => SeqNum;
+  readonly settled: Pick<Settled, "seq">;
   /** The blocks are about to change under it. */
   readonly paused: () => boolean;
   readonly send: (to: ReplicaId, message: StateMessage) => boolean;
@@ -167,19 +167,18 @@ class Filling implements Backfill {
     giver.restTicks = Math.min(BACKFILL_REST_TICKS_MAX, 2 * giver.restTicks);
   }
 
-  /** The hash of the block at the end of the gap: the state's anchor is certified, and so is a block at or below the low watermark. */
+  /** The hash of the block at the end of the gap: the state's anchor is certified, and so are settled blocks. */
   #aim(gap: BlockGap): void {
     this.#forget();
-    const { state, blocks, hasher, settledSeq } = this.#options;
+    const { state, blocks, hasher, settled } = this.#options;
     const anchor = state.anchor?.header;
     if (anchor?.seq === gap.last) {
       this.#next = { seq: gap.last, hash: blockHash(hasher, anchor) };
       return;
     }
     const above = seqNum(gap.last + 1);
-    if (above > settledSeq()) return;
     this.#later(async () => {
-      const block = await blocks.get(above);
+      const block = above <= (await settled.seq()) ? await blocks.get(above) : undefined;
       if (block !== undefined) this.#next = { seq: gap.last, hash: block.header.parent };
     });
   }

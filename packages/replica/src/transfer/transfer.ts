@@ -17,6 +17,7 @@ import { FETCH_RETRY_TICKS } from "../limits.ts";
 import { createDifference, type Difference } from "./difference.ts";
 import { Source, type DonorStatus } from "./donors.ts";
 import { Fetch } from "./fetch.ts";
+import type { Settled } from "./settled.ts";
 
 /** What donors of a state send. */
 export type StateAnswer = Extract<StateMessage, { type: "state-header" | "state-nodes" | "state-pages" | "state-gone" }>;
@@ -57,8 +58,7 @@ export interface TransferOptions {
   readonly execution: Pick<Execution, "halt" | "resume" | "idle">;
   /** Waiting bundles that the installed state has executed. */
   readonly obsolete: () => readonly Digest[];
-  /** Own blocks up to this one are certified. */
-  readonly settledSeq: () => SeqNum;
+  readonly settled: Pick<Settled, "seq">;
   readonly send: (to: ReplicaId, message: StateMessage) => boolean;
   readonly input: (input: Input) => void;
   readonly fatal: (error: unknown) => void;
@@ -240,13 +240,13 @@ class Receiving implements Transfer {
   }
 
   async #install(job: Job, target: StableCheckpoint, header: BlockHeader, plan: FetchPlan): Promise<void> {
-    const { state, blocks, executor, execution, input, logger, nowMs, counters, settledSeq, obsolete } = this.#options;
+    const { state, blocks, executor, execution, input, logger, nowMs, counters, settled, obsolete } = this.#options;
     const { staging, fetch, reason } = job;
     if (staging === undefined || fetch === undefined) return;
     await fetch.abandon();
     const difference = await job.difference.conclude(target, header);
     // One record switches the state; what follows can be repeated by the next start.
-    const kept = seqNum(Math.min(settledSeq(), blocks.head ?? 0, header.seq - 1));
+    const kept = seqNum(Math.min(await settled.seq(), blocks.head ?? 0, header.seq - 1));
     await staging.install(plan.tree, header, kept);
     await blocks.skip(kept, header.seq);
     executor.reset({ header, hash: target.root });
