@@ -44,7 +44,7 @@ import { createLoop } from "./turn.ts";
 import { createBackfill, type Backfill } from "./transfer/backfill.ts";
 import { createBlockCheck } from "./transfer/block-check.ts";
 import { createDonor, type Donor } from "./transfer/donor.ts";
-import { createSettled } from "./transfer/settled.ts";
+import { createSettled, type Settled } from "./transfer/settled.ts";
 import { createTransfer, type Transfer, type TransferOptions } from "./transfer/transfer.ts";
 import { createVerifier, type Verifier } from "./verify.ts";
 
@@ -122,6 +122,8 @@ interface Shell extends RunningCore {
 const recoveredOf = ({ memory }: ReplicaParts, { durable }: Heads, records: readonly LogRecord[]): Recovered =>
   ({ records, executedSeq: durable.header.seq, ...(memory !== undefined && { memory }) });
 
+const lastStable = (records: readonly LogRecord[]): StableCheckpoint | undefined => records.filter((record) => record.type === "stable").at(-1)?.stable;
+
 function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord[]): Shell {
   const incidents = given.incidents ?? new Incidents(() => given.clock.monotonicMs());
   const parts = given.incidents === undefined ? { ...given, logger: rememberProblems(given.logger, incidents) } : given;
@@ -135,8 +137,6 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const engine = parts.engine(config, { makeBatch: codec.makeBatch }, recoveredOf(parts, heads, records));
   // Followed by effects, so that the hot path needs no status of the engine.
   const known: { view: View } = { view: engine.status().view };
-  const stable = records.filter((record) => record.type === "stable").at(-1)?.stable;
-  const settled = createSettled({ state, blocks, hasher, stable });
   const limiter = createLogLimiter(nowMs);
   const inbox = createInbox(counters);
   const diskSpace = createDiskSpace({ disk: parts.disk, counters, logger, nowMs });
@@ -164,7 +164,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const stateTransfer = createStateTransfer(parts, {
     executor, execution, counters, verifier, send,
     obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
-    settled, stopped: () => loop.stopped,
+    stable: lastStable(records), stopped: () => loop.stopped,
     input: (input) => loop.input(input), fatal: (error) => loop.fatal(error),
   });
   const { transfer, backfill } = stateTransfer;
@@ -173,7 +173,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
     measures, nowMs, parameters, peerStates: () => transport.peers?.() ?? [], logBytes: () => log.usage?.().bytes, stopped: () => loop.stopped,
   });
   const horizon = recoveryHorizon(records, blocks);
-  const reads = readsOf(parts, { config, stable, execution, executor, writes, horizon });
+  const reads = readsOf(parts, { config, stable: lastStable(records), execution, executor, writes, horizon });
   const control = createControl({
     ...reads, codec, state, blocks, executor, admission, connections, counters, logger, app: parts.app, localQueries: parts.localQueries,
     halted: () => execution.halted, status: () => observer.status(), why: () => observer.why(), recovered: () => untilRecovered(horizon, () => executor.head.header.seq, scheduler),
@@ -187,7 +187,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
       state: stateTransfer,
     }),
     schedule: (turn) => scheduler.soon(turn), frozen: () => diskSpace.frozen, probe: parts.probe,
-    onView: (view) => void (known.view = view), onCertified: (proven) => (settled.certified(proven), reads.provenReads.certified(proven)),
+    onView: (view) => void (known.view = view), onCertified: (proven) => (stateTransfer.settled.certified(proven), reads.provenReads.certified(proven)),
     onFatal: (error) => end(asError(error)),
   });
   return lifecycle({
@@ -220,12 +220,15 @@ function verifierOf({ codec, hasher, replicaKeys, verifyingKey, cluster }: Repli
   return createVerifier({ codec, hasher, counters, replicaKeys, verifyingKey, clientKeys, screen: (message) => engine.screen(message) });
 }
 
-type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" | "settled" | "send" | "input" | "fatal" | "stopped"> & {
+type TransferParts = Pick<TransferOptions, "executor" | "counters" | "obsolete" | "send" | "input" | "fatal" | "stopped"> & {
   readonly execution: Execution;
   readonly verifier: Verifier;
+  /** From the log. */
+  readonly stable: StableCheckpoint | undefined;
 };
 
 interface StateTransfer {
+  readonly settled: Settled;
   readonly transfer: Transfer;
   readonly donor: Donor;
   readonly backfill: Backfill;
@@ -235,8 +238,9 @@ interface StateTransfer {
 /** Both sides of state transfer, and what comes after it. */
 function createStateTransfer(parts: ReplicaParts, own: TransferParts): StateTransfer {
   const { self, cluster, state, blocks, hasher, codec, clock, logger } = parts;
-  const { execution, counters, send, stopped, settled, fatal, verifier } = own;
-  const transfer = createTransfer({ ...own, self, replicas: cluster.replicas.length, state, blocks, hasher, logger, nowMs: () => clock.monotonicMs() });
+  const { execution, counters, send, stopped, stable, fatal, verifier } = own;
+  const settled = createSettled({ state, blocks, hasher, stable });
+  const transfer = createTransfer({ ...own, settled, self, replicas: cluster.replicas.length, state, blocks, hasher, logger, nowMs: () => clock.monotonicMs() });
   const check = createBlockCheck({ codec, hasher, cluster, signatures: (certificate) => verifier.certificate(certificate) });
   // A state that is in doubt is given to nobody.
   const donor = createDonor({ state, blocks, codec, send, stopped, counters, logger, quarantined: () => execution.halted?.code === "DIVERGED" });
@@ -245,7 +249,7 @@ function createStateTransfer(parts: ReplicaParts, own: TransferParts): StateTran
     paused: () => transfer.status !== undefined || execution.halted !== undefined,
   });
   return {
-    transfer, donor, backfill,
+    settled, transfer, donor, backfill,
     message(from, message) {
       if (message.type === "fetch-state" || message.type === "fetch-block") donor.request(from, message);
       else if (message.type === "block-part") backfill.message(from, message);
