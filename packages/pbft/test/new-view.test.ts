@@ -202,6 +202,9 @@ describe("an invalid NEW-VIEW of the view waited for: refused, and the next view
   test.each<readonly [string, Partial<NewView>]>([
     ["Q−1 view-changes", { viewChanges: vcs.slice(1) }],
     ["one sender twice", { viewChanges: [vcs[0] as Signed<ViewChange>, vcs[1] as Signed<ViewChange>, viewChangeOf(0, 1, [p(0, 1)])] }],
+    ["one sender twice, beside a quorum", { viewChanges: [...vcs, viewChangeOf(0, 1)] }],
+    ["an invalid view-change that changes nothing in O", { viewChanges: [viewChangeOf(0, 1, [preparedOf(0, 1, a.digest, [1])]), ...vcs.slice(1)] }],
+    ["a view-change of another epoch", { viewChanges: [sign({ ...viewChangeOf(0, 1).body, epoch: epoch(1) }), ...vcs.slice(1)] }],
     ["a view-change to another view", { viewChanges: [viewChangeOf(0, 2), ...vcs.slice(1)] }],
     ["an invalid view-change", { viewChanges: [viewChangeOf(0, 1, [], stableOf(2, [0, 1])), ...vcs.slice(1)] }],
     ["a certified slot dropped at the end", { prePrepares: good.prePrepares.slice(0, 1) }],

@@ -94,6 +94,8 @@ describe("refusing", () => {
     const effects = b.from(0, prePrepare(0, 1, large));
     expect(codes(effects)).toEqual(["BATCH_INVALID"]);
     expect(acts(effects)).toEqual(leaving(1));
+    const small = bench(configOf(1, 4, { batchBytesMax: 1_024 }));
+    expect(acts(small.from(0, prePrepare(0, 1, { ...batchOf("l"), bytes: new Uint8Array(600 << 10) })))).toEqual(leaving(1));
   });
 
   test("a batch of another epoch", () => {

@@ -51,6 +51,8 @@ export interface Counters {
   viewChanges: number;
   /** States taken over from others. */
   transfers: number;
+  /** Of those, repairs of a state that had gone wrong. */
+  repairs: number;
   /** Blocks fetched that were missing since. */
   blocksFilled: number;
   /** Times the disk was full, and ticks that never happened because of it. */
@@ -63,7 +65,8 @@ export function newCounters(): Counters {
     sent: { ...noMessages }, received: { ...noMessages }, rejected: {}, refused: {},
     bytesSent: 0, bytesReceived: 0, sendsDropped: 0, inboxDropped: 0, penalties: 0, answersDropped: 0, evidence: 0, evidenceDropped: 0, turns: 0, fsyncs: 0, records: 0,
     signaturesMade: 0, signaturesVerified: 0, signaturesCached: 0, slotsExecuted: 0, operationsExecuted: 0,
-    bundlesAdmitted: 0, bundlesFetched: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0, transfers: 0, blocksFilled: 0, diskFreezes: 0, ticksLost: 0,
+    bundlesAdmitted: 0, bundlesFetched: 0, repliesSent: 0, repliesResent: 0, calls: 0, checkpoints: 0, viewChanges: 0,
+    transfers: 0, repairs: 0, blocksFilled: 0, diskFreezes: 0, ticksLost: 0,
   };
 }
 

@@ -124,6 +124,12 @@ export const FETCH_TIMEOUT_TICKS = 100;
 export const FETCH_BACKOFF_TICKS_MAX = 3_000;
 /** A page that travels in parts is here within this many ticks, however well each part comes; then its donor counts as one that did not answer. */
 export const FETCH_PAGE_TICKS_MAX = 3_000;
+/** A state that is wrong again after its repair waits this long for the next one; twice as long each time. */
+export const REPAIR_WAIT_TICKS = 100;
+/** And no longer than this, in quarantine: the replica counts as faulty, says so, and needs an operator. */
+export const REPAIR_WAIT_TICKS_MAX = 6_000;
+/** After this many ticks without a repair the next one begins at once. */
+export const REPAIRS_FORGOTTEN_TICKS = 60_000;
 /** After this many ticks without anybody to ask, donors that did not have the checkpoint are asked again. */
 export const FETCH_RETRY_TICKS = 200;
 /** Bytes of fetched pages that wait to be staged; beyond it nothing more is asked for. */

@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { DEFAULT_PARAMETERS, NarsesError, replicaId, seqNum, view } from "@narses/core";
 import { createMemoryNetwork } from "@narses/network";
@@ -74,6 +74,17 @@ function samplesOf(text: string): Map<string, number> {
 }
 
 describe("metrics", () => {
+  test("names are as the field has them, and every one is documented", async () => {
+    const metrics = createMetrics({ status: () => status(), parameters: DEFAULT_PARAMETERS, measures: newMeasures(() => 0), logBytes: () => 4_096 });
+    const families = [...(await metrics.render()).matchAll(/^# TYPE (narses_\S+) (\S+)$/gm)].map(([, name = "", type = ""]) => ({ name, type }));
+    expect(families.length).toBeGreaterThan(50);
+    // Counters, and nothing else, end in _total; units are whole words, in base units, after what is measured.
+    expect(families.filter(({ name, type }) => (type === "counter") !== name.endsWith("_total"))).toEqual([]);
+    expect(families.filter(({ name }) => /_(ms|millis|kb|mb|count)(_|$)|[A-Z]/.test(name))).toEqual([]);
+    const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
+    expect(families.filter(({ name }) => !readme.includes(`\`${name}\``))).toEqual([]);
+  });
+
   test("plain numbers become families with the names that dashboards expect, the same twice", async () => {
     const measures = newMeasures(() => 0);
     for (const seconds of [0.000_05, 0.000_1, 0.3, 7]) measures.fsyncSeconds.observe(seconds);

@@ -133,4 +133,21 @@ describe("large bundles", () => {
     await until("it has executed it again", () => agreed(c, 1));
     expect((await client.order(large(client, 2), [0, 1, 2])).values).toEqual([LARGE.length]);
   });
+
+  test("who prepared what it had fetched has it whole in its log: after a power cut of all the next primary proposes it again, without its client and without who named it", async () => {
+    const c = await cluster({ requestTimeoutTicks: 200, disconnectTimeoutTicks: 10, viewChangeTimeoutTicks: 20 });
+    // Nothing is decided in view 0, before or after.
+    c.tamper = (_from, _to, frame) => {
+      const decoded = c.tools.codec.decodePeer(frame);
+      return decoded.ok && decoded.value.type === "votes" && decoded.value.signed.body.votes.some(({ phase, view }) => phase === "commit" && view === 0) ? undefined : frame;
+    };
+    const client = await known(c);
+    client.send(0, large(client, 1));
+    await until("the backups fetched it and made it durable", () => [1, 2, 3].every((id) => counters(c, id).bundlesFetched === 1 && counters(c, id).records >= 2));
+    const stores = await Promise.all([0, 1, 2, 3].map((id) => c.crash(id, "power-cut")));
+    for (const id of [1, 2, 3]) await c.start(id, { stores: stores[id] as (typeof stores)[number], mustExist: true });
+    await until("all heads agree", () => agreed(c, 1));
+    expect([1, 2, 3].map((id) => counters(c, id).operationsExecuted)).toEqual([1, 1, 1]);
+    expect(Math.min(...views(c))).toBeGreaterThan(0);
+  });
 });

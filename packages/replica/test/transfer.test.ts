@@ -207,6 +207,25 @@ describe("a state that went wrong", () => {
     expect(await client.call(3, "status")).toMatchObject({ halted: expect.stringContaining("slot 4") as string });
   });
 
+  test("that goes wrong again after its repair waits in quarantine for the next one, and says for how long and what to do", async () => {
+    const c = cluster();
+    for (const id of [0, 1, 2]) await c.start(id);
+    await c.start(3, undefined, {
+      apply(op, context) {
+        context.store.put("odd", context.seq);
+        return (shelf as StateMachine).apply(op, context);
+      },
+    });
+    const client = await c.client();
+    const waits = (): boolean => status(c, 3).transfer?.phase === "waiting";
+    for (let i = 0; i < 40 && !waits(); i++) await order(client, `wrong ${i}`, 1);
+    expect(status(c, 3)).toMatchObject({ transfer: { reason: "diverged", phase: "waiting", repairs: 2 }, counters: { repairs: 1 } });
+    expect(status(c, 3).transfer?.waitsMs).toBeLessThanOrEqual(1_000);
+    expect(c.member(3).core.why().headline).toMatch(/is waiting for the time to fetch the state after slot \d+ from its peers, in 1 s: its state went wrong again soon after 1 repair,/);
+    expect(said(c, 3, "DIVERGED AGAIN")).toBe(true);
+    await until("it is repaired again", () => status(c, 3).counters.repairs === 2);
+  });
+
   test("is repaired from the others, page by page, and names the first key that differed", async () => {
     const { c, client, open } = await diverging();
     open();

@@ -165,6 +165,7 @@ const COUNTERS: readonly Family[] = [
   plain("narses_disk_freezes_total", "diskFreezes", "Times the disk was full."),
   plain("narses_ticks_lost_total", "ticksLost", "Ticks that never happened because the disk was full."),
   plain("narses_checkpoints_total", "checkpoints", "Checkpoints made durable."),
+  plain("narses_state_repairs_total", "repairs", "Of those, repairs of a state that differed from a stable checkpoint."),
   plain("narses_state_transfers_total", "transfers", "States taken over from others, repairs included."),
   plain("narses_blocks_filled_total", "blocksFilled", "Blocks fetched that were missing since a state was taken over."),
   plain("narses_signatures_made_total", "signaturesMade", "Signatures made."),

@@ -141,11 +141,13 @@ function findingsOf(sources: WhySources): readonly string[] {
     found.push(`decided slots from its peers: it has executed slot ${head.seq}, ${counted(f + 1, "peer")} or more say ${head.seq + behind}`);
   }
   const slots = engine.slots ?? [];
-  found.push(...slots.map((slot) => openSlot(sources, slot)));
+  const awaited = new Map(status.proposalsAwaited.map((one) => [one.seq, one]));
+  found.push(...slots.map((slot) => {
+    const named = slot.phase === "payload" ? awaited.get(slot.seq) : undefined;
+    return named === undefined ? openSlot(sources, slot) : payloadOf(status, named);
+  }));
   if (engine.openSlots > slots.length) found.push(`${engine.openSlots - slots.length} more open slots`);
-  const [awaited] = status.proposalsAwaited;
-  if (awaited !== undefined) found.push(payloadOf(status, awaited));
-  if (awaited === undefined && slots.length === 0 && engine.active && status.pendingBundles > 0) found.push(proposal(sources));
+  if (slots.length === 0 && engine.active && status.pendingBundles > 0) found.push(proposal(sources));
   if (found.length === 0 && engine.slots === undefined) return engine.waitingFor;
   return found;
 }
@@ -161,7 +163,12 @@ function howToVote({ engine }: ReplicaStatus): readonly string[] {
 }
 
 /** A state on its way; nothing is executed meanwhile, and it ends without anybody's help. */
-function stateOf({ seq, reason, phase, pagesHere, pagesTotal }: TransferStatus, halted: string | null): string {
+function stateOf({ seq, reason, phase, repairs, waitsMs, pagesHere, pagesTotal }: TransferStatus, halted: string | null): string {
+  if (phase === "waiting") {
+    const cure = "which none of them cures: look for what is not deterministic in the application, or for a faulty machine";
+    const again = `its state went wrong again soon after ${counted(repairs - 1, "repair")}, ${cure}`;
+    return `the time to fetch the state after slot ${seq} from its peers, in ${Math.ceil(waitsMs / 1_000)} s: ${again}${halted === null ? "" : ` (${halted})`}`;
+  }
   const why = reason === "diverged" ? `its own differs${halted === null ? "" : `: ${halted}`}` : "it is too far behind to follow slot by slot";
   return `the state after slot ${seq} from its peers (${phase}, ${pagesHere} of ${pagesTotal} pages are here), because ${why}`;
 }
@@ -202,11 +209,10 @@ function openSlot(sources: WhySources, { seq, phase, have, missing, needed }: Sl
   }
 }
 
-/** The lowest proposal that names bundles which are not here. */
-function payloadOf({ engine, proposalsAwaited }: ReplicaStatus, { seq, missing, of }: ReplicaStatus["proposalsAwaited"][number]): string {
-  const more = proposalsAwaited.length === 1 ? "" : `; ${counted(proposalsAwaited.length - 1, "later proposal waits", "later proposals wait")} too`;
+/** A proposal that names bundles which are not here. */
+function payloadOf({ engine }: ReplicaStatus, { seq, missing, of }: ReplicaStatus["proposalsAwaited"][number]): string {
   const lack = `${missing} of ${of} large bundles that the proposal for slot ${seq} names`;
-  return `${lack}, from their clients, from replica ${engine.primary}, which proposed it, or from another that has them${more}`;
+  return `${lack}, from their clients, from replica ${engine.primary}, which proposed it, or from another that has them`;
 }
 
 function proposal(sources: WhySources): string {

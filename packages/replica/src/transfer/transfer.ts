@@ -4,7 +4,7 @@
  * One transfer at a time. A crash at any point loses at most the pages of the last moment: the next start asks for the rest.
  */
 import {
-  faultsTolerated, NarsesError, replicaId, seqNum,
+  faultsTolerated, NarsesError, replicaId, seqNum, TICK_MS,
   type BlockHeader, type BlockStore, type Digest, type Hasher, type Input, type Logger, type Rejection, type ReplicaId, type SeqNum, type StableCheckpoint,
   type StateMessage,
 } from "@narses/core";
@@ -17,6 +17,7 @@ import { FETCH_RETRY_TICKS } from "../limits.ts";
 import { createDifference, type Difference } from "./difference.ts";
 import { Source, type DonorStatus } from "./donors.ts";
 import { Fetch } from "./fetch.ts";
+import { createRepairPace } from "./repair-pace.ts";
 import type { Settled } from "./settled.ts";
 
 /** What donors of a state send. */
@@ -28,7 +29,11 @@ export interface TransferStatus {
   readonly reason: TransferReason;
   readonly seq: SeqNum;
   readonly root: Digest;
-  readonly phase: "preparing" | "mapping" | "fetching" | "installing";
+  /** "waiting": it was repaired not long ago, and its state is wrong again. */
+  readonly phase: "waiting" | "preparing" | "mapping" | "fetching" | "installing";
+  /** Repairs in a row, this one included; and how long it waits before it begins. */
+  readonly repairs: number;
+  readonly waitsMs: number;
   /** Pages that differ, as far as they are known, and those that are here. */
   readonly pagesTotal: number;
   readonly pagesHere: number;
@@ -89,6 +94,10 @@ interface Job {
   readonly startedMs: number;
   readonly difference: ReturnType<typeof createDifference>;
   staging: StateStaging | undefined;
+  /** Tick from which the state is asked for. */
+  readonly notBefore: number;
+  /** That moment has come, or a moment to prepare first. */
+  begun: boolean;
   fetch: Fetch | undefined;
   installing: boolean;
   /** Tick since which nobody could be asked. */
@@ -102,6 +111,7 @@ class Receiving implements Transfer {
   /** Slot of the durable state at the start of the process. */
   readonly #startSeq: SeqNum;
   #swept = false;
+  readonly #pace = createRepairPace();
   #tick = 0;
   #work: Promise<void> = Promise.resolve();
   last: TransferReport | undefined;
@@ -120,10 +130,13 @@ class Receiving implements Transfer {
     const { seq, root } = fetch?.target ?? job.target;
     const plan = fetch?.plan;
     const mapping = plan?.mapped === true ? "fetching" : "mapping";
-    const phase = fetch === undefined ? "preparing" : mapping;
+    const waits = Math.max(0, job.notBefore - this.#tick);
+    const idle = waits > 0 ? "waiting" : "preparing";
+    const phase = fetch === undefined ? idle : mapping;
     const pagesTotal = plan?.pagesTotal ?? 0;
     return {
-      reason: job.reason, seq, root, phase: job.installing ? "installing" : phase, pagesTotal, pagesHere: pagesTotal - (plan?.pagesOpen ?? 0), bytes: fetch?.bytes ?? 0,
+      reason: job.reason, seq, root, phase: job.installing ? "installing" : phase, repairs: this.#pace.repairs, waitsMs: waits * TICK_MS,
+      pagesTotal, pagesHere: pagesTotal - (plan?.pagesOpen ?? 0), bytes: fetch?.bytes ?? 0,
       donors: this.#sources.map((source) => source.status(this.#tick)), difference: job.difference.found ?? null,
     };
   }
@@ -142,9 +155,12 @@ class Receiving implements Transfer {
       ? `its state differs from the stable checkpoint at slot ${target.seq} and is being repaired`
       : `it is far behind and fetches the state as of slot ${target.seq}`;
     execution.halt({ code: reason === "diverged" ? "DIVERGED" : "UNAVAILABLE", reason: `this replica executes nothing: ${why}` });
+    const notBefore = reason === "diverged" ? this.#pace.next(this.#tick) : this.#tick;
     logger.info({ seq: target.seq, root: target.root, reason }, `state transfer begins: ${why}`);
+    if (notBefore > this.#tick) this.#onRepeated(notBefore);
     const begun: Job = {
-      reason, target, startedMs: nowMs(), difference: createDifference(this.#options), staging: undefined, fetch: undefined, installing: false, aloneSince: undefined,
+      reason, target, startedMs: nowMs(), difference: createDifference(this.#options), staging: undefined, notBefore, begun: false,
+      fetch: undefined, installing: false, aloneSince: undefined,
     };
     this.#job = begun;
     this.#later(async () => {
@@ -152,8 +168,23 @@ class Receiving implements Transfer {
       begun.staging = await this.#options.state.stage();
       if (begun.staging.staged.size > 0) logger.info({ pages: begun.staging.staged.size }, "pages of an earlier transfer are taken up again");
       if (begun.reason === "diverged") await begun.difference.begin(begun.target);
-      await this.#aim(begun);
+      await this.#begin(begun);
     });
+  }
+
+  /** Once the state is staged, and its time has come. */
+  async #begin(job: Job): Promise<void> {
+    if (job.begun || job.staging === undefined || this.#tick < job.notBefore) return;
+    job.begun = true;
+    await this.#aim(job);
+  }
+
+  #onRepeated(notBefore: number): void {
+    const { logger } = this.#options;
+    const { repairs } = this.#pace;
+    const seconds = ((notBefore - this.#tick) * TICK_MS) / 1_000;
+    logger.error({ repairs, seconds }, `DIVERGED AGAIN, soon after a repair (${repairs} in a row): the next begins in ${seconds} s; until then this replica counts as faulty. ` +
+      "No repair cures this: run the application under the determinism guard, compare its version with the other replicas', and test this machine's memory and disk");
   }
 
   message(from: ReplicaId, message: StateAnswer): void {
@@ -172,6 +203,7 @@ class Receiving implements Transfer {
     this.#tick++;
     const job = this.#job;
     if (job === undefined) this.#sweep();
+    if (job?.begun === false && job.staging !== undefined && this.#tick >= job.notBefore) this.#later(() => this.#begin(job));
     if (job?.fetch === undefined || job.installing) return;
     job.fetch.tick();
     this.#reconsider(job, job.fetch);
@@ -254,6 +286,7 @@ class Receiving implements Transfer {
     this.#job = undefined;
     this.last = { reason, seq: header.seq, pages: plan.pagesTotal, bytes: fetch.bytes, milliseconds: Math.round(nowMs() - job.startedMs), difference };
     counters.transfers++;
+    if (reason === "diverged") counters.repairs++;
     const { pages, bytes, milliseconds } = this.last;
     const what = reason === "diverged" ? "REPAIRED: the state is that of the stable checkpoint again" : "state transfer done";
     const fields = { seq: header.seq, root: target.root, stateRoot: state.root(), pages, bytes, milliseconds };
