@@ -11,15 +11,20 @@ export const APP_KEY_BYTES_MAX: number = 512 - APP_PREFIX.length;
 
 const utf8 = new TextEncoder();
 
+/** The last key asked for, and its answer: what is read is mostly written next, and a string made anew is hashed anew by every map it meets. */
+let last = { key: "", full: "" };
+
 /** @throws TypeError for keys the state cannot hold: deterministic, a function of the key alone. */
 export function appKey(key: unknown): string {
+  if (key === last.key && last.full !== "") return last.full;
   if (typeof key !== "string" || key.length === 0) throw new TypeError(`a state key must be a non-empty string, got ${typeof key}`);
   // A UTF-16 unit takes at most three bytes: short keys need no encoding.
   if (3 * key.length > APP_KEY_BYTES_MAX && utf8.encode(key).length > APP_KEY_BYTES_MAX) {
     throw new TypeError(`a state key must have at most ${APP_KEY_BYTES_MAX} UTF-8 bytes: ${JSON.stringify(key.slice(0, 40))}…`);
   }
   if (LONE_SURROGATE.test(key)) throw new TypeError("a state key must be well-formed Unicode, it has a lone surrogate");
-  return APP_PREFIX + key;
+  last = { key, full: APP_PREFIX + key };
+  return last.full;
 }
 
 /** Two such keys would be one key in UTF-8. */

@@ -38,6 +38,8 @@ export interface Context {
   readonly clusterId: Uint8Array;
   /** Shared by every encoder of this codec, one value at a time. */
   readonly writer: Writer;
+  /** Holds what a signature to be checked covers, until the next one is. */
+  readonly signingWriter: Writer;
   /** Domain tag ‖ cluster id: what precedes the envelope in a signing input. */
   readonly replicaDomain: Uint8Array;
   readonly clientDomain: Uint8Array;
@@ -71,6 +73,7 @@ export function createContext(options: CodecOptions): Context {
     limits: frameLimits(replicas, parameters),
     clusterId,
     writer: new Writer(16 << 10),
+    signingWriter: new Writer(1 << 10),
     replicaDomain: concat([DOMAIN.replicaMessage, clusterId]),
     clientDomain: concat([DOMAIN.clientBundle, clusterId]),
     clientIds: new ClientIdCache(hasher),

@@ -46,7 +46,7 @@ export function seal<B extends SignedBody>(body: B, unsigned: Uint8Array, signat
 }
 
 export interface SignedParts {
-  /** Exactly what was signed: domain tag ‖ cluster id ‖ envelope without signature. */
+  /** Exactly what was signed: domain tag ‖ cluster id ‖ envelope without signature. A view that the next call of the same codec overwrites. */
   readonly message: Uint8Array;
   readonly signature: Uint8Array;
 }
@@ -60,8 +60,13 @@ export function signedParts(c: Context, envelope: Uint8Array): SignedParts {
     throw new RangeError(`not a signed envelope: ${envelope.length} bytes with type tag ${tag}`);
   }
   const unsigned = envelope.subarray(0, envelope.length - SIGNATURE_BYTES);
+  const w = c.signingWriter;
+  // The last message is not needed any more; this one stays until the next call.
+  w.release();
+  w.raw(client ? c.clientDomain : c.replicaDomain);
+  w.raw(unsigned);
   return {
-    message: client ? clientSigningInput(c, unsigned) : replicaSigningInput(c, unsigned),
+    message: w.written(),
     signature: envelope.subarray(envelope.length - SIGNATURE_BYTES),
   };
 }

@@ -8,6 +8,7 @@
 import { Packr } from "msgpackr/pack";
 import { isWellFormed } from "./host.ts";
 import { decoding, type Decoded } from "./malformed.ts";
+import { readOwn } from "./payload-own.ts";
 import { BYTE_ORDER_MARK, FORBIDDEN_KEY, PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
 import { decodeScalar, encodeScalar } from "./payload-scalar.ts";
 import { scanPayload } from "./payload-scan.ts";
@@ -156,5 +157,10 @@ export function decodePayload(bytes: Uint8Array, limits: PayloadLimits = PAYLOAD
 export function decodeOwnPayload(bytes: Uint8Array): Decoded<unknown> {
   const scalar = decodeScalar(bytes);
   if (scalar !== undefined) return { ok: true, value: scalar.value };
-  return decoding(() => unpack(new Reader(bytes, "REQUEST_INVALID")));
+  return decoding(() => {
+    const r = new Reader(bytes, "REQUEST_INVALID");
+    const value = readOwn(r);
+    r.finish("payload");
+    return value;
+  });
 }

@@ -103,8 +103,19 @@ describe("what is signed", () => {
   test("differs for another cluster, epoch, type, sender and version", () => {
     const other = createCodec({ hasher, clusterId: hash(0x11), epoch: EPOCH, replicas: 4, parameters: PARAMETERS });
     const { bytes } = prePrepare(9);
-    const messages = [codec.signedParts(bytes), other.signedParts(bytes), ...[[0, 2], [1, 3], [5, 8], [7, 0]].map(([at, value]) => codec.signedParts(patch(bytes, at ?? 0, value ?? 0)))];
-    expect(new Set(messages.map(({ message }) => toHex(message))).size).toBe(messages.length);
+    const signed = (by: typeof codec, envelope: Uint8Array): string => toHex(by.signedParts(envelope).message);
+    const messages = [signed(codec, bytes), signed(other, bytes), ...[[0, 2], [1, 3], [5, 8], [7, 0]].map(([at, value]) => signed(codec, patch(bytes, at ?? 0, value ?? 0)))];
+    expect(new Set(messages).size).toBe(messages.length);
+  });
+
+  test("is a view that the next call overwrites, and leaves what was asked before of another codec alone", () => {
+    const other = createCodec({ hasher, clusterId: hash(0x11), epoch: EPOCH, replicas: 4, parameters: PARAMETERS });
+    const first = other.signedParts(frameC.bytes).message;
+    const before = toHex(first);
+    const long = codec.signedParts(bundle(1).bytes).message;
+    expect(toHex(first)).toBe(before);
+    expect(toHex(codec.signedParts(frameC.bytes).message)).not.toBe(before);
+    expect(toHex(codec.signedParts(bundle(1).bytes).message)).toBe(toHex(long));
   });
 
   test("is defined for envelopes only", () => {

@@ -52,6 +52,21 @@ describe("scalar payloads", () => {
     }));
   });
 
+  test("so is everything else that has an encoding", () => {
+    const { value: arbValue } = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 }, arbScalar, fc.integer(), fc.maxSafeInteger(), fc.double({ noNaN: true, noDefaultInfinity: true }),
+        fc.string({ unit: "grapheme", maxLength: 80 }).filter((text) => !text.startsWith("\uFEFF")),
+        fc.array(tie("value"), { maxLength: 20 }),
+        fc.dictionary(fc.string({ maxLength: 40 }).filter((key) => key !== "__proto__"), tie("value"), { maxKeys: 20, noNullPrototype: true }),
+      ),
+    }));
+    fc.assert(fc.property(arbValue, (value) => {
+      const bytes = encodePayload(value);
+      expect(decodeOwnPayload(bytes)).toEqual(decodePayload(bytes));
+    }), { numRuns: 500 });
+  });
+
   test("results: status, then the same", () => {
     fc.assert(fc.property(arbScalar, (value) => {
       const bytes = encodeResult({ status: "ok", value });

@@ -1,6 +1,6 @@
 /** faults.md 68: hostile msgpack is refused before anything is decoded, at once, and the process lives. */
 import { describe, expect, test } from "vitest";
-import { decodePayload, decodeResult, encodePayload, PAYLOAD_LIMITS } from "../../src/index.ts";
+import { decodeOwnPayload, decodePayload, decodeResult, encodePayload, PAYLOAD_LIMITS } from "../../src/index.ts";
 import { isUtf8 } from "../../src/payload-scan.ts";
 import { join } from "../support/mutate.ts";
 
@@ -131,4 +131,23 @@ test("isUtf8 agrees with the platform on every sequence of two bytes, and on the
   for (let a = 0xe0; a < 0x100; a++) for (const b of edges) for (const c of edges) for (const d of edges) check(a, b, c, d);
   for (let a = 0xe0; a < 0xf0; a++) for (const b of edges) for (const c of edges) check(a, b, c);
   expect(wrong).toEqual([]);
+});
+
+/** What a damaged disk may give back as a value of the state; the encoder wrote none of it. */
+const DAMAGED: readonly (readonly [what: string, bytes: Uint8Array, detail: RegExp])[] = [
+  ["an extension", hex("d4 00 00"), /type byte 212/],
+  ["200 000 nested arrays", repeat(200_000, 0x91), /nested deeper than 16/],
+  ["200 000 nested maps", repeat(100_000, 0x81, 0xa0), /nested deeper than 16/],
+  ["an array of 2^32 − 1", hex("dd ffffffff"), /4294967295 elements announced/],
+  ["a map of 2^32 − 1", hex("df ffffffff"), /elements announced/],
+  ["an integer key", hex("81 01 01"), /is not a string/],
+  ["a string that is not UTF-8", hex("a1 ff"), /is not UTF-8/],
+  ["a string cut short", hex("a5 6162"), /needs 5 bytes, 2 left/],
+  ["a trailing byte after an array", hex("91 01 00"), /1 bytes after its end/],
+];
+
+describe("an own payload that was damaged is refused", () => {
+  test.each(DAMAGED)("%s", (_, bytes, detail) => {
+    expect(decodeOwnPayload(bytes)).toMatchObject({ ok: false, rejection: { detail: expect.stringMatching(detail) as string } });
+  });
 });
