@@ -1,8 +1,11 @@
 /** `--seeds N`: many seeds on all cores, with progress, a state file to go on from, and a summary at the end. */
 import { readFileSync, rmSync } from "node:fs";
+import { performance } from "node:perf_hooks";
+import process from "node:process";
 import { catalogueOf } from "../coverage/catalogue.ts";
 import { neverHappened } from "../coverage/coverage.ts";
 import type { SimOptions } from "../options.ts";
+import { EXIT } from "./exit.ts";
 import { writeWhole } from "./files.ts";
 import { runPool } from "./pool.ts";
 import { PROGRAM } from "./program.ts";
@@ -12,12 +15,14 @@ import { ToolError } from "./tool-error.ts";
 
 /** Seeds per job: small enough for a lively bar, large enough for the workers to work. */
 const CHUNK_SEEDS = 20;
-/** A state file is written after so many jobs, and at the end. */
-const SAVE_EVERY_JOBS = 10;
+/** A state file is written so often, at an interruption, and at the end. What a SIGKILL takes is run again. */
+const SAVE_EVERY_MS = 5_000;
 /** Failures kept in words; more are only counted. */
 const FAILURES_KEPT_MAX = 100;
 /** From so many seeds on, something in the catalogue that never happened is a failure: the run did not test what it claims to. */
 export const COVERAGE_SEEDS_MIN = 5_000;
+
+const INTERRUPTIONS = ["SIGINT", "SIGTERM"] as const;
 
 export interface CampaignOptions {
   readonly first: number;
@@ -83,7 +88,7 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
   const chunks = Array.from({ length: Math.ceil(seeds / CHUNK_SEEDS) }, (_, i) => i).filter((i) => !finished.has(i));
   if (finished.size > 0) print(`goes on from ${statePath}: ${state.totals.seeds} seeds done`);
   const progress = createProgress(seeds, "seeds", state.totals.seeds);
-  let unsaved = 0;
+  let savedAt = performance.now();
   const jobs = new Map<SeedsJob, number>();
   const next = (): SeedsJob | undefined => {
     const chunk = chunks.shift();
@@ -102,11 +107,25 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
     for (const { outcome, oracle, detail, seed } of answer.failures) {
       progress.say(`${outcome} (${oracle}): ${detail}\n  repeat: ${PROGRAM} ${seed}${campaign.flags} --trace 60`);
     }
-    if (++unsaved % SAVE_EVERY_JOBS === 0) save(statePath, state);
+    if (performance.now() - savedAt > SAVE_EVERY_MS) {
+      save(statePath, state);
+      savedAt = performance.now();
+    }
     progress.update(state.totals.seeds, `${state.failed} failed, ${(state.totals.events / 1e6).toFixed(1)} M events`);
     return true;
   };
-  await runPool<SeedsJob, SeedsAnswer>(next, done, { workers: campaign.workers });
+  const interrupted = (signal: NodeJS.Signals): void => {
+    save(statePath, state);
+    progress.end();
+    print(`${signal} after ${state.totals.seeds} seeds, ${state.failed} failed; ${statePath === undefined ? "nothing was kept" : `the same command goes on from ${statePath}`}`);
+    process.exit(EXIT.interrupted);
+  };
+  for (const signal of INTERRUPTIONS) process.once(signal, interrupted);
+  try {
+    await runPool<SeedsJob, SeedsAnswer>(next, done, { workers: campaign.workers });
+  } finally {
+    for (const signal of INTERRUPTIONS) process.off(signal, interrupted);
+  }
   progress.end();
   const holes = seeds >= COVERAGE_SEEDS_MIN && options.faults === undefined && options.policies === undefined ? neverHappened(state.totals.coverage, depth) : [];
   // What is finished and fine needs no state; what failed is worth keeping.

@@ -10,6 +10,8 @@ export const EXIT = {
   usage: 64,
   /** A fault of this program. */
   tool: 70,
+  /** SIGINT or SIGTERM in a campaign: what is done is kept. */
+  interrupted: 130,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

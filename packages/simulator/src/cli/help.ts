@@ -20,11 +20,12 @@ const EXIT_CODES: readonly (readonly [number, string])[] = [
   [EXIT.coverage, "nothing failed, but the run did not test what it should"],
   [EXIT.usage, "wrong usage, or a file that cannot be read, written or loaded"],
   [EXIT.tool, "the simulator itself failed"],
+  [EXIT.interrupted, "interrupted: what is done is kept, the same command goes on"],
 ];
 
 export const HELP_AFTER: string = [
   "", "Examples:",
   ...EXAMPLES.map(([args, what]) => `  ${PROGRAM} ${args}\n      ${what}`),
   "", "Exit codes:",
-  ...EXIT_CODES.map(([code, what]) => `  ${String(code).padStart(2)}  ${what}`),
+  ...EXIT_CODES.map(([code, what]) => `  ${String(code).padStart(3)}  ${what}`),
 ].join("\n");
