@@ -5,8 +5,13 @@ import { restart } from "./lives.ts";
 import type { Act, ActContext } from "./nemesis.ts";
 import type { SimNode } from "./node.ts";
 
+export const MOMENT_NAMES = [
+  "in a view change", "entering a new view", "making a new view", "at a checkpoint", "in a state transfer", "soon after a start",
+] as const;
+export type MomentName = (typeof MOMENT_NAMES)[number];
+
 interface Moment {
-  readonly name: string;
+  readonly name: MomentName;
   readonly of: (effect: Effect) => boolean;
   /** Mean time from there to the death, microseconds; 0: in the next turn that does something. */
   readonly delayMeanUs: number;
@@ -19,7 +24,7 @@ const MOMENTS: readonly Moment[] = [
   { name: "at a checkpoint", of: (effect) => effect.type === "execute" && effect.checkpoint, delayMeanUs: 3_000 },
   { name: "in a state transfer", of: ({ type }) => type === "transfer", delayMeanUs: 20_000 },
   { name: "in a state transfer", of: ({ type }) => type === "transfer", delayMeanUs: 500 },
-  { name: "soon after its start", of: (effect) => effect.type === "send" && effect.message.type === "recall", delayMeanUs: 2_000 },
+  { name: "soon after a start", of: (effect) => effect.type === "send" && effect.message.type === "recall", delayMeanUs: 2_000 },
 ];
 
 export function momentActs({ world, random, over }: ActContext): readonly Act[] {
@@ -29,7 +34,8 @@ export function momentActs({ world, random, over }: ActContext): readonly Act[] 
     world.counters.crashes++;
     if (delayMeanUs === 0) node.armed = kind;
     else world.scheduler.after(random.exponential(delayMeanUs), () => {
-      if (over()) return;
+      if (over() || !node.up) return;
+      world.note(node, `# crashes (${kind})`);
       node.crash(kind);
       world.refreshConnections();
     });

@@ -4,10 +4,11 @@ import { actByAct } from "./adversaries/act-by-act.ts";
 import { needsPages, POLICIES } from "./adversaries/index.ts";
 import { Conspiracy } from "./adversaries/conspiracy.ts";
 import type { Application, NextOperation } from "./application.ts";
-import { policyId } from "./coverage/catalogue.ts";
+import { diskId, policyId } from "./coverage/catalogue.ts";
 import type { Counts } from "./coverage/coverage.ts";
 import { watchPolicy } from "./coverage/watch-policy.ts";
 import { isServed } from "./clients/habits.ts";
+import type { DiskHealth } from "./disks/disk-health.ts";
 import { EngineWorld } from "./engine-world.ts";
 import { Nemesis, TROUBLES, type Trouble } from "./nemesis.ts";
 import { type FaultKind, livenessBudgetMs, planRun, viewsBudget, type RunPlan, type SimOptions } from "./options.ts";
@@ -131,6 +132,9 @@ class Run {
 
   result(): SimResult {
     const { world, cast, failure, recoveryMs } = this;
+    for (const { machine } of world.nodes) {
+      for (const [fault, count] of Object.entries(machine?.disk.health.met ?? {})) if (count > 0) world.coverage.sometimes(diskId(fault as keyof DiskHealth["met"]));
+    }
     const cause = failure?.cause;
     return {
       outcome: failure?.kind ?? "ok", oracle: failure?.oracle, detail: failure?.message, plan: world.plan, cast,

@@ -11,6 +11,7 @@ import { FaultBudget, isAwaited, type Fault } from "./budget.ts";
 import { type ClientBytes, type ClientOptions, SimClient } from "./clients/client.ts";
 import { type Habit, isServed, needsBytes } from "./clients/habits.ts";
 import { HostileClient } from "./clients/hostile.ts";
+import { linkId } from "./coverage/catalogue.ts";
 import { Coverage } from "./coverage/coverage.ts";
 import { formatEffect, formatInput } from "./format.ts";
 import type { ClientKey, Keyring, Toolkit } from "./keyring.ts";
@@ -79,7 +80,7 @@ export abstract class World {
     this.plan = plan;
     this.random = plan.randomOf?.(`seed ${plan.seed}`) ?? new Random(`seed ${plan.seed}`);
     this.scheduler = new Scheduler(this.random.split("ties"));
-    this.network = new Network(this.scheduler, this.random.split("network"));
+    this.network = new Network(this.scheduler, this.random.split("network"), (fault) => this.coverage.sometimes(linkId(fault)));
     this.trace = new Trace(plan.traceLines);
     this.budget = new FaultBudget(plan.byzantine + plan.wipes);
     this.noticeRandom = this.random.split("notice");
@@ -152,7 +153,7 @@ export abstract class World {
 
   note(who: SimNode | undefined, text: string): void {
     this.trace.line(this.scheduler.now, who?.name ?? "-", text);
-    if (text.startsWith("#")) for (const oracle of this.oracles) oracle.onNote?.(text);
+    if (text.startsWith("#")) for (const oracle of this.oracles) oracle.onNote?.(text, who?.name);
   }
 
   onSubmitted(client: SimClient, bundle: Bundle): void {

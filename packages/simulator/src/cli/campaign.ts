@@ -22,6 +22,9 @@ const FAILURES_KEPT_MAX = 100;
 /** From so many seeds on, something in the catalogue that never happened is a failure: the run did not test what it claims to. */
 export const COVERAGE_SEEDS_MIN = 5_000;
 
+/** Rules and faults that the summary names: those that happened least often, and those that did not yet. */
+const RAREST = 5;
+const MISSING_NAMED_MAX = 40;
 const INTERRUPTIONS = ["SIGINT", "SIGTERM"] as const;
 
 export interface CampaignOptions {
@@ -152,5 +155,9 @@ function summarise({ totals: t, failed }: State, depth: Depth, holes: readonly s
     ["time per 1,000 events", `${((t.cpuMs / Math.max(1, t.events)) * 1000).toFixed(2)} ms of CPU`],
   ];
   for (const [name, value] of rows) print(`${name.padEnd(22)} ${value}`);
+  const rarest = Object.entries(t.coverage).sort(([, a], [, b]) => a - b).slice(0, RAREST);
+  print(`${"rarest".padEnd(22)} ${rarest.map(([id, count]) => `${id} ×${count}`).join(", ")}`);
+  const missing = neverHappened(t.coverage, depth);
+  if (holes.length === 0 && missing.length > 0 && missing.length <= MISSING_NAMED_MAX) print(`${"not yet".padEnd(22)} ${missing.join(", ")}`);
   for (const id of holes) print(`never happened         ${id}`);
 }

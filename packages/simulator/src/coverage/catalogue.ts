@@ -1,6 +1,9 @@
 /** What coverage counts: rules of the protocol, and faults with what they stand for. FAULTS.md has the faults by row of the catalogue. */
 import { needsPages, POLICY_NAMES, type PolicyName } from "../adversaries/index.ts";
 import type { Depth } from "../cli/seeds.ts";
+import type { DiskHealth } from "../disks/disk-health.ts";
+import { LINK_FAULTS, type LinkFault } from "../links/network.ts";
+import { MOMENT_NAMES, type MomentName } from "../moments.ts";
 import { type Habit, habitId, HABITS, needsBytes } from "../clients/habits.ts";
 
 /** Rules, by where `pbft/PROTOCOL.md` has them. */
@@ -68,35 +71,11 @@ const WORLD_FAULTS: readonly WorldFault[] = [
   { id: "process: power lost", line: /^# crashes \(power\)/ },
   { id: "process: all down at once", line: /^# all go down/ },
   { id: "process: died within a turn", line: /^# dies within a turn/ },
-  { id: "process: died in a view change", line: /^# will die in a view change/ },
-  { id: "process: died entering a new view", line: /^# will die entering a new view/ },
-  { id: "process: died making a new view", line: /^# will die making a new view/ },
-  { id: "process: died at a checkpoint", line: /^# will die at a checkpoint/ },
-  { id: "process: died in a state transfer", line: /^# will die in a state transfer/ },
-  { id: "process: died soon after a start", line: /^# will die soon after its start/ },
   { id: "process: paused", line: /^# pauses/ },
-  { id: "network: messages are lost", line: /^# weather: .*loss 0\./ },
-  { id: "network: messages come twice", line: /^# weather: .*duplication 0\./ },
-  { id: "network: messages overtake each other", line: /^# weather: .*reordering/ },
-  { id: "network: links differ", line: /^# weather differs/ },
-  { id: "network: halves", line: /^# cuts links \(halves\)/ },
-  { id: "network: one replica alone", line: /^# cuts links \(single\)/ },
-  { id: "network: one-way cut", line: /^# cuts links \(one-way\)/ },
-  { id: "network: ring", line: /^# cuts links \(ring\)/ },
-  { id: "network: star", line: /^# cuts links \(star\)/ },
-  { id: "network: bridge", line: /^# cuts links \(bridge\)/ },
-  { id: "network: flapping links", line: /^# links flap/ },
-  { id: "network: a narrow replica", line: /^# all its links carry/ },
-  { id: "network: a clogged link", line: /^# clogs/ },
   { id: "network: a connection breaks", line: /^# the connection of nodes/, depth: "replica" },
   { id: "network: bytes that are no frame", line: /^# the connection of nodes .*announced/, depth: "replica" },
-  { id: "disk: damaged", line: /^# its disk is damaged/, depth: "replica" },
+  { id: "disk: damaged", line: /^# its disk is damaged: (?!nothing)/, depth: "replica" },
   { id: "disk: damage is noticed", line: /^# stops: .*(?:corrupt|validate|damaged|checksum|does not)/i, depth: "replica" },
-  { id: "disk: full", line: /^# its disk is full/, depth: "replica" },
-  { id: "disk: slow", line: /^# its disk is slow/, depth: "replica" },
-  { id: "disk: lies about syncs", line: /^# its disk lies about syncs/, depth: "replica" },
-  { id: "disk: a write lands elsewhere", line: /^# a write will land/, depth: "replica" },
-  { id: "disk: fails once", line: /^# its disk is about to fail once/, depth: "replica" },
   { id: "disk: an old backup", line: /^# its backup is restored/, depth: "replica" },
   { id: "disk: lost", line: /^# loses its disk/ },
   { id: "clock: an hour ahead", line: /^# its clock is set an hour ahead/, depth: "replica" },
@@ -104,6 +83,15 @@ const WORLD_FAULTS: readonly WorldFault[] = [
   { id: "clock: leaps", line: /^# its clock leaps/, depth: "replica" },
   { id: "clock: stands still", line: /^# its clock stands still/, depth: "replica" },
 ];
+
+/** What links and disks themselves say, once a message or an operation met it. */
+export const linkId = (fault: LinkFault): string => `network: ${fault}`;
+const DISK_IDS: Readonly<Record<keyof DiskHealth["met"], string>> = {
+  slow: "disk: slow", full: "disk: full", failed: "disk: fails once", lied: "disk: lies about syncs", misdirected: "disk: a write lands elsewhere",
+};
+export const diskId = (fault: keyof DiskHealth["met"]): string => DISK_IDS[fault];
+/** Counted when it died then, not when it was to. */
+export const deathId = (moment: MomentName): string => `process: died ${moment}`;
 
 /** Every fault that a line of the trace tells of. */
 export const worldFaultsOf = (line: string): readonly string[] => WORLD_FAULTS.filter((fault) => fault.line.test(line)).map(({ id }) => id);
@@ -121,6 +109,9 @@ const ifBytes = (habit: Habit): Depth | undefined => (needsBytes(habit) ? "repli
 export const catalogueOf = (depth: Depth): readonly string[] => [
   ...RULE_IDS,
   ...WORLD_FAULTS.filter((fault) => at(depth, fault.depth)).map(({ id }) => id),
+  ...LINK_FAULTS.map(linkId),
+  ...MOMENT_NAMES.map(deathId),
+  ...(depth === "replica" ? Object.values(DISK_IDS) : []),
   ...[...POLICY_NAMES, "twins" as const].filter((name) => at(depth, needsPages(name) ? "replica" : undefined)).map((name) => policyId(name)),
   ...HABITS.filter((habit) => at(depth, ifBytes(habit))).map(habitId),
   FORGED_REPLY,

@@ -4,7 +4,8 @@ import type { SimBlock } from "../app.ts";
 import { habitId } from "../clients/habits.ts";
 import { idleOf, operationId, requestIds } from "../history/reference.ts";
 import type { Oracle, Watched } from "../oracles/oracle.ts";
-import { type RuleId, worldFaultsOf } from "./catalogue.ts";
+import { MOMENT_NAMES, type MomentName } from "../moments.ts";
+import { deathId, type RuleId, worldFaultsOf } from "./catalogue.ts";
 import type { Coverage } from "./coverage.ts";
 
 /** What the words of a `view-left` say about its cause. */
@@ -35,15 +36,18 @@ interface Memory {
   readonly announced: Map<SeqNum, Digest>;
   /** Asked for bundles just now. */
   asking: ReplicaId | undefined;
+  /** The moment in which it is to die, while that lasts. */
+  doom: MomentName | undefined;
 }
 
 export function coverageObserver(coverage: Coverage, logWindow: number): Oracle {
   const memories = new Map<string, Memory>();
-  const of = (replica: Watched): Memory => {
-    let memory = memories.get(replica.name);
-    if (memory === undefined) memories.set(replica.name, (memory = { view: 0, low: 0, prepared: new Map(), life: 0, said: new Map(), announced: new Map(), asking: undefined }));
+  const named = (name: string): Memory => {
+    let memory = memories.get(name);
+    if (memory === undefined) memories.set(name, (memory = { view: 0, low: 0, prepared: new Map(), life: 0, said: new Map(), announced: new Map(), asking: undefined, doom: undefined }));
     return memory;
   };
+  const of = (replica: Watched): Memory => named(replica.name);
   /** The last slot that any replica was seen to execute. */
   let executed = 0;
   /** What first took a request id, by client and session. */
@@ -59,7 +63,8 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
   const mark = (id: RuleId): void => coverage.sometimes(id);
   return {
     name: "coverage",
-    onNote: (line) => {
+    onNote: (line, who) => {
+      if (who !== undefined) onFate(coverage, named(who), line);
       for (const fault of worldFaultsOf(line)) coverage.sometimes(fault);
     },
     onInput: (replica, input) => onInput(mark, of(replica), input, logWindow),
@@ -90,8 +95,21 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
   };
 }
 
+/** Deaths that were meant for a moment count when they come in it. */
+function onFate(coverage: Coverage, memory: Memory, line: string): void {
+  const planned = MOMENT_NAMES.find((moment) => line === `# will die ${moment}`);
+  if (planned !== undefined) memory.doom = planned;
+  else if (/^# (?:crashes|dies within a turn) /.test(line)) {
+    if (memory.doom !== undefined) coverage.sometimes(deathId(memory.doom));
+    memory.doom = undefined;
+  } else if (/^# up: /.test(line)) memory.doom = undefined;
+}
+
 function onInput(mark: (id: RuleId) => void, memory: Memory, input: Input, logWindow: number): void {
-  if (input.type === "transferred") mark("state transfer: the state is taken over");
+  if (input.type === "transferred") {
+    mark("state transfer: the state is taken over");
+    if (memory.doom === "in a state transfer") memory.doom = undefined;
+  }
   memory.asking = input.type === "message" && input.message.type === "fetch-bundles" ? input.from : undefined;
   if (input.type === "message" && input.message.type === "compact-pre-prepare") memory.announced.set(input.message.signed.body.seq, input.message.signed.body.digest);
   if (input.type !== "message" || input.message.type !== "pre-prepare") return;
@@ -130,6 +148,7 @@ function onEffect(mark: (id: RuleId) => void, memory: Memory, replica: Watched, 
       return;
     case "view-entered":
       memory.view = effect.view;
+      if (memory.doom === "in a view change") memory.doom = undefined;
       return;
     case "view-change":
       if (effect.prepared.length > 0) mark("view change: a prepared certificate is reported");

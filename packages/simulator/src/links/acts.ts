@@ -1,6 +1,11 @@
 /** What happens to links: bad weather for all or for one, slow and narrow ones, clogs, resets, cuts of many shapes, once or again and again. */
 import type { Act, ActContext } from "../nemesis.ts";
-import { describeConditions, drawConditions, drawCut, type Pairs } from "./draws.ts";
+import { type CutShape, describeConditions, drawConditions, drawCut, type Pairs } from "./draws.ts";
+import type { LinkFault } from "./network.ts";
+
+const FAULT_OF: Readonly<Record<CutShape, LinkFault>> = {
+  halves: "halves", single: "one replica alone", "one-way": "one-way cut", ring: "ring", star: "star", bridge: "bridge",
+};
 
 export const linkActs = (context: ActContext): readonly Act[] => [...weatherActs(context), ...cutActs(context)];
 
@@ -50,16 +55,16 @@ function weatherActs(context: ActContext): readonly Act[] {
 
 function cutActs(context: ActContext): readonly Act[] {
   const { world, random, later } = context;
-  const setCuts = (pairs: Pairs, isCut: boolean): void => {
-    for (const [a, b] of pairs) world.network.setCut(a, b, isCut);
+  const setCuts = (pairs: Pairs, isCut: boolean, by: LinkFault): void => {
+    for (const [a, b] of pairs) world.network.setCut(a, b, isCut, by);
     world.refreshConnections();
   };
   const partition = (): void => {
     const { shape, pairs } = drawCut(random, endpoints(context));
     world.note(undefined, `# cuts links (${shape}): ${names(context, pairs)}`);
-    setCuts(pairs, true);
+    setCuts(pairs, true, FAULT_OF[shape]);
     later(random.pick([20_000, 200_000, 1_000_000]), () => {
-      setCuts(pairs, false);
+      setCuts(pairs, false, FAULT_OF[shape]);
       world.note(undefined, "# mends links");
     });
   };
@@ -70,7 +75,7 @@ function cutActs(context: ActContext): readonly Act[] {
     let left = random.int(2, 8);
     world.note(undefined, `# links flap (${shape}, every ${Math.round(periodUs / 1000)} ms): ${names(context, pairs)}`);
     const swing = (cut: boolean): void => {
-      setCuts(pairs, cut);
+      setCuts(pairs, cut, "flapping links");
       if (cut || left-- > 0) world.scheduler.after(periodUs, () => {
         if (!world.healed) swing(!cut);
       });

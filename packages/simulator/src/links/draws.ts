@@ -6,6 +6,7 @@ import { DELAY_SHAPES, type Conditions } from "./network.ts";
 export type Pairs = readonly (readonly [number, number])[];
 
 const SHAPES = ["halves", "single", "one-way", "ring", "star", "bridge"] as const;
+export type CutShape = (typeof SHAPES)[number];
 
 export const drawConditions = (random: Random): Conditions => ({
   delayMinUs: random.pick([100, 1_000, 10_000]),
@@ -20,7 +21,7 @@ export const describeConditions = ({ delayMinUs, delayMeanUs, shape, loss, dupli
   `delay ${delayMinUs}+${delayMeanUs} µs ${shape}, loss ${loss}, duplication ${duplication}${reordering ? ", reordering" : ""}`;
 
 /** Links to cut: in two halves, one node alone, only one direction, only neighbours, only through one node, two halves with one node between. */
-export function drawCut(random: Random, endpoints: readonly number[]): { readonly shape: string; readonly pairs: Pairs } {
+export function drawCut(random: Random, endpoints: readonly number[]): { readonly shape: CutShape; readonly pairs: Pairs } {
   const order = random.shuffle(endpoints);
   const shape = random.pick(SHAPES);
   const size = random.int(1, Math.max(1, order.length - 1));

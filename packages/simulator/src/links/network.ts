@@ -29,10 +29,19 @@ const DELAY_MAX_US = 2_000_000;
 /** What waits at the near end of a slow or clogged link, at most; beyond it messages are lost. */
 export const LINK_QUEUE_BYTES_MAX: number = 1 << 20;
 
+/** What links do to messages, once they did it to one. */
+export const LINK_FAULTS = [
+  "messages are lost", "messages come twice", "messages overtake each other", "links differ", "halves", "one replica alone", "one-way cut", "ring", "star", "bridge",
+  "flapping links", "a narrow replica", "a clogged link",
+] as const;
+export type LinkFault = (typeof LINK_FAULTS)[number];
+
 class Link {
   /** Of its tape, in a record. */
   readonly name: string;
   isCut = false;
+  /** What cut it, as coverage counts it. */
+  cutBy: LinkFault | undefined;
   /** Multiplies the delays. */
   slowness = 1;
   /** Bytes a second; undefined: more than anybody sends. */
@@ -41,6 +50,8 @@ class Link {
   freeAtUs = 0;
   clogged = false;
   lastArrivalUs = 0;
+  /** The latest arrival of all, whether in order or not. */
+  latestUs = 0;
   /** What waits for the clog to end, in order. */
   readonly waiting: { readonly bytes: number; readonly go: () => void }[] = [];
   waitingBytes = 0;
@@ -57,15 +68,20 @@ export class Network {
   private readonly scheduler: Scheduler;
   private readonly random: Random;
   private readonly links = new Map<number, Link>();
+  private readonly effective: (fault: LinkFault) => void;
 
-  constructor(scheduler: Scheduler, random: Random) {
+  /** `effective` is told when a fault did something to a message. */
+  constructor(scheduler: Scheduler, random: Random, effective: (fault: LinkFault) => void = NOTHING) {
     this.scheduler = scheduler;
     this.random = random;
+    this.effective = effective;
   }
 
   /** Endpoints are small integers; `from` → `to` is one directed link. */
-  setCut(from: number, to: number, isCut: boolean): void {
-    this.link(from, to).isCut = isCut;
+  setCut(from: number, to: number, isCut: boolean, by?: LinkFault): void {
+    const link = this.link(from, to);
+    link.isCut = isCut;
+    link.cutBy = by;
   }
 
   isCut(from: number, to: number): boolean {
@@ -112,21 +128,35 @@ export class Network {
 
   /** Sends one message; `arrive` runs zero, one or two times. A cut made while a message is on its way loses it. */
   send(from: number, to: number, bytes: number, arrive: () => void): void {
-    const conditions = this.own.get(key(from, to)) ?? this.conditions;
+    const conditions = this.conditionsOf(from, to);
     const link = this.link(from, to);
-    if (link.isCut || this.happens(link, conditions.loss)) return;
+    if (link.isCut) return this.severed(link);
+    if (this.happens(link, conditions.loss)) return this.effective("messages are lost");
     this.enter(link, bytes, conditions, arrive);
-    if (this.happens(link, conditions.duplication)) this.enter(link, bytes, conditions, arrive);
+    if (!this.happens(link, conditions.duplication)) return;
+    this.effective("messages come twice");
+    this.enter(link, bytes, conditions, arrive);
   }
 
   /** A piece of a byte stream: in order, never twice, and late in place of lost; unless the link is cut or its queue full: then the stream is broken. */
   stream(from: number, to: number, bytes: number, arrive: () => void, broken: () => void): void {
-    const conditions = this.own.get(key(from, to)) ?? this.conditions;
+    const conditions = this.conditionsOf(from, to);
     const link = this.link(from, to);
     // A lost segment is sent again, after a timeout that doubles.
     let retransmitted = 0;
     for (let timeoutUs = RETRANSMIT_US; timeoutUs < DELAY_MAX_US && this.happens(link, conditions.loss); timeoutUs *= 2) retransmitted += timeoutUs;
+    if (retransmitted > 0) this.effective("messages are lost");
     this.enter(link, bytes, { ...conditions, delayMinUs: conditions.delayMinUs + retransmitted, reordering: false }, arrive, broken);
+  }
+
+  private conditionsOf(from: number, to: number): Conditions {
+    const own = this.own.get(key(from, to));
+    if (own !== undefined) this.effective("links differ");
+    return own ?? this.conditions;
+  }
+
+  private severed({ cutBy }: Link): void {
+    if (cutBy !== undefined) this.effective(cutBy);
   }
 
   /** What is impossible is not drawn for. */
@@ -137,6 +167,7 @@ export class Network {
   private enter(link: Link, bytes: number, conditions: Conditions, arrive: () => void, lost: () => void = NOTHING): void {
     const go = (): void => this.dispatch(link, bytes, conditions, arrive, lost);
     if (!link.clogged) return go();
+    this.effective("a clogged link");
     if (link.waitingBytes + bytes > LINK_QUEUE_BYTES_MAX) return lost();
     link.waitingBytes += bytes;
     link.waiting.push({ bytes, go });
@@ -147,6 +178,7 @@ export class Network {
     let leaves = scheduler.now;
     if (link.bandwidth !== undefined) {
       const startsAt = Math.max(scheduler.now, link.freeAtUs);
+      if (startsAt > scheduler.now) this.effective("a narrow replica");
       if ((startsAt - scheduler.now) * link.bandwidth / 1_000_000 > LINK_QUEUE_BYTES_MAX) return lost();
       leaves = startsAt + bytes * 1_000_000 / link.bandwidth;
       link.freeAtUs = leaves;
@@ -157,9 +189,12 @@ export class Network {
       at = Math.max(at, link.lastArrivalUs + 1);
       link.lastArrivalUs = at;
     }
+    if (at < link.latestUs) this.effective("messages overtake each other");
+    link.latestUs = Math.max(at, link.latestUs);
     scheduler.after(at - scheduler.now, () => {
-      if (link.isCut) lost();
-      else arrive();
+      if (!link.isCut) return arrive();
+      this.severed(link);
+      lost();
     });
   }
 

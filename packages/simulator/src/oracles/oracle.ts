@@ -27,7 +27,7 @@ export interface Oracle {
   onSubmitted?(bundle: Bundle): void;
   onAccepted?(bundle: Bundle, answer: Answer): void;
   /** A line of the trace that is no message, input or effect: faults, repairs, lives. */
-  onNote?(text: string): void;
+  onNote?(text: string, who: string | undefined): void;
   /** Once, when the run is over and nothing else has fired. */
   atEnd?(): void;
 }
