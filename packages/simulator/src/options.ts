@@ -162,7 +162,7 @@ function drawWatch(random: Random, hostile: boolean): Pick<Parameters, "proposal
   return {
     proposalDelayTicksMax: random.pick([3, 10, proposalDelayTicksMax]),
     overtakenBundlesMax: random.pick([2, 16, overtakenBundlesMax]),
-    heartbeatTicks: random.pick([0, 0, 0, 30]),
+    heartbeatTicks: random.pick([0, 30]),
   };
 }
 

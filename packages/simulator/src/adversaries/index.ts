@@ -3,6 +3,7 @@ import { adaptive } from "./adaptive.ts";
 import { byzzfuzz } from "./byzzfuzz.ts";
 import { forgedCertificates } from "./certificates.ts";
 import { bombDonor, boastfulDonor, stallingDonor, wrongDonor } from "./donors.ts";
+import { emptyBatches } from "./empty-batches.ts";
 import { doubleVotes, equivocate, equivocateThenStarve, prematureVotes, wrongDigests } from "./equivocation.ts";
 import { anyMutations, foreignEpoch, forger, timeShift } from "./forgery.ts";
 import { earlyCheckpoints, replay, smallMutations, statusLiar, windowExhaustion, wrongRoots } from "./noise.ts";
@@ -48,6 +49,7 @@ export const POLICY_NAMES = [
   "payload-mismatch",
   "wrong-clock",
   "wrong-size",
+  "empty-batches",
   "usurper",
   "withholder",
   "phantom",
@@ -103,6 +105,7 @@ export const POLICIES: Readonly<Record<PolicyName, PolicyFactory>> = {
   "payload-mismatch": payloadMismatch,
   "wrong-clock": wrongClock,
   "wrong-size": wrongSize,
+  "empty-batches": emptyBatches,
   usurper,
   withholder,
   phantom,

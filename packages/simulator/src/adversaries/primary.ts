@@ -92,12 +92,11 @@ export const wrongClock: PolicyFactory = (powers) => retell(powers, "wrong-clock
   return { batch: powers.toolkit.tools.makeBatch(epoch, Math.max(0, batch.timestampMs + shift), batch.bundles) };
 });
 
-/** One operation more than a batch may have; or nothing at all, again and again. */
+/** One operation more than a batch may have; or nothing at all, while clients wait. */
 export const wrongSize: PolicyFactory = (powers) => {
-  const empty = powers.random.chance(0.5);
+  const empty = powers.random.chance(0.3);
   return retell(powers, "wrong-size", ({ epoch }, batch) => {
-    // Where empty batches are allowed, nothing else; the clients wait.
-    if (powers.random.chance(empty && powers.config.parameters.heartbeatTicks > 0 ? 0.05 : 0.5)) return undefined;
+    if (powers.random.chance(0.5)) return undefined;
     if (empty) return { batch: powers.toolkit.tools.makeBatch(epoch, batch.timestampMs + powers.random.int(1, 1_000), []) };
     const stuffed: Bundle[] = [];
     let operations = 0;
