@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { MUTATIONS } from "../src/kill/mutations.ts";
 import { applied, checkoutRoot } from "../src/kill/sandbox.ts";
+import { staleness } from "../src/kill/table.ts";
 
 const root = checkoutRoot();
 
@@ -19,6 +20,17 @@ describe("seeded bugs", () => {
   test("there are about forty, each with a name of its own", () => {
     expect(new Set(MUTATIONS.map(({ name }) => name)).size).toBe(MUTATIONS.length);
     expect(MUTATIONS.length).toBeGreaterThanOrEqual(40);
+  });
+
+  test("KILLS.md has them all, dead within their seeds", () => {
+    const page = readFileSync(join(root, "packages/simulator/KILLS.md"), "utf8");
+    expect(staleness(page, MUTATIONS)).toEqual([]);
+    const [first, ...others] = MUTATIONS;
+    const row = page.split("\n").find((line) => line.includes(`| ${first?.name} |`)) as string;
+    const lives = page.replace(row, `| ${first?.name} | **LIVES** | | ${first?.seedsMax} | |`);
+    expect(staleness(lives, MUTATIONS)).toEqual([`"${first?.name}" did not die within ${first?.seedsMax} seeds`]);
+    expect(staleness(page.replace(`${row}\n`, ""), MUTATIONS)).toEqual([`"${first?.name}" has no row`]);
+    expect(staleness(page, others)).toEqual([`"${first?.name}" is no seeded bug any more`]);
   });
 
   test("a text that is gone is an error that names bug, file and text", () => {

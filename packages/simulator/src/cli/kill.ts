@@ -6,6 +6,7 @@ import process from "node:process";
 import { hunt, type HuntResult } from "../kill/hunt.ts";
 import { MUTATIONS } from "../kill/mutations.ts";
 import type { Mutation } from "../kill/mutation.ts";
+import { killPage, killTable } from "../kill/table.ts";
 import { checkoutRoot, createSandbox, fingerprint, type Sandbox } from "../kill/sandbox.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import { defaultWorkers } from "./pool.ts";
@@ -49,14 +50,6 @@ function save(path: string, state: State): void {
   renameSync(`${path}.new`, path);
 }
 
-export function killTable(results: readonly HuntResult[]): string {
-  const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll("\n", " ").slice(0, 120);
-  const rows = results.map(({ name, kill, seeds, seedsMax, seconds }) => (kill === undefined
-    ? `| ${name} | **LIVES** | | ${seeds} of ${seedsMax} | ${seconds.toFixed(0)} | |`
-    : `| ${name} | ${kill.kind}: ${kill.oracle} | ${kill.seed} | ${seeds} of ${seedsMax} | ${seconds.toFixed(0)} | ${cell(kill.detail)} |`));
-  return ["| seeded bug | killed by | seed | seeds run | s | what the oracle said |", "| --- | --- | --- | --- | --- | --- |", ...rows].join("\n");
-}
-
 export async function kill({ only, workers, out, state, print }: KillFlags): Promise<ExitCode> {
   const root = checkoutRoot();
   const statePath = state ?? join(root, "node_modules/.cache/narses-sim/kill.json");
@@ -96,9 +89,9 @@ export async function kill({ only, workers, out, state, print }: KillFlags): Pro
   await Promise.all(Array.from({ length: Math.min(Math.max(1, total), workers ?? defaultWorkers()) }, work));
   for (const signal of SIGNALS) process.off(signal, stop);
   progress.end();
-  const table = killTable(wanted.flatMap(({ name }) => results.get(name) ?? []));
-  print(table);
-  if (out !== undefined) writeFileSync(out, `${table}\n`);
+  const found = wanted.flatMap(({ name }) => results.get(name) ?? []);
+  print(killTable(found));
+  if (out !== undefined) writeFileSync(out, killPage(found));
   const controls = CONTROLS.flatMap(({ name }) => results.get(name) ?? []).filter((result) => result.kill !== undefined);
   for (const { name, kill: found } of controls) print(`the control failed: ${name}, seed ${found?.seed}: ${found?.detail}`);
   const alive = wanted.filter(({ name }) => results.get(name)?.kill === undefined);

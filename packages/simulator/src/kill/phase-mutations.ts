@@ -183,8 +183,8 @@ export const PHASE_MUTATIONS: readonly Mutation[] = [
     name: "executed ids are not part of the session's bytes", seedsMax: 400, depth: "replica",
     edits: [edit(
       "replica/src/session.ts",
-      "const ring = session.executed?.some((byte) => byte !== 0) === true ? session.executed : new Uint8Array(0);",
-      "const ring = new Uint8Array(0);",
+      "session.executed?.some((byte) => byte !== 0) === true ? session.executed : NO_RING;",
+      "NO_RING;",
     )],
   },
 ];
