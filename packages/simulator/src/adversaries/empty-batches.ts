@@ -39,6 +39,8 @@ export const emptyBatches: PolicyFactory = (powers) => {
     name: "empty-batches",
     outgoing: (out) => {
       const { message, to } = out;
+      // Of content that it does not carry no other proposal can be made.
+      if (message.type === "compact-pre-prepare" && message.signed.body.sender === powers.self) return [];
       if (message.type !== "pre-prepare" || message.signed.body.sender !== powers.self) return [out];
       const { view, seq } = message.signed.body;
       // What the policy itself made passes as it is.

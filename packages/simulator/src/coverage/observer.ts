@@ -44,7 +44,10 @@ export function coverageObserver(coverage: Coverage, logWindow: number): Oracle 
   const memories = new Map<string, Memory>();
   const named = (name: string): Memory => {
     let memory = memories.get(name);
-    if (memory === undefined) memories.set(name, (memory = { view: 0, low: 0, prepared: new Map(), life: 0, said: new Map(), announced: new Map(), asking: undefined, doom: undefined }));
+    if (memory === undefined) {
+      memory = { view: 0, low: 0, prepared: new Map(), life: 0, said: new Map(), announced: new Map(), asking: undefined, doom: undefined };
+      memories.set(name, memory);
+    }
     return memory;
   };
   const of = (replica: Watched): Memory => named(replica.name);

@@ -28,7 +28,8 @@ export const killPage = (results: readonly HuntResult[]): string => `${HEAD}\n${
 
 /** Whether a page tells of these bugs, no other ones, all dead within their seeds. Returns what is wrong. */
 export function staleness(page: string, mutations: readonly Mutation[]): readonly string[] {
-  const told = new Map([...page.matchAll(/^\| ([^|]+) \| ([^|]+) \| (\d*) ?\| (\d+) \|/gm)].map(([, name, by, seed]) => [name as string, { by: by as string, seed: Number(seed) }] as const));
+  const rows = [...page.matchAll(/^\| ([^|]+) \| ([^|]+) \| (\d*) ?\| (\d+) \|/gm)];
+  const told = new Map(rows.map(([, name, by, seed]) => [name as string, { by: by as string, seed: Number(seed) }] as const));
   const names = new Set(mutations.map(({ name }) => name));
   return [
     ...mutations.flatMap(({ name, seedsMax }) => {
