@@ -18,7 +18,11 @@ describe("pnpm sim", () => {
   });
 
   test("a bad seed: the failure, its trace with a legend, and an exit code that says safety", () => {
-    const found = [0, 1, 2, 3, 4, 5].map((seed) => sim(String(seed), "--n", "4", "--byzantine", "2", "--faults", "byzantine", "--policies", "equivocate")).find(({ status }) => status === 2);
+    const run = (seed: number): ReturnType<typeof sim> => sim(String(seed), "--n", "4", "--byzantine", "2", "--faults", "byzantine", "--policies", "equivocate");
+    // The first of them that fails: a process each.
+    let found: ReturnType<typeof sim> | undefined;
+    for (let seed = 0; seed <= 5 && found?.status !== 2; seed++) found = run(seed);
+    expect(found?.status).toBe(2);
     expect(found?.lines.some((line) => /^safety \(/.test(line))).toBe(true);
     expect(found?.lines.join("\n")).toContain("v view, n sequence number");
   });
