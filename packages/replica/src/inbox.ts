@@ -158,7 +158,9 @@ export function createInbox(counters: Counters): Inbox {
     },
     input(input) {
       if (input.type === "tick") onTick();
-      inputs.push({ type: "input", input });
+      // What is installed is known before anything else happens: a target named in between would be one for a transfer that has ended.
+      if (input.type === "transferred") inputs.unshift({ type: "input", input });
+      else inputs.push({ type: "input", input });
     },
     peer(from, frame) {
       if (!laneOf(from).source.queue.push({ type: "peer", from, frame }, PEER_QUEUE_FRAMES_MAX, PEER_QUEUE_BYTES_MAX)) counters.inboxDropped++;

@@ -1,4 +1,4 @@
-import { replicaId, seqNum, type Input, type ReplicaId } from "@narses/core";
+import { replicaId, seqNum, type Digest, type Input, type ReplicaId } from "@narses/core";
 import { describe, expect, test, vi } from "vitest";
 import { newCounters } from "../src/counters.ts";
 import { createInbox, type Inbox, type Item } from "../src/inbox.ts";
@@ -27,6 +27,14 @@ describe("inbox", () => {
     expect(first).toHaveLength(1 + TURN_FRAMES_PER_SOURCE_MAX + 3);
     expect(sources(inbox.take())).toEqual(Array.from({ length: TURN_FRAMES_PER_SOURCE_MAX }, () => 1));
     expect(inbox.empty).toBe(false);
+  });
+
+  test("an installed state comes before all other facts: no tick may name a target for a transfer that has ended", () => {
+    const inbox = createInbox(newCounters());
+    const stable = { seq: seqNum(20), root: "aa" as Digest, proof: [] };
+    inbox.input({ type: "tick" });
+    inbox.input({ type: "transferred", stable, obsolete: [] });
+    expect([...inbox.take()].map((item) => item.type === "input" && item.input.type)).toEqual(["transferred", "tick"]);
   });
 
   test("order within a source is kept", () => {
