@@ -32,7 +32,7 @@ describe("inbox", () => {
   test("an installed state comes before all other facts: no tick may name a target for a transfer that has ended", () => {
     const inbox = createInbox(newCounters());
     const stable = { seq: seqNum(20), root: "aa" as Digest, proof: [] };
-    inbox.input({ type: "tick" });
+    inbox.input({ type: "tick", wallMs: 0 });
     inbox.input({ type: "transferred", stable, obsolete: [] });
     expect([...inbox.take()].map((item) => item.type === "input" && item.input.type)).toEqual(["transferred", "tick"]);
   });
