@@ -3,7 +3,7 @@
  * decoder for each costs more than they do. Knows exactly what the encoder writes; throws Malformed for anything else.
  */
 import { fromUtf8 } from "./host.ts";
-import { PAYLOAD_LIMITS } from "./payload-rules.ts";
+import { FORBIDDEN_KEY, PAYLOAD_LIMITS } from "./payload-rules.ts";
 import type { Reader } from "./reader.ts";
 
 /** One value, whose arrays and maps lie `depth` deep. Byte strings are copies. */
@@ -91,6 +91,7 @@ function readMap(r: Reader, length: number, depth: number): Record<string, unkno
   for (let i = 0; i < length; i++) {
     const key = readOwn(r, depth + 1);
     if (typeof key !== "string") return r.fail("payload map key", "is not a string");
+    if (key === FORBIDDEN_KEY) return r.fail("payload map key", `is ${FORBIDDEN_KEY}`);
     values[key] = readOwn(r, depth + 1);
   }
   return values;

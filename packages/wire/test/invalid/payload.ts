@@ -140,6 +140,7 @@ const DAMAGED: readonly (readonly [what: string, bytes: Uint8Array, detail: RegE
   ["200 000 nested maps", repeat(100_000, 0x81, 0xa0), /nested deeper than 16/],
   ["an array of 2^32 − 1", hex("dd ffffffff"), /4294967295 elements announced/],
   ["a map of 2^32 − 1", hex("df ffffffff"), /elements announced/],
+  ["a key that would set a prototype", hex("81 a9 5f5f70726f746f5f5f 80"), /is __proto__/],
   ["an integer key", hex("81 01 01"), /is not a string/],
   ["a string that is not UTF-8", hex("a1 ff"), /is not UTF-8/],
   ["a string cut short", hex("a5 6162"), /needs 5 bytes, 2 left/],
