@@ -11,6 +11,7 @@
 import type { ConnectionEncrypter, MessageStream, StreamMuxer, StreamMuxerFactory } from "@libp2p/interface";
 
 import { reset } from "./describe.ts";
+import { noteMuxer, noteSecured } from "./lane.ts";
 
 /** Frames of our own peers carry at most WRITE_BYTES_MAX, or a few of them joined after a full window. */
 const MUX_FRAME_BYTES_MAX: number = 1 << 20;
@@ -58,14 +59,19 @@ function waitQuietly<S extends { readonly connection: MessageStream }>(secured: 
   return secured;
 }
 
+function secured<S extends { readonly connection: MessageStream }>(result: S, socket: MessageStream): S {
+  noteSecured(result.connection, socket);
+  return waitQuietly(result);
+}
+
 /** Wraps an encrypter so that each of its messages is one socket write, and reading them throws nothing. */
 export function joined<C>(encrypter: (components: C) => ConnectionEncrypter): (components: C) => ConnectionEncrypter {
   return (components) => {
     const inner = encrypter(components);
     return {
       protocol: inner.protocol,
-      secureInbound: async (connection, options) => waitQuietly(await inner.secureInbound(joinWrites(connection), options)),
-      secureOutbound: async (connection, options) => waitQuietly(await inner.secureOutbound(joinWrites(connection), options)),
+      secureInbound: async (connection, options) => secured(await inner.secureInbound(joinWrites(connection), options), connection),
+      secureOutbound: async (connection, options) => secured(await inner.secureOutbound(joinWrites(connection), options), connection),
     };
   };
 }
@@ -136,7 +142,9 @@ export function guarded<C>(
             if (problem !== undefined) return drop(problem);
           }
         });
-        return inner.createStreamMuxer(connection);
+        const created = inner.createStreamMuxer(connection);
+        noteMuxer(created, connection);
+        return created;
       },
     };
   };

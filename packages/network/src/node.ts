@@ -7,6 +7,7 @@ import { tcp } from "@libp2p/tcp";
 import { webSockets } from "@libp2p/websockets";
 import { NarsesError, type Logger } from "@narses/core";
 import { createLibp2p } from "libp2p";
+import { noiseCrypto } from "#noise-crypto";
 import { describe, reset, settledWithin } from "./describe.ts";
 import { guarded, joined, STREAMS_PER_CONNECTION_MAX } from "./guard.ts";
 import type { NetworkLimits } from "./limits.ts";
@@ -40,7 +41,7 @@ export function createNode(options: NodeOptions): Promise<Libp2p> {
       tcp({ inboundSocketInactivityTimeout: inactivityMs, outboundSocketInactivityTimeout: inactivityMs }),
       webSockets(),
     ],
-    connectionEncrypters: [joined(noise())],
+    connectionEncrypters: [joined(noise(noiseCrypto === undefined ? {} : { crypto: noiseCrypto }))],
     streamMuxers: [guarded(yamux({ maxInboundStreams: streams, maxOutboundStreams: streams }), options.onMisbehaviour)],
     connectionGater: { denyDialMultiaddr: () => false, ...options.gater },
     connectionMonitor: { enabled: false },

@@ -5,6 +5,7 @@
 import type { Connection, Stream, StreamMessageEvent } from "@libp2p/interface";
 import { describe, ignore, reset, shielded } from "./describe.ts";
 import { FrameReader } from "./frame-reader.ts";
+import { LANE_HEAD_BYTES, LANE_TAIL_BYTES, openLane, type Lane } from "./lane.ts";
 import type { Budget, NetworkLimits } from "./limits.ts";
 import { deferWindowUpdates } from "./window.ts";
 import type { Clock, Turn } from "./turn.ts";
@@ -64,6 +65,7 @@ export class Wire {
   readonly #reader: FrameReader;
   readonly #accept: (frame: Uint8Array) => void;
   #open = false;
+  #lane: Lane | undefined;
   #writable = true;
   /** Bytes wait for the end of the turn, so that others have theirs. */
   #yielded = false;
@@ -100,7 +102,11 @@ export class Wire {
   open(frameBytesMax: number): void {
     this.#open = true;
     this.#reader.frameBytesMax = frameBytesMax;
-    deferWindowUpdates(this.#stream);
+    const acknowledge = deferWindowUpdates(this.#stream);
+    this.#lane = openLane(this.#stream, (payload) => {
+      this.#read(payload);
+      acknowledge(payload.length);
+    });
   }
 
   /** Queues for the end of the callback that runs now; false when dropped: closed, above the cap, or the queue is full. */
@@ -121,14 +127,15 @@ export class Wire {
     this.#yielded = false;
     let share = TURN_BYTES_MAX;
     while (this.#writable && !this.#closed && share > 0) {
-      const chunk = this.#queue.take();
-      if (chunk === undefined) return;
-      share -= chunk.length;
+      const room = this.#queue.take(LANE_HEAD_BYTES, LANE_TAIL_BYTES);
+      if (room === undefined) return;
+      const bytes = room.length - LANE_HEAD_BYTES - LANE_TAIL_BYTES;
+      share -= bytes;
       this.counters.writes += 1;
-      this.counters.bytesSent += chunk.length;
+      this.counters.bytesSent += bytes;
       this.#wroteMs = this.#context.clock.ms;
       try {
-        this.#writable = this.#stream.send(chunk);
+        this.#writable = this.#lane?.send(room) === true ? this.#lane.writable : this.#stream.send(room.subarray(LANE_HEAD_BYTES, LANE_HEAD_BYTES + bytes));
       } catch (problem) {
         this.close(`cannot write: ${describe(problem)}`);
       }

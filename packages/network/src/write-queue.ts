@@ -14,6 +14,9 @@ export const WRITE_BYTES_MAX: number = 65_535 - 16 - 12;
 /** Taken frames are cut off the array once there are this many. */
 const COMPACT_AT = 1_024;
 
+/** All of it is written before it is read: Node's pool need not clear it, nor make an object outside the heap for each. */
+const allocate = (bytes: number): Uint8Array => (typeof Buffer === "undefined" ? new Uint8Array(bytes) : Buffer.allocUnsafe(bytes));
+
 export class WriteQueue {
   readonly bytesMax: number;
   readonly #budget: Budget | undefined;
@@ -48,20 +51,21 @@ export class WriteQueue {
     return true;
   }
 
-  /** The next chunk, at most WRITE_BYTES_MAX bytes; undefined when nothing waits. */
-  take(): Uint8Array | undefined {
+  /** The next chunk, at most WRITE_BYTES_MAX bytes, between `head` and `tail` bytes of room; undefined when nothing waits. */
+  take(head = 0, tail = 0): Uint8Array | undefined {
     if (this.#bytes === 0) return undefined;
-    const chunk = new Uint8Array(Math.min(this.#bytes, WRITE_BYTES_MAX));
-    let filled = 0;
-    while (filled < chunk.length) {
+    const bytes = Math.min(this.#bytes, WRITE_BYTES_MAX);
+    const room = allocate(head + bytes + tail);
+    const end = head + bytes;
+    for (let filled = head; filled < end; ) {
       const frame = this.#frames[this.#head];
       if (frame === undefined) break;
-      filled += this.#copy(frame, chunk, filled);
+      filled = this.#copy(frame, room, filled, end);
       if (this.#taken === HEADER_BYTES + frame.length) this.#next();
     }
-    this.#bytes -= chunk.length;
-    this.#budget?.give(chunk.length);
-    return chunk;
+    this.#bytes -= bytes;
+    this.#budget?.give(bytes);
+    return room;
   }
 
   /** Forgets everything that waits. */
@@ -73,20 +77,20 @@ export class WriteQueue {
     this.#bytes = 0;
   }
 
-  /** Copies what fits of the head frame to `chunk` at `at`; returns how much that was. */
-  #copy(frame: Uint8Array, chunk: Uint8Array, at: number): number {
+  /** Copies what fits of the head frame to `room` from `at` up to `end`; returns where it ends. */
+  #copy(frame: Uint8Array, room: Uint8Array, at: number, end: number): number {
     let filled = at;
-    for (; this.#taken < HEADER_BYTES && filled < chunk.length; this.#taken++) {
-      chunk[filled++] = (frame.length >>> (8 * (HEADER_BYTES - 1 - this.#taken))) & 0xff;
+    for (; this.#taken < HEADER_BYTES && filled < end; this.#taken++) {
+      room[filled++] = (frame.length >>> (8 * (HEADER_BYTES - 1 - this.#taken))) & 0xff;
     }
     if (this.#taken >= HEADER_BYTES) {
       const from = this.#taken - HEADER_BYTES;
-      const part = frame.subarray(from, from + chunk.length - filled);
-      chunk.set(part, filled);
+      const part = frame.length - from <= end - filled && from === 0 ? frame : frame.subarray(from, from + end - filled);
+      room.set(part, filled);
       filled += part.length;
       this.#taken += part.length;
     }
-    return filled - at;
+    return filled;
   }
 
   #next(): void {

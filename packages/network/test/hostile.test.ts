@@ -76,6 +76,8 @@ describe("a hostile peer", () => {
     const slow = await net.raw(cluster, 0, strangerSeed(1), CLIENT_PROTOCOL);
     const slowGone = closed(slow.connection);
     slow.stream.send(framedHello("client"));
+    // four zero bytes are a ping: a header that promises one byte more than ever comes, before any of them
+    slow.stream.send(new Uint8Array([0, 0, 0x10, 0]));
     const drip = setInterval(() => slow.stream.status === "open" && slow.stream.send(new Uint8Array([0])), 100);
     const quiet = await net.raw(cluster, 0, strangerSeed(2), CLIENT_PROTOCOL);
     const quietGone = closed(quiet.connection);
@@ -84,8 +86,6 @@ describe("a hostile peer", () => {
     const muteGone = closed(mute.connection);
     const idle = await net.dial(cluster, 0, strangerSeed(4));
     const idleGone = closed(idle.connection);
-    // four zero bytes are a ping: send a header that promises one byte more than ever comes
-    slow.stream.send(new Uint8Array([0, 0, 0x10, 0]));
     await Promise.all([slowGone, quietGone, muteGone, idleGone]);
     clearInterval(drip);
     await log.untilLine(/client .* left: a frame was still incomplete after 750 ms/);
