@@ -9,7 +9,7 @@ import { peekReply } from "@narses/wire";
 import { Patience, retransmitDelayMs, seededRandom } from "./backoff.ts";
 import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
 import { setBounded } from "./bounded.ts";
-import { EVICTED, finalRefusal, OUT_OF_ORDER, refusedForGood, type InFlight } from "./flight.ts";
+import { behindRefused, EVICTED, finalRefusal, leavesIdsUnused, OUT_OF_ORDER, refusedForGood, waitsFor, type InFlight } from "./flight.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -149,7 +149,7 @@ export class Dispatcher {
     if (final === undefined) return;
     const reason = refusedForGood(flight, final);
     for (const { pending } of flight.submissions) pending.reject(reason);
-    this.#land(flight, final === EVICTED);
+    this.#land(flight, final);
   }
 
   /** A replica that missed what the others got at once. */
@@ -207,7 +207,7 @@ export class Dispatcher {
     this.#patience.answered(this.#options.timers.now() - flight.sentAtMs);
     const refusal = refusalOfBundle(results[0]);
     if (refusal === OUT_OF_ORDER) return this.#holdBack(flight);
-    this.#land(flight, refusal === EVICTED);
+    this.#land(flight, refusal);
     flight.submissions.forEach(({ pending }, operation) => {
       const bytes = results[operation];
       if (bytes === undefined) return; // never: checkReply wants one result for each operation
@@ -232,12 +232,24 @@ export class Dispatcher {
     this.#retransmit(flight);
   }
 
-  #land({ bundle, timer }: InFlight, evicted: boolean): void {
+  /** `code`: of its refusal, if it was refused. Then what must follow it in order has no place to wait for. */
+  #land(flight: InFlight, code: string | undefined): void {
+    this.#forget(flight, code === EVICTED);
+    if (code !== undefined && leavesIdsUnused(code)) {
+      for (const later of this.flights.filter((other) => waitsFor(other, flight))) {
+        const reason = behindRefused(later, flight, code);
+        for (const { pending } of later.submissions) pending.reject(reason);
+        this.#forget(later, false);
+      }
+    }
+    const next = this.flights.find(({ early }) => early);
+    if (next !== undefined) this.#hurry(next);
+  }
+
+  #forget({ bundle, timer }: InFlight, evicted: boolean): void {
     this.#options.timers.clear(timer);
     this.#inFlight.delete(bundle.digest);
     setBounded(this.#landed, bundle.digest, true, LANDED_BUNDLES_MAX);
-    const next = this.flights.find((flight) => flight.early);
-    if (next !== undefined) this.#hurry(next);
     this.#onLanded(bundle, evicted);
   }
 }

@@ -51,6 +51,24 @@ export function inDoubt(session: number, detail: string, data: Readonly<Record<s
  */
 const FINAL_REFUSALS: ReadonlySet<string> = new Set(["ALREADY_EXECUTED", EVICTED, "SIGNATURE_INVALID", "REQUEST_INVALID"]);
 
+/** Codes of results and refusals that leave the bundle's request ids unused, for good: what follows it in order is not executed either. */
+const LEAVES_IDS_UNUSED: ReadonlySet<string> = new Set(["SESSION_FULL", "OUT_OF_WINDOW", "SESSION_UNKNOWN", "SIGNATURE_INVALID", "REQUEST_INVALID"]);
+
+export const leavesIdsUnused = (code: string | undefined): boolean => code !== undefined && LEAVES_IDS_UNUSED.has(code);
+
+/** Whether this one is executed only when `earlier` is. */
+export const waitsFor = ({ bundle }: InFlight, { bundle: earlier }: InFlight): boolean =>
+  bundle.fifo && bundle.session === earlier.session && bundle.client === earlier.client && bundle.ridFirst > earlier.ridFirst;
+
+/** Ordered as "fifo" behind a bundle that was refused for good. */
+export function behindRefused({ bundle }: InFlight, { bundle: earlier }: InFlight, code: string): NarsesError {
+  const idsOf = ({ ridFirst, operations }: Bundle): string => `${ridFirst} to ${ridFirst + operations.length - 1}`;
+  const text =
+    `requests ${idsOf(bundle)} are kept in order behind requests ${idsOf(earlier)}, which were refused (${code}) and will not be executed: ` +
+    "so these were not executed either. Submit them again when the reason of the refusal is gone";
+  return new NarsesError("NOT_EXECUTED", text, { code, behind: earlier.ridFirst, session: bundle.session });
+}
+
 /** The code of a final refusal that W replicas agree on. */
 export function finalRefusal({ refusals }: InFlight, weak: number): string | undefined {
   const counts = new Map<string, number>();

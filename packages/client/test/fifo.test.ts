@@ -1,7 +1,8 @@
 /** order "fifo": bundles that the cluster orders too early are refused, and sent again when it is their turn. */
+import type { Digest } from "@narses/core";
 import { describe, expect, it } from "vitest";
 import { turn } from "./support/fake-timers.ts";
-import { isSettled, open, type Opened } from "./support/open.ts";
+import { isSettled, open, rejectionOf, type Opened } from "./support/open.ts";
 
 async function fifoClient(): Promise<Opened> {
   const opened = await open({}, { order: "fifo" });
@@ -56,6 +57,75 @@ describe("a bundle that was ordered too early", () => {
     cluster.lies.set(1, (reply) => ({ ...reply, results: [new Uint8Array([3])] }));
     expect((await client.submit("a")).result).toBe("a");
     expect(client.status().retransmissions).toBe(0);
+  });
+});
+
+describe("behind a bundle that is refused for good", () => {
+  const submitted = async ({ cluster, client }: Opened, ...operations: readonly string[]): Promise<Promise<unknown>[]> => {
+    cluster.holding = true;
+    const answers: Promise<unknown>[] = [];
+    for (const operation of operations) {
+      answers.push(client.submit(operation, { timeoutMs: Infinity }));
+      await turn();
+    }
+    return answers;
+  };
+
+  it("and whose ids were not used up, it cannot be executed: that is said at once, whether it was ordered too early or not at all, and a later one goes on", async () => {
+    const opened = await fifoClient();
+    const { cluster, client } = opened;
+    const [first, second, third] = await submitted(opened, "a", "b", "c");
+    const bundles = cluster.bundles();
+    cluster.order(bundles.slice(1, 2));
+    cluster.refusing = ({ ridFirst }) => (ridFirst === 1 ? "SESSION_FULL" : undefined);
+    cluster.order(bundles.slice(0, 1));
+    expect(await rejectionOf(first as Promise<unknown>)).toMatchObject({ code: "NOT_EXECUTED", data: { code: "SESSION_FULL" } });
+    for (const [answer, rid] of [[second, 2], [third, 3]] as const) {
+      expect(await rejectionOf(answer as Promise<unknown>)).toMatchObject({
+        code: "NOT_EXECUTED", data: { code: "SESSION_FULL", behind: 1 },
+        message: `requests ${rid} to ${rid} are kept in order behind requests 1 to 1, which were refused (SESSION_FULL) and will not be executed: so these were not executed either. ` +
+          "Submit them again when the reason of the refusal is gone",
+      });
+    }
+    expect(client.status()).toMatchObject({ bundlesInFlight: 0, ackLow: 3 });
+    cluster.early = () => false;
+    cluster.holding = false;
+    expect((await client.submit("d")).result).toBe("d");
+    expect(cluster.bundles().at(-1)).toMatchObject({ ridFirst: 4, ackLow: 3 });
+  });
+
+  it("by W replicas before it was ordered: likewise", async () => {
+    const opened = await fifoClient();
+    const [first, second] = await submitted(opened, "a", "b");
+    const digest = opened.cluster.bundles()[0]?.digest as Digest;
+    for (const replica of [1, 2]) opened.cluster.refuse(replica, digest, "REQUEST_INVALID", "wrong");
+    expect(await rejectionOf(first as Promise<unknown>)).toMatchObject({ code: "NOT_EXECUTED", data: { code: "REQUEST_INVALID" } });
+    expect(await rejectionOf(second as Promise<unknown>)).toMatchObject({ code: "NOT_EXECUTED", data: { code: "REQUEST_INVALID", behind: 1 } });
+  });
+
+  it("and whose ids were used up, it is executed in its turn", async () => {
+    const opened = await fifoClient();
+    const { cluster } = opened;
+    const [first, second] = await submitted(opened, "a", "b");
+    const bundles = cluster.bundles();
+    cluster.refusing = ({ ridFirst }) => (ridFirst === 1 ? "STATE_FULL" : undefined);
+    cluster.order(bundles.slice(0, 1));
+    cluster.early = () => false;
+    cluster.order(bundles.slice(1, 2));
+    expect(await rejectionOf(first as Promise<unknown>)).toMatchObject({ code: "NOT_EXECUTED", data: { code: "STATE_FULL" } });
+    expect(await second).toMatchObject({ result: "b" });
+  });
+
+  it("where no order is kept, nobody waits and nobody is refused for it", async () => {
+    const opened = await open();
+    const { cluster } = opened;
+    const [first, second] = await submitted(opened, "a", "b");
+    const bundles = cluster.bundles();
+    cluster.refusing = ({ ridFirst }) => (ridFirst === 1 ? "OUT_OF_WINDOW" : undefined);
+    cluster.order(bundles.slice(0, 1));
+    expect(await rejectionOf(first as Promise<unknown>)).toMatchObject({ code: "NOT_EXECUTED" });
+    cluster.order(bundles.slice(1, 2));
+    expect(await second).toMatchObject({ result: "b" });
   });
 });
 

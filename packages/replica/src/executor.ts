@@ -17,7 +17,7 @@ import { randomNumbers, slotSeed } from "./random.ts";
 import { decodeReplyRecord, encodeReplyRecord, type ReplyRecord } from "./reply-record.ts";
 import { acknowledge, keepReply, markExecuted, ridState, type Session } from "./session.ts";
 import { findSession, putSession, readTable, SessionTable } from "./session-table.ts";
-import { replyKey } from "./state-keys.ts";
+import { replyKey, type SessionName } from "./state-keys.ts";
 
 export interface ExecutedBundle {
   readonly bundle: Bundle;
@@ -183,11 +183,38 @@ function executeBundle(tools: Tools, place: Place): ExecutedBundle {
   if (!writes.flush(state)) {
     // Perhaps only the results do not fit: keeping them is a convenience for retransmissions, executing is not.
     writes.forget(replyKey(bundle, bundle.ridFirst));
-    if (!writes.flush(state)) return none("full");
+    if (!writes.flush(state)) return undoFull({ ...tools, writes, place, session, evicted, results: refuseNew(results, kept) }) ?? none("session");
   }
   sessions.keep(state, bundle, session);
   table.used(bundle, evicted);
   return { bundle, results, repeated: !ran && kept !== undefined, evicted: evicted?.client };
+}
+
+/** Of operations that were executed, and have to be undone. */
+const refuseNew = (results: readonly Uint8Array[], kept: ReplyRecord | undefined): readonly Uint8Array[] =>
+  results.map((result, i) => (result === NOT_EXECUTED.window || result === NOT_EXECUTED.already || result === kept?.results[i] ? result : NOT_EXECUTED.full));
+
+interface Undoing extends Pick<Tools, "state" | "sessions" | "table"> {
+  readonly writes: Overlay;
+  readonly place: Place;
+  readonly session: Session;
+  readonly evicted: SessionName | undefined;
+  readonly results: readonly Uint8Array[];
+}
+
+/**
+ * The state has no room for what the application wrote. Its ids are used up all the same: else whoever has the bundle could have it executed
+ * later, after its client was told that it was not, and "fifo" bundles behind it would wait for ever. Undefined: there is no room for that either.
+ */
+function undoFull({ state, sessions, table, writes, place, session, evicted, results }: Undoing): ExecutedBundle | undefined {
+  const { bundle } = place;
+  writes.forgetApplication();
+  keep(writes, place, session, results);
+  putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
+  if (!writes.flush(state)) return undefined;
+  sessions.keep(state, bundle, session);
+  table.used(bundle, evicted);
+  return { bundle, results, repeated: false, evicted: evicted?.client };
 }
 
 /** All or nothing, so that nothing of it is kept: ordered again, it is executed. */

@@ -29,11 +29,12 @@ const notExecuted = (code: string, message: string): Uint8Array => encodeResult(
 const rejected = (code: string, message: string): Uint8Array => encodeResult({ status: "rejected", code, message, data: {} });
 
 /** Results of operations that were ordered and that the session refuses. */
-export const NOT_EXECUTED: Readonly<Record<"already" | "window" | "order" | "unknown" | "evicted" | "full", Uint8Array>> = {
+export const NOT_EXECUTED: Readonly<Record<"already" | "window" | "order" | "unknown" | "evicted" | "full" | "session", Uint8Array>> = {
   already: notExecuted("ALREADY_EXECUTED", "this request id was executed before, and its result is not kept for this bundle"),
   window: notExecuted("OUT_OF_WINDOW", "this request id is too far above the lowest one not yet executed"),
   order: notExecuted("OUT_OF_ORDER", "the request before this bundle is not executed yet"),
-  full: notExecuted("STATE_FULL", "the replicated state has no room where this bundle writes; nothing of it was executed"),
+  full: notExecuted("STATE_FULL", "the replicated state has no room where this bundle writes; nothing of it was executed, and its request ids are used up"),
+  session: notExecuted("SESSION_FULL", "the replicated state has no room for this session; nothing of the bundle was executed, and its request ids are not used up"),
   unknown: notExecuted("SESSION_UNKNOWN", "this session is anchored at a slot of the future"),
   evicted: notExecuted("EVICTED", "this session is not open any more; open another one"),
 };

@@ -38,7 +38,7 @@ export interface Outbox {
 
 /** Sent to one peer because it asked, or claimed to lack it: bulky, and a peer may ask for ever. */
 const ANSWERS: ReadonlySet<(PeerMessage | StateMessage)["type"]> =
-  new Set(["pre-prepare", "votes", "checkpoint", "view-change", "new-view", "batch", "decision", "stable"]);
+  new Set(["pre-prepare", "votes", "checkpoint", "view-change", "new-view", "batch", "decision", "stable", "recalled"]);
 
 export interface OutboxOptions {
   readonly config: Pick<EngineConfig, "self" | "epoch" | "quorums" | "parameters">;

@@ -3,6 +3,7 @@
  * and a bundle whose writes the state cannot hold leaves no trace at all.
  */
 import type { StateReader, StateStore } from "@narses/core";
+import { APP_STATE_PREFIX } from "@narses/wire";
 
 /** Null: deleted. */
 type Writes = Map<string, Uint8Array | null>;
@@ -35,6 +36,11 @@ export class Overlay implements StateReader {
   /** Takes a write of the bundle back, as if it had never been made. */
   forget(key: string): void {
     this.#bundle.delete(key);
+  }
+
+  /** Takes back all that the application wrote. */
+  forgetApplication(): void {
+    for (const key of this.#bundle.keys()) if (key.startsWith(APP_STATE_PREFIX)) this.#bundle.delete(key);
   }
 
   /** Begins an operation; then commit or rollback. */

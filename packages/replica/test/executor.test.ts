@@ -304,17 +304,35 @@ describe("one operation", () => {
     expect(() => run(one(apply(null)))).toThrow("cannot read a/total");
   });
 
-  test("where the state has no room, the bundle leaves no trace: its ids are free, the next bundle goes on", () => {
+  test("where the state has no room, nothing of the bundle stays but its ids, used up: with room again nobody can have it executed any more", () => {
     const { run, state } = setUp({ apply: (op, { store }) => (store.put(op as string, 1), "done") });
     state.full = "a/full";
-    const before = state.root();
     const bundle = tools.bundle([apply("first"), apply("full")]);
     const slot = run(tools.batch([bundle, tools.bundle([apply("other")], { key: clientKey("b") })]));
     expect([values(slot, 0), values(slot, 1)]).toEqual([["STATE_FULL", "STATE_FULL"], ["done"]]);
-    expect([...state.entries.keys()].filter((key) => key.includes(bundle.client) || key === "a/first")).toEqual([]);
-    expect(state.root()).not.toBe(before);
+    expect([...state.entries.keys()].filter((key) => key.startsWith("a/"))).toEqual(["a/other"]);
     state.full = undefined;
-    expect(values(run(tools.batch([bundle])))).toEqual(["done", "done"]);
+    const again = run(tools.batch([bundle]));
+    expect([values(again), again.bundles[0]?.repeated]).toEqual([["STATE_FULL", "STATE_FULL"], true]);
+    expect(state.entries.has("a/first")).toBe(false);
+  });
+
+  test("what follows it in order is executed; what the bundle was answered before stays answered", () => {
+    const { run, state } = setUp({ apply: (op, { store }) => (store.put(op as string, 1), "done") });
+    state.full = "a/full";
+    run(tools.batch([tools.bundle([apply("one")], { ridFirst: 1, fifo: true })]));
+    expect(values(run(tools.batch([tools.bundle([apply("one"), apply("full")], { ridFirst: 1, fifo: true })])))).toEqual(["ALREADY_EXECUTED", "STATE_FULL"]);
+    expect(values(run(tools.batch([tools.bundle([apply("three")], { ridFirst: 3, fifo: true })])))).toEqual(["done"]);
+  });
+
+  test("where the state has no room for the session itself, the bundle leaves no trace, and its ids are free", () => {
+    const { run, state } = setUp({ apply: (op, { store }) => (store.put(op as string, 1), "done") });
+    state.full = "s/";
+    const bundle = tools.bundle([apply("first")]);
+    expect(values(run(tools.batch([bundle])))).toEqual(["SESSION_FULL"]);
+    expect([...state.entries.keys()].filter((key) => key.includes(bundle.client) || key === "a/first")).toEqual([]);
+    state.full = undefined;
+    expect(values(run(tools.batch([bundle])))).toEqual(["done"]);
   });
 
   test("results too large to be kept are in the block only: a repetition in another block is refused", () => {

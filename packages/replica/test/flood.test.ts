@@ -1,5 +1,5 @@
 /** Floods, measured in frames and verified signatures, not in time: what a correct sender gets while another one does its worst. */
-import { replicaId, sessionNumber, seqNum, type Bundle, type ClientConnection, type CommitCertificate, type Digest, type Input, type StateMachine } from "@narses/core";
+import { replicaId, sessionNumber, seqNum, view, type Bundle, type ClientConnection, type CommitCertificate, type Digest, type Input, type Recalled, type StateMachine } from "@narses/core";
 import { hasher, verifyingKey } from "@narses/crypto";
 import { blockHash } from "@narses/wire";
 import { describe, expect, test } from "vitest";
@@ -228,5 +228,7 @@ describe("row 46: a peer that claims to lack everything", () => {
     while (ask(1)) taken++;
     expect(taken * size).toBeLessThanOrEqual(ANSWER_BURST_BYTES + 10 * ANSWER_BYTES_PER_TICK + 2 * size);
     expect(outbox.send(replicaId(1), { type: "forward", bundle: batch.bundles[0] as Bundle })).toBe(true); // a relay is no answer
+    const recalled: Recalled = { nonce: batch.digest, sure: true, view: view(0), seq: seqNum(0), votes: [], prePrepares: [], viewChange: undefined, stable: { seq: seqNum(0), root: batch.digest, proof: [] } };
+    expect([outbox.send(replicaId(1), { type: "recalled", recalled }), outbox.send(replicaId(2), { type: "recalled", recalled })]).toEqual([false, true]);
   });
 });

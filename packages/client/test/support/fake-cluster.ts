@@ -69,7 +69,7 @@ export function clusterConfig(options: FakeClusterOptions = {}): ClusterConfig {
   };
 }
 
-const OUT_OF_ORDER = encodeResult({ status: "not-executed", code: "OUT_OF_ORDER", message: "too early" });
+const notExecuted = (code: string): Uint8Array => encodeResult({ status: "not-executed", code, message: "for a reason" });
 
 /** What a replica sends instead of its honest reply; undefined: nothing. */
 export type Lie = (reply: Reply, cluster: FakeCluster, replica: ReplicaId) => Reply | undefined;
@@ -105,6 +105,8 @@ export class FakeCluster {
   readonly lastCall = new Map<number, number>();
   /** Bundles that are answered OUT_OF_ORDER, and can be ordered again. */
   early: (bundle: Bundle) => boolean = () => false;
+  /** Why nothing of a bundle that is ordered is executed. */
+  refusing: (bundle: Bundle) => string | undefined = () => undefined;
   readonly #ordered = new Map<Digest, Ordered>();
   readonly #held: Bundle[] = [];
 
@@ -191,7 +193,10 @@ export class FakeCluster {
   makeBlock(bundles: readonly Bundle[]): Block {
     const seq = seqNum(this.blocks.length);
     const batch = this.codec.makeBatch(this.config.epoch, 1_000 * seq, bundles);
-    const results = bundles.map((bundle) => bundle.operations.map(({ payload, kind }) => (this.early(bundle) ? OUT_OF_ORDER : this.#execute(payload, kind))));
+    const results = bundles.map((bundle) => {
+      const code = this.early(bundle) ? "OUT_OF_ORDER" : this.refusing(bundle);
+      return bundle.operations.map(({ payload, kind }) => (code === undefined ? this.#execute(payload, kind) : notExecuted(code)));
+    });
     const header: BlockHeader = {
       seq,
       parent: this.hash(seq - 1),
