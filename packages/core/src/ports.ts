@@ -97,8 +97,10 @@ export interface Recovered {
  */
 export interface Memory {
   readonly nonce: Digest;
-  /** The records are known not to be all. `view`: the last one that was left or entered, if another durable place has it. */
-  readonly lost?: { readonly view: View | undefined };
+  /** The records are known not to be all. `view`: the last one that was left or entered, if another durable place has it. `why`: in words, if it is known. */
+  readonly lost?: { readonly view: View | undefined; readonly why?: string };
+  /** A view that was left or entered, as a place knows that may not have the last one. */
+  readonly viewAtLeast?: View;
 }
 
 // ── cryptography (crypto; a fake one in the simulator) ───────────────────────────────────────────────────────────

@@ -33,7 +33,7 @@ export interface Recall extends Remembered {
   readonly nonce: Digest;
   /** The highest checkpoint that an answer proved: what peers heard from this replica at or below it, they have forgotten. */
   certifiedSeq: SeqNum;
-  /** The highest view of a forgotten statement that an answer showed. */
+  /** The highest view of a forgotten statement that an answer showed, and of what the shell knows from elsewhere. */
   provenView: View;
   /** By peer; undefined: it does not trust its own memory. */
   readonly answers: Map<ReplicaId, Claim | undefined>;
@@ -61,7 +61,7 @@ const witnesses = (r: Replica): number => n(r) - strong(r) + r.config.quorums.f 
 /** Called when view, watermark and slots are restored. */
 export function restoreMemory(r: Replica, records: readonly LogRecord[], memory: Memory | undefined): void {
   const record = records.findLast((one) => one.type === "amnesia");
-  if (memory?.lost !== undefined) r.silence = { cause: "amnesia", why: "its vote log was lost or damaged", view: memory.lost.view, floor: undefined };
+  if (memory?.lost !== undefined) r.silence = { cause: "amnesia", why: memory.lost.why ?? "its vote log was lost or damaged", view: memory.lost.view, floor: undefined };
   else if (record?.type === "amnesia" && !isPast(r, record.floor)) {
     r.silence = { cause: "amnesia", why: "before an earlier start its vote log was lost, damaged or old", view: record.view, floor: record.floor };
   } else if (memory !== undefined) r.silence = { cause: "recalling" };
@@ -75,7 +75,7 @@ export function restoreMemory(r: Replica, records: readonly LogRecord[], memory:
     r.leaving = undefined;
   }
   if (memory !== undefined) {
-    r.recall = { nonce: memory.nonce, ...remembered(r), certifiedSeq: seqNum(0), provenView: toView(0), answers: new Map(), askedTick: 0 };
+    r.recall = { nonce: memory.nonce, ...remembered(r), certifiedSeq: seqNum(0), provenView: memory.viewAtLeast ?? toView(0), answers: new Map(), askedTick: 0 };
   }
 }
 

@@ -296,6 +296,18 @@ describe("amnesia", () => {
     expect(b.status().silence?.floor).toMatchObject({ view: 3 });
   });
 
+  test("the floor is never below a view that another place knows: log after log may have been lost since the others reached theirs", () => {
+    const b = bounded({ lost: { view: undefined, why: "its data directory is an old copy" }, viewAtLeast: view(5) }, 0);
+    expect(b.status().silence).toMatchObject({ floor: { view: 5, seq: 2 + L }, reason: expect.stringContaining("it does not vote, because its data directory is an old copy; ") as string });
+    expect(bounded({ lost: { view: undefined }, viewAtLeast: view(1) }, 0).status().silence?.floor).toMatchObject({ view: 2 });
+    // Where the log is whole that view says nothing; found to be old by an answer, the floor is above it as well.
+    const old = memoryBench([ACCEPTED], { viewAtLeast: view(5) });
+    expect(old.status().silence?.cause).toBe("recalling");
+    old.from(2, recalled({ votes: [frameOf(1, vote("prepare", 0, 2, other))] }));
+    for (const id of [0, 3]) old.from(id, claim(0, 2));
+    expect(old.status().silence?.floor).toMatchObject({ view: 5 });
+  });
+
   test("inactive in a view that it does not know to have asked for, it asks for the next when it may speak", () => {
     const b = memoryBench([], { lost: { view: view(1) } });
     for (const id of [0, 2, 3]) b.from(id, claim(0, 2));

@@ -19,7 +19,7 @@ import { createPinoLogger } from "./pino-logger.ts";
 import { runReplica, type EngineFactory, type ReplicaTransport, type RunningCore } from "./replica.ts";
 import { systemClock, type Clock } from "./ticker.ts";
 import { openVoteMemory, type VoteMemory } from "./vote-memory.ts";
-import { hasVoted, markVoted, refuseLostData, type Voter } from "./voted-marker.ts";
+import { markVoted, readMark, refuseLostData, viewMarker, type Mark, type Voter } from "./voted-marker.ts";
 
 /** What a transport of one's own is made from. */
 export interface TransportContext {
@@ -99,19 +99,22 @@ export async function startReplica<Op, Result, Question, Answer>(options: Replic
     const directory = closing.add(await lockDataDirectory(dataDirectory, { clusterId, replica: self }), (held) => held.release());
     const voter: Voter = { home: options.home, self, clusterId };
     const rejoin = options.rejoin === true && cluster.replicas.length > 1; // alone there is nobody to rejoin
-    if (!rejoin) await refuseLostData(voter, { directory: dataDirectory, initialized: directory.initialized });
+    const mark = await readMark(voter);
+    if (!rejoin) refuseLostData(voter, mark, { directory: dataDirectory, initialized: directory.initialized });
     // Nobody has heard anything from this key: view 0 is the last one it can have been in.
-    const firstView = rejoin || (await hasVoted(voter)) ? undefined : view(0);
-    const stores = await openStores(directory, { codec, closing, openLog: options.voteLog ?? openVoteLog, replicas: cluster.replicas.length, rejoin, logger });
+    const firstView = rejoin || mark !== undefined ? undefined : view(0);
+    const stores = await openStores(directory, { codec, closing, openLog: options.voteLog ?? openVoteLog, replicas: cluster.replicas.length, rejoin, mark, logger });
+    const lastView = mark?.view ?? directory.view ?? view(0);
+    const markView = viewMarker(voter, lastView);
     const transport = (options.transport ?? createTransport)({ self, cluster, clusterId, networkSeed, listen, logger });
     const core = await runReplica({
       self, cluster, clusterId, codec, hasher, signingKey, verifyingKey, transport, localQueries, logger, incidents, clock, ...stores,
       app: guarded(options.app as StateMachine, options.guard), engine: options.engine ?? createEngine, replicaKeys: replicaKeysOf(cluster),
       disk: { directory: dataDirectory, reserveBytes: home.diskReserveBytes, freeBytes: () => freeBytesOf(dataDirectory) },
       evidence: evidenceDirectory(join(dataDirectory, "evidence")), mustExist: directory.initialized && !rejoin,
-      noteView: (last) => directory.noteView(last), onOpened: async () => {
+      noteView: (last) => (directory.noteView(last), markView(last)), onOpened: async () => {
         directory.markInitialized(directory.votesLost ? undefined : firstView);
-        await markVoted(voter);
+        await markVoted(voter, lastView);
       },
     });
     const size = `replica ${self} of ${cluster.replicas.length} runs, ${cluster.f} faults tolerated`;
@@ -141,6 +144,7 @@ interface Opening {
   readonly openLog: (options: VoteLogOptions) => Promise<VoteLog>;
   readonly replicas: number;
   readonly rejoin: boolean;
+  readonly mark: Mark | undefined;
   readonly logger: Logger;
 }
 

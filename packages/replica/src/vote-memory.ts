@@ -8,6 +8,7 @@ import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { digest, NarsesError, toHex, type LogRecord, type Logger, type Memory, type VoteLog } from "@narses/core";
 import type { DataDirectory, VoteLogOptions } from "@narses/storage";
+import type { Mark } from "./voted-marker.ts";
 
 export interface VoteMemoryOptions {
   readonly directory: Pick<DataDirectory, "path" | "votes" | "initialized" | "instance" | "votesLost" | "view" | "markVotesLost">;
@@ -17,6 +18,8 @@ export interface VoteMemoryOptions {
   readonly replicas: number;
   /** The operator says that the data directory is lost. */
   readonly rejoin: boolean;
+  /** What the home knows, beside the data directory. */
+  readonly mark: Mark | undefined;
   readonly logger: Logger;
 }
 
@@ -33,20 +36,36 @@ export async function openVoteMemory(options: VoteMemoryOptions): Promise<VoteMe
   const records = log.recovered.map(decode);
   const told = records.some(({ type }) => type === "amnesia");
   const nonce = digest(toHex(randomBytes(32)));
-  // The superblock takes note of a view when its record is durable: a record that is not there any more was lost.
-  const lastView = Math.max(0, ...records.map(viewOf));
-  if (options.replicas > 1 && directory.view !== undefined && directory.view > lastView) {
-    options.logger.error({ view: directory.view, lastView }, `the vote log ends in view ${lastView}, but this replica was in view ${directory.view}; it rejoins without memory`);
-    return { log, memory: { nonce, lost: { view: directory.view } } };
-  }
-  // The flag was there before the log was replaced, the record takes over from it: in between any crash leaves one of them.
-  return { log, memory: directory.votesLost && !told ? { nonce, lost: { view: directory.initialized ? directory.view : undefined } } : { nonce } };
+  const memory: Memory = { nonce, ...(options.mark?.view !== undefined && { viewAtLeast: options.mark.view }) };
+  const lost = lostOf(options, { told, lastView: Math.max(0, ...records.map(viewOf)) });
+  return { log, memory: lost === undefined ? memory : { ...memory, lost } };
 }
 
-/** The view that this record says was left or entered, or known to be the last. */
+/**
+ * Superblock and marker, in this order, take note of a view when its record is durable: a record that is not there any more was lost, and a
+ * directory that is behind the marker is an earlier copy. (The marker may be one as well, so its view need not be the last.)
+ */
+function lostOf({ directory, mark, replicas, logger }: VoteMemoryOptions, { told, lastView }: { readonly told: boolean; readonly lastView: number }): Memory["lost"] {
+  const { view, initialized, votesLost } = directory;
+  const here = Math.max(lastView, view ?? 0);
+  const copied = mark?.view !== undefined && mark.view > here;
+  // The flag was there before the log was replaced, the record takes over from it: in between any crash leaves one of them.
+  if (votesLost && !told) return { view: initialized && !copied ? view : undefined };
+  if (replicas === 1) return undefined;
+  if (copied) {
+    const why = `its data directory is an old copy: it knows of view ${here}, and ${mark.path} of view ${mark.view}`;
+    logger.error({ view: mark.view, lastView: here }, `${why}; this replica rejoins without memory`);
+    return { view: undefined, why };
+  }
+  if (view === undefined || view <= lastView) return undefined;
+  logger.error({ view, lastView }, `the vote log ends in view ${lastView}, but this replica was in view ${view}; it rejoins without memory`);
+  return { view };
+}
+
+/** The view that this record says was left or entered, or known to be the last, or to be followed by what is not remembered. */
 function viewOf(record: LogRecord): number {
-  const known = record.type === "view-left" || record.type === "new-view" || record.type === "amnesia" ? record.view : undefined;
-  return known ?? 0;
+  if (record.type === "amnesia") return Math.max(record.view ?? 0, record.floor?.view ?? 0);
+  return record.type === "view-left" || record.type === "new-view" ? record.view : 0;
 }
 
 async function openOrReplace({ directory, openLog, replicas, logger }: VoteMemoryOptions): Promise<VoteLog> {

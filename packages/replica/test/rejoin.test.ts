@@ -116,10 +116,10 @@ describe("a damaged vote log", () => {
 });
 
 /** What the shell makes of a directory, without a replica. */
-async function opened(path: string, rejoin: boolean, then: (d: DataDirectory, log: VoteLog) => void = () => undefined): Promise<Memory> {
+async function opened(path: string, rejoin: boolean, then: (d: DataDirectory, log: VoteLog) => void = () => undefined, marked?: number): Promise<Memory> {
   const directory = await lockDataDirectory(path, { clusterId: digest("ab".repeat(32)), replica: replicaId(3) });
   const decode = (bytes: Uint8Array): LogRecord => JSON.parse(Buffer.from(bytes).toString()) as LogRecord;
-  const { log, memory } = await openVoteMemory({ directory, openLog: openVoteLog, decode, replicas: 4, rejoin, logger: recordingLogger() });
+  const { log, memory } = await openVoteMemory({ directory, openLog: openVoteLog, decode, replicas: 4, rejoin, mark: marked === undefined ? undefined : { path: "replica.voted", view: view(marked) }, logger: recordingLogger() });
   then(directory, log);
   await log.close();
   await directory.release();
@@ -141,6 +141,35 @@ test("a superblock that knows a later view than the vote log: the log has lost i
     log.sync();
   })).lost).toEqual({ view: 7 });
   expect((await opened(path, false)).lost).toBeUndefined();
+});
+
+test("a marker beside the key that knows a later view than the data directory: that is an old copy, and the view only the least that is known", async () => {
+  const { homes: [home = ""], remove } = await makeHomes(testCluster(1));
+  cleanups.push(remove);
+  const path = join(home, "other");
+  const written = (record: object) => (directory: DataDirectory, log: VoteLog): void => {
+    directory.markInitialized(view(0));
+    log.append(Buffer.from(JSON.stringify(record)), undefined);
+    log.sync();
+  };
+  const why = "its data directory is an old copy: it knows of view 3, and replica.voted of view 4";
+  expect(await opened(path, false, written({ type: "view-left", view: 3 }), 0)).not.toHaveProperty("lost");
+  expect(await opened(path, false, undefined, 3)).toMatchObject({ viewAtLeast: 3 });
+  expect(await opened(path, false, undefined, 4)).toMatchObject({ viewAtLeast: 4, lost: { view: undefined, why } });
+  // Once the log says so itself it is not lost anew by every start, until it falls behind again.
+  await opened(path, false, written({ type: "amnesia", floor: { view: 6, seq: 40 } }), 4);
+  expect(await opened(path, false, undefined, 6)).not.toHaveProperty("lost");
+  expect((await opened(path, false, undefined, 7)).lost).toMatchObject({ view: undefined });
+});
+
+test("log after log is lost, and then the whole directory: the marker knows the view it had come to, and it votes in none below", async () => {
+  const { homes: [home = ""], remove } = await makeHomes(testCluster(1));
+  cleanups.push(remove);
+  const path = join(home, "other");
+  await opened(path, false, (directory) => directory.markInitialized(view(0)), 0);
+  await rm(path, { recursive: true });
+  // In words of its own: f + 1 = 2 views more than the others say would be 2, and it had asked for 5.
+  expect(await opened(path, true, undefined, 5)).toMatchObject({ viewAtLeast: 5, lost: { view: undefined } });
 });
 
 test("a --rejoin that was interrupted leaves the last view unknown, also when the next start is without it", async () => {

@@ -148,6 +148,34 @@ test.each(["kill", "power-cut"] as const)("a %s in the middle: what was staged i
   await until("all agree", () => agreed(c, 16));
 });
 
+test("a disk that fills up in the middle: it freezes where it is and says why, and takes over the rest when there is space, for a later checkpoint by then", async () => {
+  const c = cluster();
+  const disk = { directory: "/var/lib/replica", reserveBytes: 1_000, free: 1 << 20, freeBytes: () => disk.free };
+  c.disks.set(3, disk);
+  for (const id of [0, 1, 2]) await c.start(id);
+  const client = await c.client();
+  await order(client, "before", 16);
+  let chunks = 0;
+  c.tamper = (_from, to, frame) => (to === 3 && frame[1] === TAG.STATE_PAGES && ++chunks > 1 ? undefined : frame);
+  await c.start(3);
+  await until("some pages are staged", () => (status(c, 3).transfer?.pagesHere ?? 0) >= 60 && chunks > 2);
+  disk.free = 17;
+  await until("it is frozen", () => status(c, 3).disk?.frozenMs !== null);
+  const { seq = 0, pagesHere } = status(c, 3).transfer ?? {};
+  c.tamper = undefined; // from here on all pages would come
+  await order(client, "meanwhile", 16); // and the others have dropped that checkpoint
+  expect(status(c, 3)).toMatchObject({ transfer: { seq, pagesHere, phase: "fetching" }, lastTransfer: null });
+  expect(c.member(3).core.why().findings).toEqual([
+    expect.stringContaining("space on its disk: 17 B are free on the file system of /var/lib/replica, and it goes on when 2.0 KiB are") as string,
+    expect.stringMatching(/^the state after slot \d+ from its peers \(fetching, \d+ of \d+ pages are here\), because it is too far behind/) as string,
+  ]);
+  disk.free = 1 << 20;
+  await until("replica 3 has taken over a state", () => status(c, 3).lastTransfer !== null);
+  expect(status(c, 3).lastTransfer?.seq).toBeGreaterThan(seq);
+  await until("all agree", () => agreed(c, 32));
+  expect(status(c, 3).counters.diskFreezes).toBe(1);
+});
+
 test("donors that have dropped the checkpoint: the transfer goes on for a later one", async () => {
   const c = cluster();
   for (const id of [0, 1, 2]) await c.start(id);
