@@ -136,13 +136,17 @@ function findingsOf(sources: WhySources): readonly string[] {
   found.push(...alone);
   if (engine.silence?.cause === "recalling" && alone.length === 0) found.push(engine.silence.reason);
   if (engine.viewChange !== undefined) found.push(viewChange(sources, engine.viewChange));
-  if (status.behind > 0) {
+  // Once the state is here these are executed, or covered by it.
+  const fetching = status.transfer !== null;
+  if (status.behind > 0 && !fetching) {
     const { f, head, behind } = status;
     found.push(`decided slots from its peers: it has executed slot ${head.seq}, ${counted(f + 1, "peer")} or more say ${head.seq + behind}`);
   }
   const slots = engine.slots ?? [];
+  const decided = slots.filter(({ phase }) => phase === "execute");
   const awaited = new Map(status.proposalsAwaited.map((one) => [one.seq, one]));
-  found.push(...slots.map((slot) => {
+  found.push(...slots.flatMap((slot) => {
+    if (slot.phase === "execute") return slot === decided[0] && !fetching ? execution(status, decided) : [];
     const named = slot.phase === "payload" ? awaited.get(slot.seq) : undefined;
     return named === undefined ? openSlot(sources, slot) : payloadOf(status, named);
   }));
@@ -190,8 +194,19 @@ function viewChange(sources: WhySources, { have, missing, needed }: VoteStatus):
   return `the NEW-VIEW of view ${engine.view} from ${primary}`;
 }
 
+/** Slots that are decided here, the lowest first: they run in order. */
+function execution({ head }: ReplicaStatus, [lowest, ...others]: readonly SlotStatus[]): readonly string[] {
+  if (lowest === undefined) return [];
+  const { seq } = lowest;
+  const more = others.length;
+  if (seq === head.seq + 1) return [`the execution of slot ${seq}, which is decided${more > 0 ? `, and of ${more} more` : ""}`];
+  const before = seq === head.seq + 2 ? `slot ${seq - 1}` : `slots ${head.seq + 1} to ${seq - 1}`;
+  const after = seq === head.seq + 2 ? "it" : "them";
+  return [`${before}, because slot ${seq} ${more > 0 ? `and ${more} more are decided and run` : "is decided and runs"} after ${after}`];
+}
+
 function openSlot(sources: WhySources, { seq, phase, have, missing, needed }: SlotStatus): string {
-  const { engine, head } = sources.status;
+  const { engine } = sources.status;
   switch (phase) {
     case "prepare":
     case "commit":
@@ -200,10 +215,6 @@ function openSlot(sources: WhySources, { seq, phase, have, missing, needed }: Sl
       return `the PRE-PREPARE of slot ${seq} in view ${engine.view} from the primary, ${named(sources, engine.primary)}`;
     case "payload":
       return `the payload of slot ${seq}, which it asks every peer for`;
-    case "execute":
-      if (seq === head.seq + 1) return `the execution of slot ${seq}, which is decided`;
-      if (seq === head.seq + 2) return `slot ${seq - 1}, because slot ${seq} is decided and runs after it`;
-      return `slots ${head.seq + 1} to ${seq - 1}, because slot ${seq} is decided and runs after them`;
     default:
       return `${phase} of slot ${seq}: has ${have.length} of ${needed}${fromWhom(sources, have, missing)}`;
   }
