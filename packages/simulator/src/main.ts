@@ -15,7 +15,7 @@ import { run } from "./cli/run.ts";
 import { ToolError } from "./cli/tool-error.ts";
 import { twins } from "./cli/twins.ts";
 import type { Depth } from "./cli/seeds.ts";
-import { depth, faultKind, integer, leaders, type Leaders, policies } from "./cli/values.ts";
+import { depth, faultKind, integer, leaders, type Leaders, oracles, policies } from "./cli/values.ts";
 import { serve } from "./cli/worker.ts";
 import { FAULT_KINDS, type FaultKind, type SimOptions } from "./options.ts";
 
@@ -37,6 +37,7 @@ interface RunCommand {
   readonly n?: number;
   readonly byzantine?: number;
   readonly policies?: NonNullable<SimOptions["policies"]>;
+  readonly oracles?: NonNullable<SimOptions["oracles"]>;
   readonly chaos?: number;
   readonly workers?: number;
   readonly depth?: Depth;
@@ -58,6 +59,7 @@ function addRun(program: Command, done: (code: ExitCode) => void): Command {
     .option("--n <N>", "replicas, 1 … 13 (default: drawn)", checked(integer("--n", 1)))
     .option("--byzantine <B>", "Byzantine replicas; more than f is a negative control (default: f with Byzantine faults)", checked(integer("--byzantine", 0)))
     .option("--policies <names>", `what they do: ${POLICY_NAMES.slice(0, 3).join(",")}, …, twins`, checked(policies))
+    .option("--oracles <names>", "who judges: for controls of a single oracle (default: all)", checked(oracles))
     .option("--chaos <ms>", "virtual time under faults (default: drawn)", checked(integer("--chaos", 1)))
     .option("--trace <lines>", "print the last lines of the trace (60 on failure)", checked(integer("--trace", 0)), 0)
     .option("--depth <what>", "replica (as it ships) or engine (in small shells: fast) (default: replica)", checked(depth))
@@ -69,7 +71,7 @@ function addRun(program: Command, done: (code: ExitCode) => void): Command {
     .action(async (argument: number | undefined, o: RunCommand) => {
       const seed = argument ?? o.seed ?? 1;
       const repeated: Readonly<Record<string, unknown>> = {
-        faults: o.faults, n: o.n, byzantine: o.byzantine, policies: o.policies?.join(","), chaos: o.chaos, depth: o.depth, app: o.app,
+        faults: o.faults, n: o.n, byzantine: o.byzantine, policies: o.policies?.join(","), oracles: o.oracles?.join(","), chaos: o.chaos, depth: o.depth, app: o.app,
       };
       done(await run({
         seed, seeds: o.seeds, depth: o.depth ?? "replica", appPath: o.app, lines: o.trace, workers: o.workers, state: o.state, print,
@@ -106,29 +108,33 @@ function addKill(program: Command, done: (code: ExitCode) => void): void {
 
 function addScenarios(program: Command, done: (code: ExitCode) => void): void {
   program.command("replay").description("run a scenario file: nothing in it is left to chance").argument("<file>")
+    .option("--app <file>", "the application's module, if it is no longer where the scenario says")
     .option("--trace <lines>", "print the last lines of the trace", checked(integer("--trace", 0)), 60)
     .option("--chart <file>", "draw the messages of a window as SVG")
     .option("--from <ms>", "where the chart begins", checked(integer("--from", 0)), 0)
     .option("--to <ms>", "where it ends", checked(integer("--to", 1)))
-    .action(async (file: string, o: { readonly trace: number; readonly chart?: string; readonly from: number; readonly to?: number }) => {
-      done(await replayFile({ file, lines: o.trace, chart: o.chart === undefined ? undefined : { path: o.chart, fromMs: o.from, toMs: o.to }, print }));
+    .action(async (file: string, o: { readonly app?: string; readonly trace: number; readonly chart?: string; readonly from: number; readonly to?: number }) => {
+      done(await replayFile({ file, appPath: o.app, lines: o.trace, chart: o.chart === undefined ? undefined : { path: o.chart, fromMs: o.from, toMs: o.to }, print }));
     });
   program.command("minimise").description("make a scenario file of a failing seed, without what it does not need").argument("<seed>", "the seed", checked(integer("seed", 0)))
     .requiredOption("--out <file>", "the scenario file")
+    .option("--app <file>", "as given to the failing run")
     .option("--faults <kind>", "as given to the failing run", checked(faultKind))
     .option("--n <N>", "as given to the failing run", checked(integer("--n", 1)))
     .option("--byzantine <B>", "as given to the failing run", checked(integer("--byzantine", 0)))
     .option("--policies <names>", "as given to the failing run", checked(policies))
+    .option("--oracles <names>", "as given to the failing run", checked(oracles))
     .option("--chaos <ms>", "as given to the failing run", checked(integer("--chaos", 1)))
     .option("--depth <what>", "as given to the failing run", checked(depth))
     .action(async (seed: number, o: Partial<RunCommand> & { readonly out: string }) => {
-      done(await minimiseSeed({ options: { seed, ...simOptions(o) }, depth: o.depth ?? "replica", out: o.out, print }));
+      done(await minimiseSeed({ options: { seed, ...simOptions(o) }, depth: o.depth ?? "replica", appPath: o.app, out: o.out, print }));
     });
 }
 
 const simOptions = (o: Partial<RunCommand>): Omit<SimOptions, "seed"> => ({
   ...(o.faults !== undefined && { faults: o.faults }), ...(o.n !== undefined && { n: o.n }), ...(o.byzantine !== undefined && { byzantine: o.byzantine }),
   ...(o.policies !== undefined && { policies: o.policies }), ...(o.chaos !== undefined && { chaosMs: o.chaos }),
+  ...(o.oracles !== undefined && { oracles: o.oracles }),
 });
 
 async function main(argv: readonly string[]): Promise<ExitCode | undefined> {

@@ -44,11 +44,12 @@ export function momentActs({ world, random, over }: ActContext): readonly Act[] 
   return MOMENTS.map((moment) => ({
     name: `die ${moment.name}`,
     run: () => {
-      world.ambush = (node, effect) => {
+      const strike = (node: SimNode, effect: Effect): void => {
         if (over() || node.options.fault === "liar" || !moment.of(effect)) return;
-        world.ambush = undefined;
+        world.ambushes.delete(strike);
         die(node, moment);
       };
+      world.ambushes.add(strike);
     },
   }));
 }

@@ -4,6 +4,7 @@ import { SESSION_WINDOW } from "./app.ts";
 import type { Fault } from "./budget.ts";
 import { type Habit, HABITS } from "./clients/habits.ts";
 import { POLICY_NAMES, type PolicyName } from "./adversaries/index.ts";
+import type { OracleName } from "./oracles/index.ts";
 import { Random } from "./random.ts";
 
 export const FAULT_KINDS = ["none", "crash", "network", "disk", "clock", "byzantine", "all"] as const;
@@ -35,6 +36,8 @@ export interface SimOptions {
   readonly traceLines?: number;
   /** Judge progress after healing. */
   readonly liveness?: boolean;
+  /** Oracles that judge: all unless given. For controls of a single one; invariants of the engine are checked in any case. */
+  readonly oracles?: readonly OracleName[];
 }
 
 /** Options with every choice made. */
@@ -54,6 +57,7 @@ export interface RunPlan {
   readonly parameters: Parameters;
   readonly traceLines: number;
   readonly liveness: boolean;
+  readonly oracles?: readonly OracleName[];
   /** How a replica that counts against f can be faulty. */
   readonly faultyAs: readonly Exclude<Fault, "none">[];
   /** Frames travel as bytes through the real framing, connections break; otherwise each frame for itself. Whole replicas only. */
@@ -92,7 +96,7 @@ export function planRun(options: SimOptions): RunPlan {
   const faults = options.faults ?? random.pick(FAULT_KINDS);
   const hostile = faults === "byzantine" || faults === "all";
   const spoilt = hostile || faults === "disk" || faults === "clock";
-  const wipes = options.wipes ?? (f > 0 && options.byzantine === undefined && WIPING.has(faults) && random.split("wipes").chance(0.15) ? 1 : 0);
+  const wipes = options.wipes ?? (f > 0 && options.byzantine === undefined && WIPING.has(faults) && random.split("wipes").chance(0.3) ? 1 : 0);
   const byzantine = options.byzantine ?? (spoilt ? Math.max(0, f - wipes) : 0);
   if (!Number.isSafeInteger(byzantine) || byzantine < 0 || byzantine > n) throw new RangeError(`byzantine must be an integer from 0 to n = ${n}, got ${byzantine}`);
   return {
@@ -107,6 +111,7 @@ export function planRun(options: SimOptions): RunPlan {
     parameters: { ...drawParameters(random.split("parameters"), hostile), ...options.parameters },
     traceLines: options.traceLines ?? 0,
     liveness: options.liveness ?? byzantine + wipes <= f,
+    ...(options.oracles !== undefined && { oracles: options.oracles }),
     faultyAs: FAULTY_AS[faults],
     streams: random.split("streams").chance(0.5),
     driftMax: random.split("drift").pick(faults === "none" ? [0] : [0, 0.001, 0.1]),
@@ -162,7 +167,7 @@ function drawWatch(random: Random, hostile: boolean): Pick<Parameters, "proposal
   return {
     proposalDelayTicksMax: random.pick([3, 10, proposalDelayTicksMax]),
     overtakenBundlesMax: random.pick([2, 16, overtakenBundlesMax]),
-    heartbeatTicks: random.pick([0, 30]),
+    heartbeatTicks: random.pick([0, 30, 30]),
   };
 }
 
@@ -195,6 +200,7 @@ export function describePlan(plan: RunPlan): readonly string[] {
     `request timeout ${p.requestTimeoutTicks} ticks, new-view timeout ${p.viewChangeTimeoutTicks} ticks, backoff up to 2^${p.backoffExponentMax}`,
     `means: sync ${plan.syncMeanUs} µs, execution ${plan.executionMeanUs} µs, checkpoint ${plan.checkpointMeanUs} µs; clock skew up to ${plan.clockSkewMaxMs} ms`,
     ...(p.fastReads ? ["fast reads: clients want Q answers, decisions are forwarded"] : []),
+    ...(plan.oracles === undefined ? [] : [`judged by ${plan.oracles.join(", ")} alone`]),
     `progress is due within ${livenessBudgetMs(plan)} ms of healing`,
   ];
 }

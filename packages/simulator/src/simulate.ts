@@ -1,7 +1,7 @@
 /** One run: draw a plan, break things for a while, heal, then wait for everything promised. */
 import { replicaId, type StateMachine } from "@narses/core";
 import { actByAct } from "./adversaries/act-by-act.ts";
-import { needsPages, POLICIES } from "./adversaries/index.ts";
+import { castingOf, needsShell, POLICIES } from "./adversaries/index.ts";
 import { Conspiracy } from "./adversaries/conspiracy.ts";
 import type { Application, NextOperation } from "./application.ts";
 import { diskId, policyId } from "./coverage/catalogue.ts";
@@ -90,8 +90,8 @@ async function runReplicas(plan: RunPlan, application?: Application): Promise<Si
 }
 
 /** Runs a plan that is made already: for records and scenarios. */
-export async function runPlan(plan: RunPlan, depth: "replica" | "engine"): Promise<SimResult> {
-  return depth === "engine" ? runEngines(plan) : runReplicas(plan);
+export async function runPlan(plan: RunPlan, depth: "replica" | "engine", application?: Application): Promise<SimResult> {
+  return depth === "engine" ? runEngines(plan) : runReplicas(plan, application);
 }
 
 function runEngines(plan: RunPlan): SimResult {
@@ -173,12 +173,9 @@ function assemble(world: World): readonly string[] {
     for (const suffix of twins) {
       const node = world.addNode(id, suffix, "liar");
       for (const role of roles) {
-        const effective = (): void => world.coverage.sometimes(policyId(role));
-        if (role === "twins") effective();
-        else {
-          const powers = world.powersOf(node, conspiracy, `${node.name} ${role}`);
-          node.policies.push(actByAct(watchPolicy(POLICIES[role](powers), effective), powers.random));
-        }
+        if (role === "twins") continue;
+        const powers = world.powersOf(node, conspiracy, `${node.name} ${role}`);
+        node.policies.push(actByAct(watchPolicy(POLICIES[role](powers), () => world.coverage.sometimes(policyId(role))), powers.random));
       }
     }
   }
@@ -188,7 +185,7 @@ function assemble(world: World): readonly string[] {
 }
 
 function drawRoles({ plan, clientBytes }: World, random: Random): readonly RunPlan["policies"][number][] {
-  const usable = plan.policies.filter((name) => clientBytes !== undefined || !needsPages(name));
+  const usable = castingOf(plan.policies.filter((name) => clientBytes !== undefined || !needsShell(name)));
   const first = random.pick(usable);
   const second = random.pick(usable);
   return first === second || random.chance(0.6) ? [first] : [first, second];

@@ -11,8 +11,9 @@ import { FaultBudget, isAwaited, type Fault } from "./budget.ts";
 import { type ClientBytes, type ClientOptions, SimClient } from "./clients/client.ts";
 import { type Habit, isServed, needsBytes } from "./clients/habits.ts";
 import { HostileClient } from "./clients/hostile.ts";
-import { linkId } from "./coverage/catalogue.ts";
+import { linkId, policyId } from "./coverage/catalogue.ts";
 import { Coverage } from "./coverage/coverage.ts";
+import { twinWatch } from "./coverage/twin-watch.ts";
 import { formatEffect, formatInput } from "./format.ts";
 import type { ClientKey, Keyring, Toolkit } from "./keyring.ts";
 import { Network } from "./links/network.ts";
@@ -65,6 +66,7 @@ export abstract class World {
   private readonly told = new Map<SimNode, Map<ReplicaId, boolean>>();
   protected readonly oracles: readonly Oracle[];
   private readonly noticeRandom: Random;
+  private readonly watchTwins: ReturnType<typeof twinWatch> = twinWatch(() => this.coverage.sometimes(policyId("twins")));
   private turns = 0;
   /** Of keys that clients made besides their own. */
   protected readonly owners: Map<ClientId, SimClient> = new Map<ClientId, SimClient>();
@@ -72,8 +74,8 @@ export abstract class World {
   failure: Violation | undefined;
   /** Nothing breaks any more. */
   healed = false;
-  /** The nemesis lies in wait for something that a node does. */
-  ambush: ((node: SimNode, effect: Effect) => void) | undefined;
+  /** The nemesis lies in wait for something that a node does; one that has struck is gone. */
+  readonly ambushes: Set<(node: SimNode, effect: Effect) => void> = new Set<(node: SimNode, effect: Effect) => void>();
   abstract readonly keyring: Keyring;
 
   constructor(plan: RunPlan, toolkit: Toolkit, application?: Application) {
@@ -87,7 +89,8 @@ export abstract class World {
     const { n, f } = plan.quorums;
     const allCorrect = plan.byzantine === 0 && plan.habits.length === 0;
     const isCorrect = (id: ReplicaId): boolean => this.correct.some((node) => node.id === id);
-    this.oracles = createOracles({ n, f, parameters: plan.parameters, toolkit, allCorrect, isCorrect, now: () => this.scheduler.now, coverage: this.coverage, application });
+    const { parameters, oracles } = plan;
+    this.oracles = createOracles({ n, f, parameters, toolkit, allCorrect, isCorrect, now: () => this.scheduler.now, coverage: this.coverage, application, judges: oracles });
   }
 
   abstract configOf(id: ReplicaId): EngineConfig;
@@ -234,7 +237,7 @@ export abstract class World {
   onEffect(node: SimNode, effect: Effect): void {
     this.note(node, formatEffect(effect));
     this.count(effect);
-    this.ambush?.(node, effect);
+    for (const ambush of this.ambushes) ambush(node, effect);
     if (!node.byzantine) for (const oracle of this.oracles) oracle.onEffect?.(node, effect);
   }
 
@@ -247,6 +250,7 @@ export abstract class World {
 
   onSigned(node: SimNode, signed: Signed<SignedBody>): void {
     if (!node.byzantine) for (const oracle of this.oracles) oracle.onSigned?.(node, signed);
+    else if (this.nodes.some((other) => other !== node && other.id === node.id)) this.watchTwins(node.id, signed.body);
   }
 
   onExecuted(node: SimNode, block: SimBlock, state?: State): void {

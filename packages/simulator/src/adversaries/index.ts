@@ -126,6 +126,11 @@ export const POLICIES: Readonly<Record<PolicyName, PolicyFactory>> = {
   "bomb-donor": bombDonor,
 };
 
-/** Change nothing but messages between shells, which only whole replicas have. */
-const DONORS: ReadonlySet<string> = new Set<PolicyName>(["wrong-donor", "stalling-donor", "bomb-donor"]);
-export const needsPages = (name: PolicyName | "twins"): boolean => DONORS.has(name);
+/** Change nothing but what shells make and say to each other (pages of a state, proposals that name bundles), and only whole replicas have those. */
+const SHELL_ONLY: ReadonlySet<string> = new Set<PolicyName>(["wrong-donor", "stalling-donor", "bomb-donor", "phantom"]);
+export const needsShell = (name: PolicyName | "twins"): boolean => SHELL_ONLY.has(name);
+
+/** Those that take more than themselves to have an effect (heartbeats, large bundles, a view change at the right time) are cast so many times as often. */
+const CAST_MORE: Readonly<Partial<Record<PolicyName, number>>> = { "empty-batches": 3, phantom: 2, "new-view-liar": 2, "two-new-views": 2 };
+export const castingOf = (names: readonly (PolicyName | "twins")[]): readonly (PolicyName | "twins")[] =>
+  names.flatMap((name) => Array.from({ length: name === "twins" ? 2 : (CAST_MORE[name] ?? 1) }, () => name));

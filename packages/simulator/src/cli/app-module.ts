@@ -5,19 +5,13 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import type { StateMachine } from "@narses/core";
-import type { NextOperation } from "../application.ts";
+import type { Application, NextOperation } from "../application.ts";
 import { ToolError } from "./tool-error.ts";
 
-export interface AppModule {
-  readonly app: StateMachine;
-  readonly operation: NextOperation;
-  readonly genesis: unknown;
-}
-
-const loaded = new Map<string, Promise<AppModule>>();
+const loaded = new Map<string, Promise<Application>>();
 
 /** Loads once per process. @throws ToolError that says what the module lacks. */
-export function loadApp(path: string): Promise<AppModule> {
+export function loadApplication(path: string): Promise<Application> {
   const full = resolve(process.env["INIT_CWD"] ?? ".", path);
   let module = loaded.get(full);
   if (module === undefined) loaded.set(full, (module = load(full)));
@@ -32,7 +26,7 @@ function readTypeScript(): void {
   readsTypeScript = true;
 }
 
-async function load(path: string): Promise<AppModule> {
+async function load(path: string): Promise<Application> {
   let exports: Record<string, unknown>;
   if (!existsSync(path)) throw new ToolError("APP_INVALID", `there is no ${path}: --app names a module that exports \`app\` and \`operation\``);
   try {
@@ -49,5 +43,5 @@ async function load(path: string): Promise<AppModule> {
   if (typeof operation !== "function") {
     throw new ToolError("APP_INVALID", `${path} exports no generator: export const operation = (random, client) => …, the next operation of a client`);
   }
-  return { app: app as StateMachine, operation: operation as NextOperation, genesis: exports["genesis"] };
+  return { app: app as StateMachine, operation: operation as NextOperation, genesis: exports["genesis"] ?? null };
 }

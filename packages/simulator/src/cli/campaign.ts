@@ -4,9 +4,11 @@ import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { catalogueOf } from "../coverage/catalogue.ts";
 import { neverHappened } from "../coverage/coverage.ts";
+import { SEARCHED } from "../oracles/linearizability-search.ts";
 import type { SimOptions } from "../options.ts";
 import { EXIT } from "./exit.ts";
 import { writeWhole } from "./files.ts";
+import { killsRow } from "./kills-row.ts";
 import { runPool } from "./pool.ts";
 import { PROGRAM } from "./program.ts";
 import { createProgress } from "./progress.ts";
@@ -19,7 +21,7 @@ const CHUNK_SEEDS = 20;
 const SAVE_EVERY_MS = 5_000;
 /** Failures kept in words; more are only counted. */
 const FAILURES_KEPT_MAX = 100;
-/** From so many seeds on, something in the catalogue that never happened is a failure: the run did not test what it claims to. */
+/** From so many seeds on, when everything is drawn, something in the catalogue that never happened is a failure: the run did not test what it claims to. */
 export const COVERAGE_SEEDS_MIN = 5_000;
 
 /** Rules and faults that the summary names: those that happened least often, and those that did not yet. */
@@ -130,7 +132,8 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
     for (const signal of INTERRUPTIONS) process.off(signal, interrupted);
   }
   progress.end();
-  const holes = seeds >= COVERAGE_SEEDS_MIN && options.faults === undefined && options.policies === undefined ? neverHappened(state.totals.coverage, depth) : [];
+  const judged = seeds >= COVERAGE_SEEDS_MIN && appPath === undefined && Object.values(options).every((choice) => choice === undefined);
+  const holes = judged ? neverHappened(state.totals.coverage, depth) : [];
   // What is finished and fine needs no state; what failed is worth keeping.
   if (state.failed === 0 && statePath !== undefined) rmSync(statePath, { force: true });
   else save(statePath, state);
@@ -141,8 +144,8 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
 const number = (value: number): string => Math.round(value).toLocaleString("en");
 
 function summarise({ totals: t, failed }: State, depth: Depth, holes: readonly string[], print: (line: string) => void): void {
-  const ids = catalogueOf(depth).length;
-  const covered = ids - neverHappened(t.coverage, depth).length;
+  const ids = catalogueOf(depth);
+  const covered = ids.length - neverHappened(t.coverage, depth).length;
   const rows: readonly (readonly [string, string])[] = [
     ["seeds", `${number(t.seeds)}, ${number(failed)} failed`],
     ["events", number(t.events)],
@@ -150,12 +153,14 @@ function summarise({ totals: t, failed }: State, depth: Depth, holes: readonly s
     ["views entered", number(t.views)],
     ["slots executed", number(t.slots)],
     ["answers accepted", number(t.accepted)],
-    ["crashes", number(t.crashes)],
-    ["coverage", `${covered} of ${ids} rules and faults happened`],
+    ["processes died", number(t.crashes)],
+    ["histories searched", `${number(t.coverage[SEARCHED.linearizable] ?? 0)} linearizable, ${number(t.coverage[SEARCHED.undecided] ?? 0)} too long or too concurrent to tell`],
+    ["coverage", `${covered} of ${ids.length} rules and faults happened`],
+    ["kills", killsRow()],
     ["time per 1,000 events", `${((t.cpuMs / Math.max(1, t.events)) * 1000).toFixed(2)} ms of CPU`],
   ];
   for (const [name, value] of rows) print(`${name.padEnd(22)} ${value}`);
-  const rarest = Object.entries(t.coverage).sort(([, a], [, b]) => a - b).slice(0, RAREST);
+  const rarest = ids.flatMap((id): [string, number][] => ((t.coverage[id] ?? 0) > 0 ? [[id, t.coverage[id] as number]] : [])).sort(([, a], [, b]) => a - b).slice(0, RAREST);
   print(`${"rarest".padEnd(22)} ${rarest.map(([id, count]) => `${id} ×${count}`).join(", ")}`);
   const missing = neverHappened(t.coverage, depth);
   if (holes.length === 0 && missing.length > 0 && missing.length <= MISSING_NAMED_MAX) print(`${"not yet".padEnd(22)} ${missing.join(", ")}`);

@@ -4,9 +4,11 @@ import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { hunt, type HuntResult } from "../kill/hunt.ts";
+import { type Control, NEGATIVE_CONTROLS } from "../kill/controls.ts";
 import { MUTATIONS } from "../kill/mutations.ts";
 import type { Mutation } from "../kill/mutation.ts";
 import { killPage, killTable } from "../kill/table.ts";
+import { ORACLE_NAMES } from "../oracles/index.ts";
 import { checkoutRoot, createSandbox, fingerprint, type Sandbox } from "../kill/sandbox.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import { defaultWorkers } from "./pool.ts";
@@ -54,10 +56,14 @@ export async function kill({ only, workers, out, state, print }: KillFlags): Pro
   const root = checkoutRoot();
   const statePath = state ?? join(root, "node_modules/.cache/narses-sim/kill.json");
   let held = load(statePath, fingerprint(root));
-  const wanted = MUTATIONS.filter(({ name }) => only === undefined || name.toLowerCase().includes(only.toLowerCase()));
-  if (wanted.length === 0) throw new RangeError(`--only ${String(only)} matches no seeded bug; there are: ${MUTATIONS.map(({ name }) => name).join("; ")}`);
+  const isWanted = ({ name }: Mutation): boolean => only === undefined || name.toLowerCase().includes(only.toLowerCase());
+  const wanted = MUTATIONS.filter(isWanted);
+  const overloaded = NEGATIVE_CONTROLS.filter(isWanted);
+  if (wanted.length + overloaded.length === 0) {
+    throw new RangeError(`--only ${String(only)} matches no seeded bug and no control; there are: ${[...MUTATIONS, ...NEGATIVE_CONTROLS].map(({ name }) => name).join("; ")}`);
+  }
   const results = new Map(held.results.map((result) => [result.name, result]));
-  const queue = [...CONTROLS, ...wanted].filter(({ name }) => !results.has(name));
+  const queue = [...CONTROLS, ...overloaded, ...wanted].filter(({ name }) => !results.has(name));
   const total = queue.length;
   const progress = createProgress(total, "seeded bugs");
   const sandboxes = new Set<Sandbox>();
@@ -89,12 +95,25 @@ export async function kill({ only, workers, out, state, print }: KillFlags): Pro
   await Promise.all(Array.from({ length: Math.min(Math.max(1, total), workers ?? defaultWorkers()) }, work));
   for (const signal of SIGNALS) process.off(signal, stop);
   progress.end();
-  const found = wanted.flatMap(({ name }) => results.get(name) ?? []);
-  print(killTable(found));
-  if (out !== undefined) writeFileSync(out, killPage(found));
-  const controls = CONTROLS.flatMap(({ name }) => results.get(name) ?? []).filter((result) => result.kill !== undefined);
-  for (const { name, kill: found } of controls) print(`the control failed: ${name}, seed ${found?.seed}: ${found?.detail}`);
-  const alive = wanted.filter(({ name }) => results.get(name)?.kill === undefined);
-  print(`${wanted.length - alive.length} of ${wanted.length} seeded bugs killed${controls.length > 0 ? "; the CONTROL FAILED, so this says nothing" : ""}`);
-  return controls.length > 0 ? EXIT.crash : alive.length > 0 ? EXIT.coverage : EXIT.ok;
+  const resultsOf = (hunted: readonly Mutation[]): readonly HuntResult[] => hunted.flatMap(({ name }) => results.get(name) ?? []);
+  print(killTable(resultsOf(wanted)));
+  if (overloaded.length > 0) print(`\n${killTable(resultsOf(overloaded), "control")}`);
+  if (out !== undefined) writeFileSync(out, killPage(resultsOf(wanted), resultsOf(overloaded), held.fingerprint));
+  return verdict(results, wanted, overloaded, only === undefined, print);
+}
+
+function verdict(
+  results: ReadonlyMap<string, HuntResult>, bugs: readonly Mutation[], overloaded: readonly Control[], complete: boolean, print: (line: string) => void,
+): ExitCode {
+  const broken = CONTROLS.flatMap(({ name }) => results.get(name) ?? []).filter((result) => result.kill !== undefined);
+  for (const { name, kill: found } of broken) print(`the control failed: ${name}, seed ${found?.seed}: ${found?.detail}`);
+  const alive = bugs.filter(({ name }) => results.get(name)?.kill === undefined);
+  const mute = overloaded.filter(({ name, oracle }) => results.get(name)?.kill?.oracle !== oracle);
+  for (const { name, oracle } of mute) print(`${oracle} said nothing: ${name}`);
+  const spoke = new Set([...results.values()].map((result) => result.kill?.oracle));
+  const silent = complete ? ORACLE_NAMES.filter((name) => !spoke.has(name)) : [];
+  if (silent.length > 0) print(`never spoke, neither over a seeded bug nor over a control: ${silent.join(", ")}`);
+  print(`${bugs.length - alive.length} of ${bugs.length} seeded bugs killed, ${overloaded.length - mute.length} of ${overloaded.length} negative controls noticed`
+    + `${broken.length > 0 ? "; the CONTROL FAILED, so this says nothing" : ""}`);
+  return broken.length > 0 ? EXIT.crash : alive.length + mute.length + silent.length > 0 ? EXIT.coverage : EXIT.ok;
 }

@@ -5,6 +5,8 @@ import { LEGEND } from "../format.ts";
 import { minimise } from "../minimise/minimise.ts";
 import { parseScenario, replay } from "../minimise/scenario.ts";
 import { describePlan, type SimOptions } from "../options.ts";
+import type { SimResult } from "../simulate.ts";
+import { loadApplication } from "./app-module.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import { PROGRAM } from "./program.ts";
 import type { ChartFlags } from "./run.ts";
@@ -12,6 +14,8 @@ import type { Depth } from "./seeds.ts";
 
 export interface ReplayFlags {
   readonly file: string;
+  /** In place of the module that the scenario names. */
+  readonly appPath: string | undefined;
   readonly lines: number;
   readonly chart: ChartFlags | undefined;
   readonly print: (line: string) => void;
@@ -19,11 +23,12 @@ export interface ReplayFlags {
 
 const LINES_MAX = 1_000_000;
 
-export async function replayFile({ file, lines, chart, print }: ReplayFlags): Promise<ExitCode> {
+export async function replayFile({ file, appPath, lines, chart, print }: ReplayFlags): Promise<ExitCode> {
   const scenario = parseScenario(readFileSync(file, "utf8"), file);
   print(`scenario: ${scenario.title}`);
   for (const line of describePlan(scenario.plan)) print(line);
-  const result = await replay(scenario, LINES_MAX);
+  const module = appPath ?? scenario.app;
+  const result = await replay(scenario, LINES_MAX, module === undefined ? undefined : await loadApplication(module));
   if (result.cast.length > 0) print(`Byzantine: ${result.cast.join("; ")}`);
   if (lines > 0) {
     for (const line of LEGEND) print(`  ${line}`);
@@ -38,15 +43,24 @@ export async function replayFile({ file, lines, chart, print }: ReplayFlags): Pr
 export interface MinimiseFlags {
   readonly options: SimOptions;
   readonly depth: Depth;
+  readonly appPath: string | undefined;
   readonly out: string;
   readonly print: (line: string) => void;
 }
 
-export async function minimiseSeed({ options, depth, out, print }: MinimiseFlags): Promise<ExitCode> {
-  const minimised = await minimise(options, depth, print);
+export async function minimiseSeed({ options, depth, appPath, out, print }: MinimiseFlags): Promise<ExitCode> {
+  const application = appPath === undefined ? undefined : { ...(await loadApplication(appPath)), name: appPath };
+  const minimised = await minimise(options, application === undefined ? depth : "replica", print, application);
   if (minimised === undefined) {
     print("this seed does not fail: there is nothing to minimise");
     return EXIT.ok;
+  }
+  if ("again" in minimised) {
+    const { failure, again } = minimised;
+    const words = ({ outcome, oracle, detail }: SimResult): string => (outcome === "ok" ? "all went well" : `${outcome} (${oracle}): ${detail}`);
+    print(`${words(failure)}\nThe same decisions once more: ${words(again)}\nNo file was written: something that the seed does not govern decides as well. `
+      + "Look for Math.random(), clocks, and state outside the store in the application");
+    return EXIT[failure.outcome];
   }
   const { scenario, before, after, replays } = minimised;
   writeFileSync(out, `${JSON.stringify(scenario)}\n`);

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { drawChart } from "../chart/chart.ts";
 import { LEGEND } from "../format.ts";
+import { SEARCHED } from "../oracles/linearizability-search.ts";
 import { describePlan, type SimOptions } from "../options.ts";
 import type { SimResult } from "../simulate.ts";
 import { runCampaign } from "./campaign.ts";
@@ -62,6 +63,7 @@ function printResult(result: SimResult, lines: number, print: (line: string) => 
   print(`${outcome === "ok" ? "ok      " : outcome.toUpperCase().padEnd(8)} ${result.events} events, ${result.virtualMs.toFixed(0)} ms virtual, ${result.accepted} answers, `
     + `${c.executedSlots} slots executed, ${c.viewsLeft} views left, ${c.stableCheckpoints} stable checkpoints, ${c.crashes} crashes`
     + `${result.recoveryMs === undefined ? "" : `, settled ${result.recoveryMs.toFixed(0)} ms after healing`}, trace ${result.traceHash}`);
+  if ((result.coverage[SEARCHED.undecided] ?? 0) > 0) print("the search for an order of all operations gave up: of the two judgements of linearizability only that by the log was made");
   if (lines > 0 && result.trace.length > 0) {
     for (const line of LEGEND) print(`  ${line}`);
     for (const line of result.trace.slice(-lines)) print(line);

@@ -1,7 +1,7 @@
 /** Many seeds: a chunk of them as one job, and the sum of what happened. */
 import process from "node:process";
 import { addCounts, type Counts } from "../coverage/coverage.ts";
-import { loadApp } from "./app-module.ts";
+import { loadApplication } from "./app-module.ts";
 import type { FaultKind, SimOptions } from "../options.ts";
 import { simulate, simulateEngine, type SimResult } from "../simulate.ts";
 
@@ -11,7 +11,7 @@ export type Depth = "replica" | "engine";
 /** What `run` and `--seeds` run: with an application of one's own always as it ships. */
 export async function simulateAt(depth: Depth, appPath: string | undefined, options: SimOptions): Promise<SimResult> {
   if (appPath === undefined) return depth === "engine" ? simulateEngine(options) : simulate(options);
-  const { app, operation, genesis } = await loadApp(appPath);
+  const { app, operation, genesis } = await loadApplication(appPath);
   return simulate(app, { ...options, operation, genesis });
 }
 

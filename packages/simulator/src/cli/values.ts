@@ -2,6 +2,7 @@
 import { POLICY_NAMES, type PolicyName } from "../adversaries/index.ts";
 import type { Depth } from "./seeds.ts";
 import { FAULT_KINDS, type FaultKind } from "../options.ts";
+import { ORACLE_NAMES, type OracleName } from "../oracles/index.ts";
 
 export const integer = (name: string, min: number) => (text: string): number => {
   const value = Number(text);
@@ -26,6 +27,14 @@ export type Leaders = "in-turn" | "any";
 export function leaders(text: string): Leaders {
   if (text !== "in-turn" && text !== "any") throw new RangeError(`--leaders must be in-turn or any, got ${text}`);
   return text;
+}
+
+export function oracles(text: string): readonly OracleName[] {
+  return text.split(",").map((name) => {
+    const found = ORACLE_NAMES.find((one) => one === name);
+    if (found === undefined) throw new RangeError(`no oracle ${name}; there are ${ORACLE_NAMES.join(", ")}`);
+    return found;
+  });
 }
 
 export function policies(text: string): readonly (PolicyName | "twins")[] {

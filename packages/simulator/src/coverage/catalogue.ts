@@ -1,5 +1,5 @@
 /** What coverage counts: rules of the protocol, and faults with what they stand for. FAULTS.md has the faults by row of the catalogue. */
-import { needsPages, POLICY_NAMES, type PolicyName } from "../adversaries/index.ts";
+import { needsShell, POLICY_NAMES, type PolicyName } from "../adversaries/index.ts";
 import type { Depth } from "../cli/seeds.ts";
 import type { DiskHealth } from "../disks/disk-health.ts";
 import { LINK_FAULTS, type LinkFault } from "../links/network.ts";
@@ -58,6 +58,9 @@ export const RULE_IDS = [
 
 export type RuleId = (typeof RULE_IDS)[number];
 
+/** It is the shell that names large bundles by their digest, and gathers them. */
+const ofShell = (rule: RuleId): boolean => rule.startsWith("large bundles:");
+
 interface WorldFault {
   readonly id: string;
   /** A line of the trace that matches says that it happened. */
@@ -107,12 +110,12 @@ const ifBytes = (habit: Habit): Depth | undefined => (needsBytes(habit) ? "repli
 
 /** Everything that long runs of this depth must have seen. */
 export const catalogueOf = (depth: Depth): readonly string[] => [
-  ...RULE_IDS,
+  ...RULE_IDS.filter((rule) => at(depth, ofShell(rule) ? "replica" : undefined)),
   ...WORLD_FAULTS.filter((fault) => at(depth, fault.depth)).map(({ id }) => id),
   ...LINK_FAULTS.map(linkId),
   ...MOMENT_NAMES.map(deathId),
   ...(depth === "replica" ? Object.values(DISK_IDS) : []),
-  ...[...POLICY_NAMES, "twins" as const].filter((name) => at(depth, needsPages(name) ? "replica" : undefined)).map((name) => policyId(name)),
+  ...[...POLICY_NAMES, "twins" as const].filter((name) => at(depth, needsShell(name) ? "replica" : undefined)).map((name) => policyId(name)),
   ...HABITS.filter((habit) => at(depth, ifBytes(habit))).map(habitId),
   FORGED_REPLY,
   ...(depth === "replica" ? [SWAPPED_BODY] : []),

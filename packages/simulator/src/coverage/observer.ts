@@ -113,6 +113,8 @@ function onInput(mark: (id: RuleId) => void, memory: Memory, input: Input, logWi
     mark("state transfer: the state is taken over");
     if (memory.doom === "in a state transfer") memory.doom = undefined;
   }
+  // Durable: a death from here on comes after the checkpoint.
+  if (input.type === "checkpointed" && memory.doom === "at a checkpoint") memory.doom = undefined;
   memory.asking = input.type === "message" && input.message.type === "fetch-bundles" ? input.from : undefined;
   if (input.type === "message" && input.message.type === "compact-pre-prepare") memory.announced.set(input.message.signed.body.seq, input.message.signed.body.digest);
   if (input.type !== "message" || input.message.type !== "pre-prepare") return;

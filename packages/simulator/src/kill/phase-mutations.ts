@@ -155,6 +155,15 @@ export const PHASE_MUTATIONS: readonly Mutation[] = [
     options: { n: 4, byzantine: 1, policies: ["no-checkpoints"], parameters: { checkpointInterval: 1, logWindow: 2, pipelineDepth: 1 } },
     edits: [edit("pbft/src/status.ts", "if (signed.body.seq > status.stableSeq) send", "if (signed.body.seq > status.stableSeq && r.tick < 0) send")],
   },
+  // ── bounds ──
+  {
+    // The engine's own check goes as well: it would be first.
+    name: "any number of bundles may wait", seedsMax: 200, faults: LIARS, options: { parameters: { pendingBundlesMax: 6 } },
+    edits: [
+      edit("pbft/src/request.ts", " && r.waiting.size < r.config.parameters.pendingBundlesMax", ""),
+      edit("pbft/src/invariants.ts", "assert(r.waiting.size <= r.config.parameters.pendingBundlesMax", "assert(r.waiting.size <= 1e9"),
+    ],
+  },
   // ── execution, sessions ──
   {
     name: "executes over a gap", seedsMax: 40,

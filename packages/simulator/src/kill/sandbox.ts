@@ -17,18 +17,31 @@ export function checkoutRoot(): string {
   return root;
 }
 
+const OWN_SCOPE = "@narses/";
+const FINGERPRINT_DIGITS = 16;
+
 const packageNames = (root: string): readonly string[] => readdirSync(join(root, "packages")).sort();
+
+/** Packages that a run is made of: the simulator and what it imports, and so on. */
+function partsOf(root: string): readonly string[] {
+  const parts = new Set<string>(["simulator"]);
+  for (const name of parts) {
+    const { dependencies = {} } = JSON.parse(readFileSync(join(root, "packages", name, "package.json"), "utf8")) as { readonly dependencies?: Readonly<Record<string, string>> };
+    for (const other of Object.keys(dependencies)) if (other.startsWith(OWN_SCOPE)) parts.add(other.slice(OWN_SCOPE.length));
+  }
+  return [...parts].sort();
+}
 
 /** Of everything that can matter to a verdict: results of another state of the sources are void. */
 export function fingerprint(root: string): string {
   const hash = createHash("sha256");
-  for (const name of packageNames(root)) {
+  for (const name of partsOf(root)) {
     const src = join(root, "packages", name, "src");
     for (const file of (readdirSync(src, { recursive: true }) as string[]).sort()) {
       if (file.endsWith(".ts")) hash.update(`${name}/${file}\n`).update(readFileSync(join(src, file)));
     }
   }
-  return hash.digest("hex");
+  return hash.digest("hex").slice(0, FINGERPRINT_DIGITS);
 }
 
 export interface Sandbox {

@@ -1,4 +1,5 @@
 /** From a failing seed to a scenario: record it, replay it from the record, then take out faults, lies, clients, messages and times. */
+import type { Application } from "../application.ts";
 import type { Depth } from "../cli/seeds.ts";
 import { planRun, type SimOptions } from "../options.ts";
 import { runPlan, type SimResult } from "../simulate.ts";
@@ -60,19 +61,34 @@ function withOnly(tapes: Tapes, wanted: (path: string) => boolean, kept: readonl
 const decisions = (tapes: Tapes): number => [...tapes.values()].reduce((sum, tape) => sum + tape.filter((value) => value !== null).length, 0);
 const same = (a: SimResult, b: SimResult): boolean => a.outcome === b.outcome && a.oracle === b.oracle;
 
+/** The same decisions end in another way: something else than they decides, which only an application can do. */
+export interface Unrepeatable {
+  readonly failure: SimResult;
+  readonly again: SimResult;
+}
+
+/** An application, and the name of its module for the scenario. */
+export interface NamedApplication extends Application {
+  readonly name: string;
+}
+
 /** @returns undefined when the seed does not fail. `say` hears how it goes. */
-export async function minimise(options: SimOptions, depth: Depth, say: (line: string) => void): Promise<Minimised | undefined> {
+export async function minimise(
+  options: SimOptions, depth: Depth, say: (line: string) => void, application?: NamedApplication,
+): Promise<Minimised | Unrepeatable | undefined> {
   const recorded = new Map<string, number[]>();
   const plan = planRun({ ...options, traceLines: 0 });
-  const failure = await runPlan({ ...plan, randomOf: (path) => new RecordingRandom(path, recorded) }, depth);
+  const failure = await runPlan({ ...plan, randomOf: (path) => new RecordingRandom(path, recorded) }, depth, application);
   if (failure.outcome === "ok") return undefined;
+  const again = await replayTapes(plan, depth, recorded, 0, application);
+  if (!same(failure, again)) return { failure, again };
   let tapes: Tapes = recorded;
   let shorter = plan;
   let replays = 0;
   const fails = async (candidate: Tapes, chaosMs: number): Promise<boolean> => {
     if (replays >= REPLAYS_MAX) return false;
     replays++;
-    return same(failure, await replayTapes({ ...shorter, chaosMs }, depth, candidate, 0));
+    return same(failure, await replayTapes({ ...shorter, chaosMs }, depth, candidate, 0, application));
   };
   const before = decisions(tapes);
   say(`seed ${plan.seed}: ${failure.outcome} (${failure.oracle}), ${before} decisions`);
@@ -89,7 +105,7 @@ export async function minimise(options: SimOptions, depth: Depth, say: (line: st
   const title = `${failure.outcome} (${failure.oracle}): ${failure.detail}`;
   const expect = { outcome: failure.outcome, ...(failure.oracle !== undefined && { oracle: failure.oracle }) };
   return {
-    scenario: { format: SCENARIO_FORMAT, title, expect, depth, plan: kept, decisions: packTapes(tapes) },
+    scenario: { format: SCENARIO_FORMAT, title, expect, depth, ...(application && { app: application.name }), plan: kept, decisions: packTapes(tapes) },
     replays, before, after: decisions(tapes),
   };
 }

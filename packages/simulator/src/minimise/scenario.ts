@@ -1,4 +1,5 @@
 /** A scenario file: everything that happened by chance in a failing run, as data. It replays without any generator, on any Node. */
+import type { Application } from "../application.ts";
 import type { Depth } from "../cli/seeds.ts";
 import { ToolError } from "../cli/tool-error.ts";
 import { planRun, type RunPlan } from "../options.ts";
@@ -19,6 +20,8 @@ export interface Scenario {
   /** How the run ends: "ok" once the cause is fixed. */
   readonly expect: { readonly outcome: SimResult["outcome"]; readonly oracle?: string };
   readonly depth: Depth;
+  /** The module of the application, as `--app` named it; absent: the simulator's own. */
+  readonly app?: string;
   readonly plan: Omit<RunPlan, "randomOf">;
   readonly decisions: Readonly<Record<string, readonly Stretch[]>>;
 }
@@ -83,12 +86,15 @@ function firstMissing(needed: object, given: unknown, path: string): string | un
   return undefined;
 }
 
-/** @param traceLines lines of trace to keep. */
-export function replay(scenario: Scenario, traceLines: number): Promise<SimResult> {
+/**
+ * @param traceLines lines of trace to keep.
+ * @param application that of `scenario.app`, loaded.
+ */
+export function replay(scenario: Scenario, traceLines: number, application?: Application): Promise<SimResult> {
   const tapes = unpackTapes(scenario.decisions);
-  if (scenario.format === SCENARIO_FORMAT) return replayTapes(scenario.plan, scenario.depth, tapes, traceLines);
+  if (scenario.format === SCENARIO_FORMAT) return replayTapes(scenario.plan, scenario.depth, tapes, traceLines, application);
   return runPlan({ ...scenario.plan, traceLines, randomOf: (path) => new ComponentTapeRandom(path, tapes) }, scenario.depth);
 }
 
-export const replayTapes = (plan: Scenario["plan"], depth: Depth, tapes: Tapes, traceLines: number): Promise<SimResult> =>
-  runPlan({ ...plan, traceLines, randomOf: (path) => new TapeRandom(path, tapes) }, depth);
+export const replayTapes = (plan: Scenario["plan"], depth: Depth, tapes: Tapes, traceLines: number, application?: Application): Promise<SimResult> =>
+  runPlan({ ...plan, traceLines, randomOf: (path) => new TapeRandom(path, tapes) }, depth, application);

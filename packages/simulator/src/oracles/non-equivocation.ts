@@ -7,7 +7,7 @@ import { bodyText } from "../content.ts";
 import { fail, type Oracle, type Watched } from "./oracle.ts";
 
 /** [key, value] of everything a body states. */
-function statements(body: SignedBody): readonly (readonly [string, string])[] {
+export function statements(body: SignedBody): readonly (readonly [string, string])[] {
   switch (body.type) {
     case "pre-prepare":
       return [[`PP v${body.view} n${body.seq}`, body.digest]];

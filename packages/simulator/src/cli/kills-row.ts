@@ -1,0 +1,24 @@
+/** What a summary says about kills: whether the simulator notices at all is shown by seeded bugs, and KILLS.md is the record of them. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { checkoutRoot, fingerprint } from "../kill/sandbox.ts";
+import { toldBy } from "../kill/table.ts";
+import { ToolError } from "./tool-error.ts";
+
+const PAGE = "packages/simulator/KILLS.md";
+
+export function killsRow(): string {
+  let root: string;
+  try {
+    root = checkoutRoot();
+  } catch (error) {
+    if (error instanceof ToolError) return "seeded bugs need a checkout of the repository: pnpm sim kill";
+    throw error;
+  }
+  const path = join(root, PAGE);
+  if (!existsSync(path)) return `no record: pnpm sim kill --out ${PAGE}`;
+  const { dead, all, sources } = toldBy(readFileSync(path, "utf8"));
+  const here = fingerprint(root);
+  const of = sources === here ? `these very sources (${here})` : `the sources ${sources ?? "of an earlier version"}, these are ${here}: pnpm sim kill --out ${PAGE}`;
+  return `${dead} of ${all} seeded bugs and negative controls noticed within their seeds, by ${PAGE} of ${of}`;
+}
