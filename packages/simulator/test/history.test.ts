@@ -23,7 +23,27 @@ const op = (input: Op, from: number, to: number | undefined, output = 0): Histor
   ({ id: `op ${nextId++}`, input, invokedAt: from, returned: to === undefined ? undefined : { at: to, output } });
 const verdict = (...entries: HistoryEntry<Op, number>[]): string => checkLinearizable(entries, register).verdict;
 
+/** Adds one, answers the new count. */
+const plainCounter: Model<null, number, number> = { keyOf: () => "c", initial: () => 0, step: (n) => ({ state: n + 1, output: n + 1 }), textOf: String, equal: (a, b) => a === b };
+const grown: Model<null, number, number> = { ...plainCounter, alike: true, growth: { at: (n) => n, due: (n) => n } };
+
 describe("the black-box checker", () => {
+  test("knowing that a counter grows changes no verdict", () => {
+    const some = fc.record({ from: fc.nat(12), took: fc.nat(6), answer: fc.option(fc.integer({ min: 1, max: 6 }), { nil: undefined }) });
+    fc.assert(fc.property(fc.array(some, { maxLength: 6 }), (operations) => {
+      const entries = operations.map(({ from, took, answer }, i): HistoryEntry<null, number> =>
+        ({ id: String(i), input: null, invokedAt: from, returned: answer === undefined ? undefined : { at: from + took, output: answer } }));
+      expect(checkLinearizable(entries, grown).verdict).toBe(checkLinearizable(entries, plainCounter).verdict);
+    }), { numRuns: 2_000 });
+  });
+
+  test("of a thing that grows, any number of concurrent operations are put in order", () => {
+    const entries = Array.from({ length: 4 * WGL_CONCURRENCY_MAX }, (_, i): HistoryEntry<null, number> =>
+      ({ id: String(i), input: null, invokedAt: 0, returned: i % 3 === 0 ? undefined : { at: 1_000 - i, output: i + 1 } }));
+    expect(checkLinearizable(entries, grown).verdict).toBe("linearizable");
+    expect(checkLinearizable(entries.slice(1).concat({ id: "twice", input: null, invokedAt: 5, returned: { at: 6, output: 2 } }), grown).verdict).toBe("violation");
+  });
+
   test("one after another", () => {
     expect(verdict(op(write(1), 0, 1, 0), op(read(), 2, 3, 1))).toBe("linearizable");
   });

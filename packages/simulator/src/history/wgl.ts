@@ -15,13 +15,15 @@ export interface Model<Input, Output, State> {
   equal(a: Output, b: Output): boolean;
   /** All operations on a key do the same: of those without an answer, only the one submitted first needs to be tried. */
   readonly alike?: boolean;
+  /** States only grow, and an answer fits at one of them: `at` the state, `due` the answer. An answer that the state has passed can never be given. */
+  readonly growth?: { at(state: State): number; due(output: Output): number };
 }
 
 export type WglVerdict =
   | { readonly verdict: "linearizable" | "undecided"; readonly detail: string }
   | { readonly verdict: "violation"; readonly detail: string };
 
-/** Operations in flight at one time on one key, at most: beyond, the search is left out and says so. */
+/** Operations in flight at one time on one key, at most, where states do not grow: beyond, the search is left out and says so. */
 export const WGL_CONCURRENCY_MAX = 50;
 /** Visited states per key, at most: beyond, the search gives up and says so. */
 export const WGL_STATES_MAX = 200_000;
@@ -101,9 +103,10 @@ function unlift(call: Node): void {
 
 function searchKey<Input, Output, State>(key: string, entries: readonly HistoryEntry<Input, Output>[], model: Model<Input, Output, State>): WglVerdict {
   const { head, concurrency } = linked(entries, model.alike === true);
-  if (concurrency > WGL_CONCURRENCY_MAX) return { verdict: "undecided", detail: `${concurrency} concurrent operations on ${key}, at most ${WGL_CONCURRENCY_MAX} are searched` };
+  if (model.growth === undefined && concurrency > WGL_CONCURRENCY_MAX) return { verdict: "undecided", detail: `${concurrency} concurrent operations on ${key}, at most ${WGL_CONCURRENCY_MAX} are searched` };
   const visited = new Set<string>();
   const done = new Taken(entries.length);
+  const owed = model.growth === undefined ? undefined : new Owed(entries.map(({ returned }) => (returned === undefined ? undefined : model.growth?.due(returned.output))));
   const calls: { readonly node: Node; readonly before: State }[] = [];
   let state = model.initial(key);
   let node = head.next;
@@ -116,6 +119,7 @@ function searchKey<Input, Output, State>(key: string, entries: readonly HistoryE
       const last = calls.pop();
       if (last === undefined) return { verdict: "violation", detail: describeStuck(key, entry, longest, entries.length) };
       done.drop(last.node.op);
+      owed?.drop(last.node.op);
       state = last.before;
       unlift(last.node);
       node = last.node.next;
@@ -128,8 +132,10 @@ function searchKey<Input, Output, State>(key: string, entries: readonly HistoryE
     const after = model.step(state, entry.input);
     if (entry.returned === undefined || model.equal(after.output, entry.returned.output)) {
       done.take(node.op);
+      owed?.take(node.op);
+      const passed = owed !== undefined && owed.first <= (model.growth?.at(after.state) ?? 0);
       const memory = `${done.text} ${model.textOf(after.state)}`;
-      if (!visited.has(memory)) {
+      if (!passed && !visited.has(memory)) {
         if (visited.size >= WGL_STATES_MAX) return { verdict: "undecided", detail: `${WGL_STATES_MAX} states of ${key} searched without an end` };
         visited.add(memory);
         calls.push({ node, before: state });
@@ -140,6 +146,7 @@ function searchKey<Input, Output, State>(key: string, entries: readonly HistoryE
         continue;
       }
       done.drop(node.op);
+      owed?.drop(node.op);
     }
     node = node.next;
   }
@@ -184,5 +191,40 @@ class Taken {
     let text = `${this.low}:`;
     for (let op = this.low + 1; op <= this.high; op++) if (this.flags[op] === 1) text += `${op - this.low},`;
     return text;
+  }
+}
+
+/** Answers that are still to be explained, by where they are due. */
+class Owed {
+  private readonly dues: readonly number[];
+  /** Of each operation with an answer: its place among the dues. */
+  private readonly places = new Map<number, number>();
+  private readonly taken: Uint8Array;
+  private low = 0;
+
+  constructor(dues: readonly (number | undefined)[]) {
+    const sorted = dues.flatMap((due, op): { readonly due: number; readonly op: number }[] => (due === undefined ? [] : [{ due, op }])).sort((a, b) => a.due - b.due || a.op - b.op);
+    this.dues = sorted.map(({ due }) => due);
+    sorted.forEach(({ op }, place) => this.places.set(op, place));
+    this.taken = new Uint8Array(sorted.length);
+  }
+
+  /** The lowest that is owed. */
+  get first(): number {
+    return this.dues[this.low] ?? Number.POSITIVE_INFINITY;
+  }
+
+  take(op: number): void {
+    const place = this.places.get(op);
+    if (place === undefined) return;
+    this.taken[place] = 1;
+    while (this.taken[this.low] === 1) this.low++;
+  }
+
+  drop(op: number): void {
+    const place = this.places.get(op);
+    if (place === undefined) return;
+    this.taken[place] = 0;
+    this.low = Math.min(this.low, place);
   }
 }

@@ -14,6 +14,7 @@ const counter: Model<string, string, number> = {
   step: (count) => ({ state: count + 1, output: String(count + 1) }),
   textOf: String,
   alike: true,
+  growth: { at: (count) => count, due: (output) => Number(output) || 0 },
   equal: (a, b) => a === b,
 };
 
