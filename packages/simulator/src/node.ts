@@ -44,7 +44,7 @@ export interface Head {
 
 /** The parts of a machine that can break. */
 export interface Machine {
-  readonly disk: Pick<ReplicaDisk, "health" | "damage" | "backUp" | "restore">;
+  readonly disk: Pick<ReplicaDisk, "health" | "damage" | "backUp" | "restore" | "truncate">;
   readonly clock: MachineClock;
 }
 

@@ -235,7 +235,17 @@ export class ReplicaNode implements SimNode {
       readUs: () => this.random.exponential(syncMeanUs),
       writeUs: () => this.random.exponential(checkpointMeanUs),
       alive: () => process.alive,
+      failure: () => this.storeFailure(process),
     };
+  }
+
+  /** What a full or failing disk does to the database. */
+  private storeFailure(process: Process): NarsesError | undefined {
+    const errno = this.disk.health.errnoOf("write");
+    if (errno === undefined || this.life?.process !== process) return undefined;
+    this.life.diskFailed = true;
+    this.disk.health.met.storeFailed++;
+    return new NarsesError("DISK_FAILED", `${errno}: the database cannot write`);
   }
 
   private watchEngine(life: Life, records: readonly LogRecord[]): EngineWatch {

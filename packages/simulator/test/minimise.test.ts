@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { StateMachine } from "@narses/core";
 import { planRun } from "../src/index.ts";
 import { ddmin } from "../src/minimise/ddmin.ts";
 import { minimise } from "../src/minimise/minimise.ts";
@@ -93,6 +94,40 @@ describe("minimising", () => {
       return;
     }
     throw new RangeError("no seed failed: more than f liars must be able to break agreement");
+  });
+
+  const tiny = { n: 1, faults: "none", chaosMs: 100, clients: 1, habits: [] } as const;
+  const ofThree: StateMachine = {
+    apply: (_operation, { store }) => {
+      const count = ((store.get("count") as number | undefined) ?? 0) + 1;
+      if (count === 3) throw new RangeError("three is too many");
+      store.put("count", count);
+      return count;
+    },
+  };
+
+  test("so does one of an application: the scenario names its module, and replays with it", async () => {
+    const application = { app: ofThree, operation: () => 1, genesis: null, name: "./three.ts" };
+    const seed = 2;
+    const minimised = await minimise({ seed, ...tiny }, "replica", () => undefined, application);
+    if (minimised === undefined || "again" in minimised) throw new RangeError("the application fails at its third operation, each time");
+    expect(minimised.scenario).toMatchObject({ app: "./three.ts", expect: { outcome: "crash", oracle: "application" } });
+    expect(minimised.after).toBeLessThan(minimised.before);
+    const again = await replay(parseScenario(JSON.stringify(minimised.scenario), "again"), 0, application);
+    expect([again.outcome, again.oracle]).toEqual(["crash", "application"]);
+    expect(again.detail).toContain("three is too many");
+  });
+
+  test("what no decision of the run governs cannot be replayed, and is said to be so", async () => {
+    let calls = 0;
+    const app: StateMachine = {
+      apply: () => {
+        if (++calls === 3) throw new RangeError("the third call of this process");
+        return null;
+      },
+    };
+    const minimised = await minimise({ seed: 2, ...tiny }, "replica", () => undefined, { app, operation: () => 1, genesis: null, name: "./app.ts" });
+    expect(minimised).toMatchObject({ failure: { outcome: "safety" }, again: { outcome: "ok" } });
   });
 
   test("a seed that does not fail gives no scenario", async () => {

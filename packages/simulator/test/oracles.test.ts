@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { type CommitCertificate, DEFAULT_PARAMETERS, type Effect, epoch, type EngineStatus, NULL_DIGEST, replicaId, requestId, seqNum, type Signed, view, type Votes } from "@narses/core";
 import { execute, GENESIS_STATE } from "../src/app.ts";
+import { Coverage } from "../src/coverage/coverage.ts";
 import { Disk } from "../src/disk.ts";
 import { hashText } from "../src/hash.ts";
 import { createKeyring } from "../src/keyring.ts";
@@ -12,6 +13,7 @@ import { certificateOracle } from "../src/oracles/certificate.ts";
 import { durabilityOracle } from "../src/oracles/durability.ts";
 import { executionOracle } from "../src/oracles/execution.ts";
 import { linearizabilityOracle } from "../src/oracles/linearizability.ts";
+import { linearizabilitySearchOracle, SEARCHED } from "../src/oracles/linearizability-search.ts";
 import { nonEquivocationOracle } from "../src/oracles/non-equivocation.ts";
 import { stateOracle } from "../src/oracles/state.ts";
 import { validityOracle } from "../src/oracles/validity.ts";
@@ -168,6 +170,25 @@ describe("oracles fire", () => {
     };
     expect(end("1:1")).toBe("silent");
     expect(end("1:2")).toBe("safety linearizability");
+  });
+
+  test.each([["the log", linearizabilityOracle(() => 5)], ["a search", linearizabilitySearchOracle(() => 5, new Coverage())]] as const)(
+    "linearizability by %s: an answer that is none is told at once", (_, oracle) => {
+      oracle.onSubmitted?.(bundle);
+      const answer = (result: string) => (): void => oracle.onAccepted?.(bundle, { bundle: bundle.digest, ridLast: 1, seq: seqNum(1), block: A, result });
+      for (const result of ["a lie", "", "2:1", "1:1 2:2"]) expect(fires(answer(result))).toBe(`safety ${oracle.name}`);
+      expect(fires(answer("1:1"))).toBe("silent");
+    });
+
+  test("linearizability by search: an order that no log explains, at the end of the run", () => {
+    const end = (result: string): string => {
+      const coverage = new Coverage();
+      const oracle = linearizabilitySearchOracle(() => 5, coverage);
+      oracle.onSubmitted?.(bundle);
+      oracle.onAccepted?.(bundle, { bundle: bundle.digest, ridLast: 1, seq: seqNum(1), block: A, result });
+      return `${fires(() => oracle.atEnd?.())} ${coverage.all[SEARCHED.linearizable] ?? 0}`;
+    };
+    expect([end("1:1"), end("1:2"), end("1:duplicate")]).toEqual(["silent 1", "safety linearizability-search 0", "safety linearizability-search 0"]);
   });
 
   test("accusation: misbehaviour among correct replicas, but not what is merely ignored; a correct primary blamed among liars", () => {

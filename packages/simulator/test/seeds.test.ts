@@ -1,6 +1,6 @@
 /** Seeds across fault kinds and sizes. Failures print everything needed to repeat them. */
 import { describe, expect, test } from "vitest";
-import { describePlan, type FaultKind, simulateEngine, type SimResult } from "../src/index.ts";
+import { describePlan, type FaultKind, simulate, simulateEngine, type SimResult } from "../src/index.ts";
 
 const failure = (result: SimResult): string | undefined => (result.outcome === "ok" ? undefined
   : [...describePlan(result.plan), ...result.cast, `${result.outcome} (${result.oracle}): ${result.detail}`, `repeat: pnpm sim ${result.plan.seed} --n ${result.plan.quorums.n} --faults ${result.plan.faults} --chaos ${result.plan.chaosMs}`].join("\n"));
@@ -73,5 +73,16 @@ describe("negative control: with more than f liars the oracles must be able to f
     expect(results.length).toBeGreaterThan(5);
     // Nothing but the theorem breaks: agreement, what follows from it (two correct sides blame each other as well), or an engine that stops before it lies.
     for (const r of results) expect(["agreement", "validity", "state", "engine", "execution", "accusation"]).toContain(r.oracle);
+  });
+
+  test.each(["linearizability", "linearizability-search"] as const)("f + 1 liars tell clients one lie: %s alone notices", async (oracle) => {
+    const options = { n: 4, byzantine: 2, faults: "byzantine", policies: ["status-liar"], oracles: [oracle], chaosMs: 400 } as const;
+    const engine = Array.from({ length: 4 }, (_, i) => simulateEngine({ seed: i + 1, ...options }));
+    const replica = await Promise.all(Array.from({ length: 4 }, (_, i) => simulate({ seed: i + 1, ...options })));
+    for (const results of [engine, replica]) {
+      const told = results.filter((r) => r.outcome !== "ok");
+      expect(told.length).toBeGreaterThan(0);
+      for (const r of told) expect([r.outcome, r.oracle]).toEqual(["safety", oracle]);
+    }
   });
 });

@@ -80,6 +80,7 @@ const WORLD_FAULTS: readonly WorldFault[] = [
   { id: "disk: damaged", line: /^# its disk is damaged: (?!nothing)/, depth: "replica" },
   { id: "disk: damage is noticed", line: /^# stops: .*(?:corrupt|validate|damaged|checksum|does not)/i, depth: "replica" },
   { id: "disk: an old backup", line: /^# its backup is restored/, depth: "replica" },
+  { id: "disk: the end of the log is cut off", line: /^# the last [1-9]\d* bytes of its log are cut off/, depth: "replica" },
   { id: "disk: lost", line: /^# loses its disk/ },
   { id: "clock: an hour ahead", line: /^# its clock is set an hour ahead/, depth: "replica" },
   { id: "clock: an hour back", line: /^# its clock is set an hour back/, depth: "replica" },
@@ -90,7 +91,8 @@ const WORLD_FAULTS: readonly WorldFault[] = [
 /** What links and disks themselves say, once a message or an operation met it. */
 export const linkId = (fault: LinkFault): string => `network: ${fault}`;
 const DISK_IDS: Readonly<Record<keyof DiskHealth["met"], string>> = {
-  slow: "disk: slow", full: "disk: full", failed: "disk: fails once", lied: "disk: lies about syncs", misdirected: "disk: a write lands elsewhere",
+  slow: "disk: slow", full: "disk: full", failed: "disk: fails once", storeFailed: "disk: state or blocks cannot be written", lied: "disk: lies about syncs",
+  misdirected: "disk: a write lands elsewhere", astray: "disk: another page is read, or an old one",
 };
 export const diskId = (fault: keyof DiskHealth["met"]): string => DISK_IDS[fault];
 /** Counted when it died then, not when it was to. */

@@ -3,6 +3,9 @@ import type { Fault } from "../budget.ts";
 import type { Act, ActContext } from "../nemesis.ts";
 import type { Machine, SimNode } from "../node.ts";
 
+/** As much as a log may lose at its end. */
+const TRUNCATED_BYTES_MAX = 1 << 20;
+
 export function diskActs({ world, random, later }: ActContext): readonly Act[] {
   const machineOf = (faults: readonly Fault[] | undefined): { readonly node: SimNode; readonly disk: Machine["disk"] } | undefined => {
     const nodes = world.nodes.filter(({ options }) => (faults === undefined ? options.fault !== "liar" : faults.includes(options.fault)));
@@ -53,6 +56,11 @@ export function diskActs({ world, random, later }: ActContext): readonly Act[] {
         if (disk.restore()) world.note(node, "# its backup is restored: it forgets");
         node.start();
       });
+    }),
+    act("truncated-log", ["amnesiac"], (node, disk) => {
+      node.crash("kill");
+      world.note(node, `# the last ${disk.truncate(random.pick([1, 512, 16_384, TRUNCATED_BYTES_MAX]))} bytes of its log are cut off`);
+      world.scheduler.after(random.exponential(50_000), () => node.start());
     }),
     act("lying-disk", ["amnesiac"], (node, { health }) => {
       health.lies = random.pick([0.3, 1]);

@@ -21,7 +21,8 @@ export class DiskHealth {
   /** The next write to a log segment lands so many sectors away. */
   misdirects: number | undefined;
   /** Counts, for reports. */
-  readonly met: { slow: number; full: number; failed: number; lied: number; misdirected: number } = { slow: 0, full: 0, failed: 0, lied: 0, misdirected: 0 };
+  readonly met: { slow: number; full: number; failed: number; storeFailed: number; lied: number; misdirected: number; astray: number } =
+    { slow: 0, full: 0, failed: 0, storeFailed: 0, lied: 0, misdirected: 0, astray: 0 };
   private readonly random: Random;
 
   constructor(random: Random) {

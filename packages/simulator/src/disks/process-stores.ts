@@ -2,7 +2,7 @@
  * State and blocks as one process writes them: through the real state store over pages in memory, with the time a database takes. A
  * write under way when the process dies is there as a whole or not at all, as LevelDB's synced batches are.
  */
-import { NarsesError, type Block, type BlockGap, type BlockStore, type SeqNum } from "@narses/core";
+import { bytesEqual, NarsesError, type Block, type BlockGap, type BlockStore, type SeqNum } from "@narses/core";
 import type { BackendSnapshot, MemoryBackend, MemoryBlockStore, StateBackend, StateWrite } from "@narses/storage/portable";
 import type { Codec } from "@narses/wire";
 import type { Random } from "../random.ts";
@@ -15,6 +15,8 @@ export interface Latency {
   readUs(): number;
   writeUs(): number;
   readonly alive: () => boolean;
+  /** What an operation on the database fails with, if it does. */
+  readonly failure: () => NarsesError | undefined;
 }
 
 /** Flips a bit: what reads it must notice. */
@@ -27,19 +29,30 @@ function rotted(bytes: Uint8Array): Uint8Array {
 export class ProcessBackend implements StateBackend {
   readonly name = "state";
   private readonly inner: MemoryBackend;
-  private readonly rotten: Set<number>;
+  private readonly disk: Pick<ReplicaDisk, "rottenPages" | "astrayPages" | "health">;
   private readonly latency: Latency;
   private readonly underWay: StateWrite[] = [];
 
-  constructor(disk: Pick<ReplicaDisk, "state" | "rottenPages">, latency: Latency) {
+  constructor(disk: Pick<ReplicaDisk, "state" | "rottenPages" | "astrayPages" | "health">, latency: Latency) {
     this.inner = disk.state;
-    this.rotten = disk.rottenPages;
+    this.disk = disk;
     this.latency = latency;
   }
 
   page(bucket: number): Uint8Array | undefined {
-    const bytes = this.inner.page(bucket);
-    return bytes !== undefined && this.rotten.has(bucket) ? rotted(bytes) : bytes;
+    return this.read(bucket, this.inner.page(bucket));
+  }
+
+  /** What the disk makes of a page. */
+  private read(bucket: number, bytes: Uint8Array | undefined): Uint8Array | undefined {
+    if (bytes === undefined) return undefined;
+    const { astrayPages, rottenPages, health } = this.disk;
+    const other = astrayPages.get(bucket);
+    if (other !== undefined && !bytesEqual(other, bytes)) {
+      health.met.astray++;
+      return other;
+    }
+    return rottenPages.has(bucket) ? rotted(bytes) : bytes;
   }
 
   record: StateBackend["record"] = (kind) => this.inner.record(kind);
@@ -49,10 +62,12 @@ export class ProcessBackend implements StateBackend {
 
   write(write: StateWrite): Promise<void> {
     this.underWay.push(write);
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.latency.later(this.latency.writeUs(), () => {
         this.underWay.shift();
-        for (const bucket of write.pages?.keys() ?? []) this.rotten.delete(bucket);
+        const failure = this.latency.failure();
+        if (failure !== undefined) return reject(failure);
+        for (const bucket of write.pages?.keys() ?? []) this.disk.rottenPages.delete(bucket);
         resolve(this.inner.write(write));
       });
     });
@@ -62,8 +77,8 @@ export class ProcessBackend implements StateBackend {
     const snapshot = this.inner.snapshot();
     const { latency } = this;
     return {
-      page: (bucket) => new Promise((resolve) => {
-        latency.later(latency.readUs(), () => resolve(snapshot.page(bucket)));
+      page: (bucket) => new Promise((resolve, reject) => {
+        latency.later(latency.readUs(), () => void snapshot.page(bucket).then((bytes) => resolve(this.read(bucket, bytes)), reject));
       }),
       close: () => snapshot.close(),
     };
@@ -116,19 +131,26 @@ export class ProcessBlocks implements BlockStore {
   }
 
   skip(kept: SeqNum, head: SeqNum): Promise<void> {
-    return this.delayed(this.latency.writeUs(), () => this.inner.skip(kept, head));
+    return this.written(() => this.inner.skip(kept, head));
   }
 
   fill(blocks: readonly Block[]): Promise<void> {
-    return this.delayed(this.latency.writeUs(), () => this.inner.fill(blocks));
+    return this.written(() => this.inner.fill(blocks));
   }
 
   sync(): Promise<void> {
-    return this.delayed(this.latency.writeUs(), () => this.inner.sync());
+    return this.written(() => this.inner.sync());
   }
 
   close(): Promise<void> {
     return this.sync();
+  }
+
+  private written(work: () => Promise<void>): Promise<void> {
+    return this.delayed(this.latency.writeUs(), () => {
+      const failure = this.latency.failure();
+      return failure === undefined ? work() : Promise.reject(failure);
+    });
   }
 
   private delayed<T>(us: number, work: () => Promise<T>): Promise<T> {
