@@ -4,7 +4,6 @@ import type { FaultKind, SimOptions } from "../options.ts";
 import type { Mutation } from "./mutation.ts";
 
 export interface Control extends Mutation {
-  /** Who must have noticed. */
   readonly oracle: OracleName;
 }
 

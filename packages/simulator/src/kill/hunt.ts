@@ -47,8 +47,10 @@ export async function hunt(sandbox: Sandbox, mutation: Mutation): Promise<HuntRe
       throw new ToolError("MUTATION_STALE", `seeded bug "${mutation.name}" ${why}; adapt it in packages/simulator/src/kill`);
     }
     const found: Kill = { seed: failure.seed, kind: failure.outcome, oracle: failure.oracle, detail: failure.detail };
-    if (mutation.edits.length === 0) kill = found;
-    else {
+    if (mutation.edits.length === 0) {
+      // Of a negative control the oracle in question must speak: an engine that stops before it lies proves nothing about it.
+      if (mutation.oracle === undefined || mutation.oracle === failure.oracle) kill = found;
+    } else {
       sandbox.seed({ ...mutation, edits: [] });
       if ((await firstFailure(sandbox, mutation, failure.seed, failure.seed)).failure === undefined) kill = found;
       else unsound.push(failure.seed);

@@ -1,6 +1,7 @@
 /** A seeded bug: text replaced in a copy of the sources, and within how many seeds the simulator must notice. */
 import type { Depth } from "../cli/seeds.ts";
 import type { FaultKind, SimOptions } from "../options.ts";
+import type { OracleName } from "../oracles/index.ts";
 
 export interface Edit {
   /** Relative to `packages/`. */
@@ -19,6 +20,8 @@ export interface Mutation {
   readonly depth?: Depth;
   /** Fault kinds taken in turn. */
   readonly faults?: readonly FaultKind[];
+  /** Who must notice, and nobody else counts; unset: whoever does. */
+  readonly oracle?: OracleName;
   readonly options?: Omit<SimOptions, "seed" | "faults">;
 }
 
