@@ -63,7 +63,7 @@ function printResult(result: SimResult, lines: number, print: (line: string) => 
   print(`${outcome === "ok" ? "ok      " : outcome.toUpperCase().padEnd(8)} ${result.events} events, ${result.virtualMs.toFixed(0)} ms virtual, ${result.accepted} answers, `
     + `${c.executedSlots} slots executed, ${c.viewsLeft} views left, ${c.stableCheckpoints} stable checkpoints, ${c.crashes} crashes`
     + `${result.recoveryMs === undefined ? "" : `, settled ${result.recoveryMs.toFixed(0)} ms after healing`}, trace ${result.traceHash}`);
-  if ((result.coverage[SEARCHED.undecided] ?? 0) > 0) print("the search for an order of all operations gave up: of the two judgements of linearizability only that by the log was made");
+  if ((result.coverage[SEARCHED.undecided] ?? 0) > 0) print("the search for an order of all operations gave up: linearizability was judged by the log alone");
   if (lines > 0 && result.trace.length > 0) {
     for (const line of LEGEND) print(`  ${line}`);
     for (const line of result.trace.slice(-lines)) print(line);

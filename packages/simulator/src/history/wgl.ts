@@ -103,7 +103,9 @@ function unlift(call: Node): void {
 
 function searchKey<Input, Output, State>(key: string, entries: readonly HistoryEntry<Input, Output>[], model: Model<Input, Output, State>): WglVerdict {
   const { head, concurrency } = linked(entries, model.alike === true);
-  if (model.growth === undefined && concurrency > WGL_CONCURRENCY_MAX) return { verdict: "undecided", detail: `${concurrency} concurrent operations on ${key}, at most ${WGL_CONCURRENCY_MAX} are searched` };
+  if (model.growth === undefined && concurrency > WGL_CONCURRENCY_MAX) {
+    return { verdict: "undecided", detail: `${concurrency} concurrent operations on ${key}, at most ${WGL_CONCURRENCY_MAX} are searched` };
+  }
   const visited = new Set<string>();
   const done = new Taken(entries.length);
   const owed = model.growth === undefined ? undefined : new Owed(entries.map(({ returned }) => (returned === undefined ? undefined : model.growth?.due(returned.output))));
@@ -203,7 +205,8 @@ class Owed {
   private low = 0;
 
   constructor(dues: readonly (number | undefined)[]) {
-    const sorted = dues.flatMap((due, op): { readonly due: number; readonly op: number }[] => (due === undefined ? [] : [{ due, op }])).sort((a, b) => a.due - b.due || a.op - b.op);
+    const sorted = dues.flatMap((due, op): { readonly due: number; readonly op: number }[] => (due === undefined ? [] : [{ due, op }]))
+      .sort((a, b) => a.due - b.due || a.op - b.op);
     this.dues = sorted.map(({ due }) => due);
     sorted.forEach(({ op }, place) => this.places.set(op, place));
     this.taken = new Uint8Array(sorted.length);
