@@ -8,7 +8,7 @@ import { SEARCHED } from "../oracles/linearizability-search.ts";
 import type { SimOptions } from "../options.ts";
 import { EXIT } from "./exit.ts";
 import { writeWhole } from "./files.ts";
-import { killsRow } from "./kills-row.ts";
+import { killsRow, sourcesHere } from "./kills-row.ts";
 import { runPool } from "./pool.ts";
 import { PROGRAM } from "./program.ts";
 import { createProgress } from "./progress.ts";
@@ -46,6 +46,8 @@ interface State {
   readonly first: number;
   readonly seeds: number;
   readonly flags: string;
+  /** Fingerprint of what ran: numbers of different sources do not add up. */
+  readonly sources: string;
   /** Chunks that are done, by number. */
   readonly chunks: readonly number[];
   readonly totals: Totals;
@@ -61,7 +63,8 @@ export interface CampaignResult {
 }
 
 function load({ statePath, first, seeds, flags }: CampaignOptions): State {
-  const empty: State = { first, seeds, flags, chunks: [], totals: NO_TOTALS, failures: [], failed: 0 };
+  const sources = sourcesHere();
+  const empty: State = { first, seeds, flags, sources, chunks: [], totals: NO_TOTALS, failures: [], failed: 0 };
   if (statePath === undefined) return empty;
   let text: string;
   try {
@@ -79,6 +82,7 @@ function load({ statePath, first, seeds, flags }: CampaignOptions): State {
     const of = `seeds ${held.first} … ${held.first + held.seeds - 1}${held.flags}`;
     throw new ToolError("STATE_INVALID", `${statePath} is of another campaign (${of}): give another --state, or delete it`);
   }
+  if (held.sources !== sources) throw new ToolError("STATE_INVALID", `${statePath} was begun with other sources (${held.sources}, these are ${sources}): delete it to start over`);
   return held;
 }
 

@@ -7,14 +7,24 @@ import { ToolError } from "./tool-error.ts";
 
 const PAGE = "packages/simulator/KILLS.md";
 
-export function killsRow(): string {
-  let root: string;
+function checkout(): string | undefined {
   try {
-    root = checkoutRoot();
+    return checkoutRoot();
   } catch (error) {
-    if (error instanceof ToolError) return "seeded bugs need a checkout of the repository: pnpm sim kill";
+    if (error instanceof ToolError) return undefined;
     throw error;
   }
+}
+
+/** What runs here, for what must not be mixed with runs of anything else; empty for an installed package, which does not change. */
+export function sourcesHere(): string {
+  const root = checkout();
+  return root === undefined ? "" : fingerprint(root);
+}
+
+export function killsRow(): string {
+  const root = checkout();
+  if (root === undefined) return "seeded bugs need a checkout of the repository: pnpm sim kill";
   const path = join(root, PAGE);
   if (!existsSync(path)) return `no record: pnpm sim kill --out ${PAGE}`;
   const { dead, all, sources } = toldBy(readFileSync(path, "utf8"));

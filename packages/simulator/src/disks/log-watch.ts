@@ -4,7 +4,7 @@ import type { WatchedLog } from "../node.ts";
 
 export class LogWatch implements VoteLog, WatchedLog {
   readonly recovered: readonly Uint8Array[];
-  private live: readonly (number | undefined)[];
+  private live: (number | undefined)[];
   private readonly log: VoteLog;
 
   constructor(log: VoteLog, records: readonly LogRecord[]) {
@@ -19,7 +19,7 @@ export class LogWatch implements VoteLog, WatchedLog {
 
   append(record: Uint8Array, seq: SeqNum | undefined): void {
     this.log.append(record, seq);
-    this.live = [...this.live, seq];
+    this.live.push(seq);
   }
 
   sync(): void {
