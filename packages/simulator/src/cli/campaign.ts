@@ -16,7 +16,7 @@ import { addTotals, type Depth, type Failure, NO_TOTALS, type SeedsAnswer, type 
 import { ToolError } from "./tool-error.ts";
 
 /** Seeds per job: small enough for a lively bar, large enough for the workers to work. */
-const CHUNK_SEEDS = 20;
+const CHUNK_SEEDS: Readonly<Record<Depth, number>> = { engine: 20, replica: 4 };
 /** A state file is written so often, at an interruption, and at the end. What a SIGKILL takes is run again. */
 const SAVE_EVERY_MS = 5_000;
 /** Failures kept in words; more are only counted. */
@@ -94,7 +94,8 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
   const { first, seeds, depth, appPath, options, print, statePath } = campaign;
   let state = load(campaign);
   const finished = new Set(state.chunks);
-  const chunks = Array.from({ length: Math.ceil(seeds / CHUNK_SEEDS) }, (_, i) => i).filter((i) => !finished.has(i));
+  const chunkSeeds = CHUNK_SEEDS[depth];
+  const chunks = Array.from({ length: Math.ceil(seeds / chunkSeeds) }, (_, i) => i).filter((i) => !finished.has(i));
   if (finished.size > 0) print(`goes on from ${statePath}: ${state.totals.seeds} seeds done`);
   const progress = createProgress(seeds, "seeds", state.totals.seeds);
   let savedAt = performance.now();
@@ -102,8 +103,8 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
   const next = (): SeedsJob | undefined => {
     const chunk = chunks.shift();
     if (chunk === undefined) return undefined;
-    const from = first + chunk * CHUNK_SEEDS;
-    const job: SeedsJob = { type: "seeds", depth, appPath, first: from, count: Math.min(CHUNK_SEEDS, first + seeds - from), options, faultsInTurn: [], stopAtFailure: false };
+    const from = first + chunk * chunkSeeds;
+    const job: SeedsJob = { type: "seeds", depth, appPath, first: from, count: Math.min(chunkSeeds, first + seeds - from), options, faultsInTurn: [], stopAtFailure: false };
     jobs.set(job, chunk);
     return job;
   };
