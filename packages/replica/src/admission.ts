@@ -10,7 +10,7 @@ import { DecodedSessions } from "./decoded-sessions.ts";
 import type { Halt } from "./execution.ts";
 import { readReply } from "./executor.ts";
 import type { BundleSource, PendingBundles } from "./pending.ts";
-import type { ReplyRecord } from "./reply-record.ts";
+import type { KeptReply } from "./reply-record.ts";
 import { allExecuted } from "./session.ts";
 import { findSession, type SessionAccess } from "./session-table.ts";
 import type { SessionName } from "./state-keys.ts";
@@ -22,7 +22,7 @@ export type Admission =
   /** Waits already: its connection will get the reply too, if there is a place for it. */
   | { readonly type: "waiting" }
   /** Executed: the reply is in the block store. */
-  | { readonly type: "reply"; readonly record: ReplyRecord }
+  | { readonly type: "reply"; readonly record: KeptReply }
   | { readonly type: "refused"; readonly code: string; readonly detail: string };
 
 export interface AdmissionOptions {
@@ -47,8 +47,8 @@ export interface AdmissionControl {
   relayed(from: ReplicaId, bundle: Bundle): Rejection | undefined;
   /** A relayed bundle was verified and goes to the engine. */
   admit(bundle: Bundle, source: BundleSource): void;
-  /** Whether every request id of the bundle is done, or its session is. */
-  isDone(bundle: Bundle): boolean;
+  /** Whether every request id of a bundle is done, or its session is; as of now, so to be asked for anew when a slot has run. */
+  doneNow(): (bundle: Bundle) => boolean;
   /** Whether a bundle of this session could be executed, as far as this replica knows. */
   isOpen(name: SessionName): boolean;
 }
@@ -88,10 +88,14 @@ class Gate implements AdmissionControl {
     this.#options.pending.add(bundle, source);
   }
 
-  isDone(bundle: Bundle): boolean {
-    const access = this.#session(bundle);
-    if (access.type === "session") return allExecuted(access.session, bundle.ridFirst, bundle.operationCount);
-    return access.type === "evicted";
+  doneNow(): (bundle: Bundle) => boolean {
+    // Those of a client come one after the other, and mostly have one session.
+    let last: { readonly of: SessionName; readonly access: SessionAccess } | undefined;
+    return (bundle) => {
+      if (last === undefined || last.of.client !== bundle.client || last.of.session !== bundle.session) last = { of: bundle, access: this.#session(bundle) };
+      const { access } = last;
+      return access.type === "session" ? allExecuted(access.session, bundle.ridFirst, bundle.operationCount) : access.type === "evicted";
+    };
   }
 
   isOpen(name: SessionName): boolean {
@@ -143,7 +147,7 @@ class Gate implements AdmissionControl {
       case "session": {
         const { session } = access;
         if (allExecuted(session, bundle.ridFirst, bundle.operationCount)) {
-          const record = readReply(state, bundle);
+          const record = readReply(state, session, bundle);
           if (record !== undefined) return { type: "reply", record };
           return refused("ALREADY_EXECUTED", "its request ids are executed, and no result is kept for this bundle");
         }

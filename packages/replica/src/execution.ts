@@ -23,7 +23,7 @@ export interface ExecutionOptions {
   readonly blocks: BlockStore;
   readonly hasher: Hasher;
   readonly pending: PendingBundles;
-  readonly admission: Pick<AdmissionControl, "isDone">;
+  readonly admission: Pick<AdmissionControl, "doneNow">;
   readonly replies: Pick<Replies, "executed">;
   readonly counters: Counters;
   readonly measures: Measures;
@@ -162,7 +162,7 @@ class ExecutionQueue implements Execution {
     probe?.executed(slot.block, slot.hash);
     counters.slotsExecuted++;
     counters.operationsExecuted += slot.operations;
-    const obsolete = pending.executed(slot.bundles.map(({ bundle }) => bundle), (bundle) => admission.isDone(bundle), slot.evictions);
+    const obsolete = pending.executed(slot.bundles.map(({ bundle }) => bundle), admission.doneNow(), slot.evictions);
     replies.executed(slot);
     input({ type: "executed", seq, obsolete });
     if (checkpoint) this.#block(this.#startCheckpoint(seq, slot.hash));

@@ -11,11 +11,11 @@ import { merkleRoot, merkleTree, type MerkleTree } from "@narses/crypto";
 import { blockHash, resultLeaf } from "@narses/wire";
 import { DecodedSessions } from "./decoded-sessions.ts";
 import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX, SLOT_RESULT_BYTES_MAX } from "./limits.ts";
-import { NOT_EXECUTED, runOperation } from "./operation.ts";
+import { NOT_EXECUTED, ownOperations, runOperation } from "./operation.ts";
 import { Overlay } from "./overlay.ts";
 import { randomNumbers, slotSeed } from "./random.ts";
-import { decodeReplyRecord, encodeReplyRecord, type ReplyRecord } from "./reply-record.ts";
-import { acknowledge, keepReply, markExecuted, ridState, type Session } from "./session.ts";
+import { addReply, findReply, replyBytes, type KeptReply } from "./reply-record.ts";
+import { acknowledge, keepReply, keptRecord, markExecuted, ridState, type Session } from "./session.ts";
 import { findSession, putSession, readTable, SessionTable } from "./session-table.ts";
 import { replyKey, type SessionName } from "./state-keys.ts";
 
@@ -71,11 +71,10 @@ export interface ExecutorOptions {
 }
 
 /** Results kept for exactly this bundle, if any. */
-export function readReply(state: Pick<StateStore, "get">, bundle: Bundle): ReplyRecord | undefined {
-  const bytes = state.get(replyKey(bundle, bundle.ridFirst));
-  if (bytes === undefined) return undefined;
-  const record = decodeReplyRecord(bytes);
-  return record.bundleDigest === bundle.digest ? record : undefined;
+export function readReply(state: Pick<StateStore, "get">, session: Session, bundle: Bundle): KeptReply | undefined {
+  const record = keptRecord(session, bundle.ridFirst);
+  const bytes = record === undefined ? undefined : state.get(replyKey(bundle, record.ridFirst));
+  return bytes === undefined ? undefined : findReply(bytes, bundle.digest);
 }
 
 /** @throws RangeError unless 32 bytes. */
@@ -168,21 +167,21 @@ function executeBundle(tools: Tools, place: Place): ExecutedBundle {
   if (access.type !== "session") return none(access.type);
   const { session, isNew } = access;
   const writes = new Overlay(state);
-  const kept = readReply(state, bundle);
+  const kept = readReply(state, session, bundle);
   const { low, ackLow } = session;
   for (const { ridFirst } of acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))) writes.delete(replyKey(bundle, ridFirst));
   const acknowledged = session.low !== low || session.ackLow !== ackLow;
   const { results, ran } = comesTooEarly(session, bundle)
     ? { results: Array.from({ length: bundle.operationCount }, () => NOT_EXECUTED.order), ran: false }
     : executeOperations(tools, { writes, place, session, kept });
-  if (ran) keep(writes, place, session, results);
+  const keptKey = ran ? keep(writes, place, session, results) : undefined;
   // A bundle that changes nothing leaves no trace, and does not count as use: repeating it keeps no session alive.
   if (!ran && !acknowledged) return { bundle, results, repeated: kept !== undefined };
   const evicted = isNew ? table.enter(writes, bundle, session) : undefined;
   putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
   if (!writes.flush(state)) {
     // Perhaps only the results do not fit: keeping them is a convenience for retransmissions, executing is not.
-    writes.forget(replyKey(bundle, bundle.ridFirst));
+    if (keptKey !== undefined) writes.forget(keptKey);
     if (!writes.flush(state)) return undoFull({ ...tools, writes, place, session, evicted, results: refuseNew(results, kept) }) ?? none("session");
   }
   sessions.keep(state, bundle, session);
@@ -191,7 +190,7 @@ function executeBundle(tools: Tools, place: Place): ExecutedBundle {
 }
 
 /** Of operations that were executed, and have to be undone. */
-const refuseNew = (results: readonly Uint8Array[], kept: ReplyRecord | undefined): readonly Uint8Array[] =>
+const refuseNew = (results: readonly Uint8Array[], kept: KeptReply | undefined): readonly Uint8Array[] =>
   results.map((result, i) => (result === NOT_EXECUTED.window || result === NOT_EXECUTED.already || result === kept?.results[i] ? result : NOT_EXECUTED.full));
 
 interface Undoing extends Pick<Tools, "state" | "sessions" | "table"> {
@@ -221,21 +220,23 @@ function undoFull({ state, sessions, table, writes, place, session, evicted, res
 const comesTooEarly = (session: Session, { fifo, ridFirst }: Bundle): boolean =>
   fifo && ridFirst > 1 && ridState(session, ridFirst - 1) !== "executed" && ridState(session, ridFirst) === "new";
 
-function keep(writes: Overlay, { bundle, seq, leafIndex }: Place, session: Session, results: readonly Uint8Array[]): void {
-  const bytes = results.reduce((sum, result) => sum + result.length, 0);
-  const keeps = bytes <= KEPT_RESULT_BYTES_MAX;
-  const record: ReplyRecord = { bundleDigest: bundle.digest, seq, leafIndex, results: keeps ? results : [] };
-  for (const { ridFirst } of keepReply(session, { ridFirst: bundle.ridFirst, count: results.length, bytes: keeps ? bytes : 0 })) {
-    writes.delete(replyKey(bundle, ridFirst));
-  }
-  writes.put(replyKey(bundle, bundle.ridFirst), encodeReplyRecord(record));
+/** Returns the key of the record that has the results now. */
+function keep(writes: Overlay, { bundle, seq, leafIndex }: Place, session: Session, executed: readonly Uint8Array[]): string {
+  let bytes = 0;
+  for (const { length } of executed) bytes += length;
+  const results = bytes <= KEPT_RESULT_BYTES_MAX ? executed : [];
+  const { ridFirst, dropped } = keepReply(session, { ridFirst: bundle.ridFirst, count: executed.length, bytes: replyBytes(results) });
+  for (const record of dropped) writes.delete(replyKey(bundle, record.ridFirst));
+  const key = replyKey(bundle, ridFirst);
+  writes.put(key, addReply(ridFirst === bundle.ridFirst ? undefined : writes.get(key), { bundleDigest: bundle.digest, seq, leafIndex, results }));
+  return key;
 }
 
 interface BundleRun {
   readonly writes: Overlay;
   readonly place: Place;
   readonly session: Session;
-  readonly kept: ReplyRecord | undefined;
+  readonly kept: KeptReply | undefined;
 }
 
 interface BundleResults {
@@ -249,7 +250,7 @@ function executeOperations({ app, logger, hasher }: ExecutorOptions, { writes, p
   const { budget, leafIndex } = place;
   let left = Math.min(BUNDLE_RESULT_BYTES_MAX, budget.share * (leafIndex + 1) - budget.used);
   let ran = false;
-  const results = bundle.operations.map((operation, i) => {
+  const results = ownOperations(bundle.operations).map((operation, i) => {
     const rid = bundle.ridFirst + i;
     const status = ridState(session, rid);
     if (status === "out-of-window") return NOT_EXECUTED.window;

@@ -87,6 +87,8 @@ export const SESSIONS_DECODED_MAX = 1_024;
 export const SESSIONS_PER_CLIENT_MAX = 8;
 /** Kept results of one session; the oldest bundles make place. Part of the agreed behaviour. */
 export const SESSION_REPLY_BYTES_MAX: number = 1 << 20;
+/** A record of kept results takes the bundle that follows as long as it has no more bytes with it. Part of the agreed behaviour. */
+export const REPLY_RECORD_BYTES_MAX: number = 2 << 10;
 /** Message of an application's rejection, in UTF-16 units; longer ones are cut. Part of the agreed behaviour. */
 export const REJECTION_MESSAGE_LENGTH_MAX = 1_024;
 /** Code of an application's rejection; a longer one makes the operation INTERNAL. Part of the agreed behaviour. */

@@ -4,7 +4,7 @@
  * of an unexpected error goes to the log, not into the result.
  */
 import { AppRejection, requestId, type Bundle, type LogFields, type Logger, type Operation, type SeqNum, type StateMachine, type StateReader } from "@narses/core";
-import { decodePayload, encodeResult, type OperationResult } from "@narses/wire";
+import { decodePayload, encodeResult, PAYLOAD_LIMITS, type OperationResult } from "@narses/wire";
 import { leaseReader, leaseStore, type Lease } from "./app-store.ts";
 import { DeterminismViolation } from "./guard/violation.ts";
 import { REJECTION_CODE_LENGTH_MAX, REJECTION_MESSAGE_LENGTH_MAX, RESULT_BYTES_MAX } from "./limits.ts";
@@ -44,9 +44,25 @@ const NO_QUERY = rejected("BAD_OPERATION", "this state machine answers no querie
 const INTERNAL = rejected("INTERNAL", "the state machine failed; the replicas' logs tell why");
 const TOO_LARGE = rejected("RESULT_TOO_LARGE", "the result is larger than the cluster allows; the operation was undone");
 
-/** Executes and returns the encoded result. Its writes stay only if the result is "ok". @throws a failure of the state store. */
+/**
+ * Operations whose payloads the application may keep and change, as it may with everything it is given: one copy of all of a bundle's,
+ * the same on every replica, where a copy of each would cost as much as executing it.
+ */
+export function ownOperations(operations: readonly Operation[]): readonly Operation[] {
+  let bytes = 0;
+  for (const { payload } of operations) bytes += payload.length;
+  const copy = new Uint8Array(bytes);
+  let at = 0;
+  return operations.map(({ kind, payload }) => {
+    copy.set(payload, at);
+    at += payload.length;
+    return { kind, payload: copy.subarray(at - payload.length, at) };
+  });
+}
+
+/** Executes one of {@link ownOperations} and returns the encoded result. Its writes stay only if the result is "ok". @throws a failure of the state store. */
 export function runOperation(operation: Operation, context: OperationContext): Uint8Array {
-  const payload = decodePayload(operation.payload);
+  const payload = decodePayload(operation.payload, PAYLOAD_LIMITS, true);
   if (!payload.ok) return BAD_OPERATION;
   const { app, state, logger, bytesMax, bundle, rid, time, seq, random } = context;
   const attempted: AttemptContext = { logger, bytesMax, fields: { seq, rid, client: bundle.client } };

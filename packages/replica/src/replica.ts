@@ -163,7 +163,7 @@ function assemble(given: ReplicaParts, heads: Heads, records: readonly LogRecord
   const decisions = createDecisions({ blocks, logger, send, stopped: () => loop.stopped });
   const stateTransfer = createStateTransfer(parts, {
     executor, execution, counters, verifier, send,
-    obsolete: () => pending.obsolete((bundle) => admission.isDone(bundle)),
+    obsolete: () => pending.obsolete(admission.doneNow()),
     stable: lastStable(records), stopped: () => loop.stopped,
     input: (input) => loop.input(input), fatal: (error) => loop.fatal(error),
   });

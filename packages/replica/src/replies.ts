@@ -12,7 +12,7 @@ import type { Counters } from "./counters.ts";
 import type { ExecutedSlot } from "./executor.ts";
 import { OUTCOMES_CACHED_MAX, REPLY_FRAMES_BYTES_MAX, RESENDS_MAX } from "./limits.ts";
 import { describeError } from "./log.ts";
-import type { ReplyRecord } from "./reply-record.ts";
+import type { KeptReply } from "./reply-record.ts";
 
 export interface RepliesOptions {
   readonly self: ReplicaId;
@@ -33,7 +33,7 @@ export interface Replies {
   /** A slot was executed: answers its bundles wherever their clients are connected. */
   executed(slot: ExecutedSlot): void;
   /** A bundle executed before came again: answers its sender, at once if the reply was made lately, else out of the block store. */
-  resend(connection: ClientConnection, bundle: Bundle, record: ReplyRecord): void;
+  resend(connection: ClientConnection, bundle: Bundle, record: KeptReply): void;
   refuse(connection: ClientConnection, bundleDigest: Digest, code: string, detail: string): void;
 }
 
@@ -61,7 +61,7 @@ export function createReplies(options: RepliesOptions): Replies {
     return frame;
   }
 
-  async function rebuild(connection: ClientConnection, bundle: Bundle, record: ReplyRecord): Promise<void> {
+  async function rebuild(connection: ClientConnection, bundle: Bundle, record: KeptReply): Promise<void> {
     const block = await options.blocks.get(record.seq);
     if (options.stopped()) return;
     const bundles = block?.batch?.bundles ?? [];

@@ -1,7 +1,7 @@
-/** Results of an executed bundle, kept in the replicated state until the client acknowledges them. */
-import { NarsesError, digest, fromHex, seqNum, toHex, type Digest, type SeqNum } from "@narses/core";
+/** Results of executed bundles, kept in the replicated state until the client acknowledges them: one record for bundles that follow one another. */
+import { NarsesError, bytesEqual, fromHex, seqNum, type Digest, type SeqNum } from "@narses/core";
 
-export interface ReplyRecord {
+export interface KeptReply {
   /** The bundle whose results these are: another bundle that reuses its ids does not get them. */
   readonly bundleDigest: Digest;
   /** The block that holds them, and the place of the bundle in it. */
@@ -11,41 +11,59 @@ export interface ReplyRecord {
   readonly results: readonly Uint8Array[];
 }
 
-/** digest 32, seq u64, leafIndex u32, count u32, then per result length u32 and bytes; big-endian. */
+/** digest 32, seq u64, leafIndex u32, count u32, then per result length u32 and bytes; big-endian. Replies lie one after the other. */
 const HEADER_BYTES = 48;
 
-export function encodeReplyRecord(record: ReplyRecord): Uint8Array {
-  const size = record.results.reduce((sum, result) => sum + 4 + result.length, HEADER_BYTES);
-  const bytes = new Uint8Array(size);
-  const data = new DataView(bytes.buffer);
-  bytes.set(fromHex(record.bundleDigest));
-  data.setBigUint64(32, BigInt(record.seq));
-  data.setUint32(40, record.leafIndex);
-  data.setUint32(44, record.results.length);
+export function replyBytes(results: readonly Uint8Array[]): number {
+  let bytes = HEADER_BYTES;
+  for (const result of results) bytes += 4 + result.length;
+  return bytes;
+}
+
+/** The record with a reply more; `before` is what it was. */
+export function addReply(before: Uint8Array | undefined, { bundleDigest, seq, leafIndex, results }: KeptReply): Uint8Array {
+  const start = before?.length ?? 0;
+  const bytes = new Uint8Array(start + replyBytes(results));
+  if (before !== undefined) bytes.set(before);
+  bytes.set(fromHex(bundleDigest), start);
+  const data = new DataView(bytes.buffer, start);
+  data.setBigUint64(32, BigInt(seq));
+  data.setUint32(40, leafIndex);
+  data.setUint32(44, results.length);
   let at = HEADER_BYTES;
-  for (const result of record.results) {
+  for (const result of results) {
     data.setUint32(at, result.length);
-    bytes.set(result, at + 4);
+    bytes.set(result, start + at + 4);
     at += 4 + result.length;
   }
   return bytes;
 }
 
-/** @throws NarsesError DATA_CORRUPT: the bytes come from the own state, which only {@link encodeReplyRecord} fills. */
-export function decodeReplyRecord(bytes: Uint8Array): ReplyRecord {
-  if (bytes.length < HEADER_BYTES) throw corrupt();
+/**
+ * The reply to exactly this bundle, if the record holds one.
+ * @throws NarsesError DATA_CORRUPT: the bytes come from the own state, which only {@link addReply} fills.
+ */
+export function findReply(bytes: Uint8Array, bundleDigest: Digest): KeptReply | undefined {
+  const wanted = fromHex(bundleDigest);
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const results: Uint8Array[] = [];
-  let at = HEADER_BYTES;
-  for (let left = data.getUint32(44); left > 0; left--) {
-    if (at + 4 > bytes.length) throw corrupt();
-    const end = at + 4 + data.getUint32(at);
-    if (end > bytes.length) throw corrupt();
-    results.push(bytes.slice(at + 4, end));
-    at = end;
+  let found: KeptReply | undefined;
+  for (let start = 0; start < bytes.length; ) {
+    if (start + HEADER_BYTES > bytes.length) throw corrupt();
+    const results: Uint8Array[] = [];
+    let at = start + HEADER_BYTES;
+    for (let left = data.getUint32(start + 44); left > 0; left--) {
+      if (at + 4 > bytes.length) throw corrupt();
+      const end = at + 4 + data.getUint32(at);
+      if (end > bytes.length) throw corrupt();
+      results.push(bytes.slice(at + 4, end));
+      at = end;
+    }
+    if (bytesEqual(bytes.subarray(start, start + 32), wanted)) {
+      found = { bundleDigest, seq: seqNum(Number(data.getBigUint64(start + 32))), leafIndex: data.getUint32(start + 40), results };
+    }
+    start = at;
   }
-  if (at !== bytes.length) throw corrupt();
-  return { bundleDigest: digest(toHex(bytes.subarray(0, 32))), seq: seqNum(Number(data.getBigUint64(32))), leafIndex: data.getUint32(40), results };
+  return found;
 }
 
 const corrupt = (): NarsesError =>

@@ -6,15 +6,15 @@
  * in any order; ackLow ≤ low; low ≤ highest ≤ low + window; `kept` ascends by ridFirst.
  */
 import { NarsesError } from "@narses/core";
-import { SESSION_REPLY_BYTES_MAX } from "./limits.ts";
+import { REPLY_RECORD_BYTES_MAX, SESSION_REPLY_BYTES_MAX } from "./limits.ts";
 import { putVarint, varints } from "./varint.ts";
 
-/** A bundle whose results are in the state, under its own key. */
-export interface KeptReply {
+/** Bundles that follow one another, whose results are in the state as one record, under the id of the first. */
+export interface KeptReplies {
   readonly ridFirst: number;
-  /** Operations of the bundle. */
+  /** Operations of these bundles. */
   readonly count: number;
-  /** Encoded results, together. */
+  /** Of the record. */
   readonly bytes: number;
 }
 
@@ -25,7 +25,7 @@ export interface Session {
   ackLow: number;
   /** Bit `rid mod (8·length)` for rid in (low, low + window]. Undefined: none is set. */
   executed: Uint8Array | undefined;
-  kept: KeptReply[];
+  kept: KeptReplies[];
   /** Its place in the table of sessions. */
   position: number;
   /** The slot that changed it last, and which bundle of the batch. No two sessions have the same pair: the least is the one unused for longest. */
@@ -84,7 +84,7 @@ function closeGap(session: Session): void {
  * The client waits for no reply up to and including `ackLow`, and will never use such an id again: a gap below it (ids of
  * an earlier process of the same key) is closed. Returns the bundles whose results can go.
  */
-export function acknowledge(session: Session, ackLow: number): readonly KeptReply[] {
+export function acknowledge(session: Session, ackLow: number): readonly KeptReplies[] {
   if (ackLow > session.low) {
     const cleared = Math.min(ackLow, session.low + session.window);
     if (session.executed !== undefined) for (let rid = session.low + 1; rid <= cleared; rid++) setBit(session, rid, false);
@@ -96,34 +96,57 @@ export function acknowledge(session: Session, ackLow: number): readonly KeptRepl
   return dropKept(session, (reply) => reply.ridFirst + reply.count - 1 <= session.ackLow);
 }
 
+export interface Keeping {
+  /** Under which the record of the bundle's results is: its own first id, or that of the record it was added to. */
+  readonly ridFirst: number;
+  /** Records that fall out: older than a window below the highest id, or, oldest first, above the byte budget. */
+  readonly dropped: readonly KeptReplies[];
+}
+
 /**
- * Adds a bundle to those kept, in place of an earlier one with the same first id. Returns the bundles that fall out: older
- * than a window below the highest id, or, oldest first, above the byte budget.
+ * Adds a bundle to those kept. One that follows the newest is added to its record while that is small: a client that pipelines then has
+ * a record or two written in a slot, not one a bundle, and as many pages hashed. Else it has a record of its own, in place of an earlier
+ * one with the same first id.
  */
-export function keepReply(session: Session, reply: KeptReply): readonly KeptReply[] {
-  const last = session.kept.at(-1);
-  if (last === undefined || last.ridFirst < reply.ridFirst) session.kept.push(reply);
-  else {
-    const at = session.kept.findIndex((other) => other.ridFirst >= reply.ridFirst);
-    session.kept.splice(at, session.kept[at]?.ridFirst === reply.ridFirst ? 1 : 0, reply);
-  }
+export function keepReply(session: Session, reply: KeptReplies): Keeping {
+  const ridFirst = place(session.kept, reply);
   let excess = -SESSION_REPLY_BYTES_MAX;
   for (const other of session.kept) excess += other.bytes;
-  return dropKept(session, (other) => {
-    if (other.ridFirst === reply.ridFirst) return false;
+  const dropped = dropKept(session, (other) => {
+    if (other.ridFirst === ridFirst) return false;
     const old = other.ridFirst + other.count - 1 <= session.highest - session.window;
     const drop = old || excess > 0;
     if (drop) excess -= other.bytes;
     return drop;
   });
+  return { ridFirst, dropped };
 }
 
-const NONE: readonly KeptReply[] = [];
+function place(kept: KeptReplies[], reply: KeptReplies): number {
+  const last = kept.at(-1);
+  if (last === undefined || last.ridFirst < reply.ridFirst) {
+    const follows = last !== undefined && last.ridFirst + last.count === reply.ridFirst && last.bytes + reply.bytes <= REPLY_RECORD_BYTES_MAX;
+    if (!follows) return kept.push(reply), reply.ridFirst;
+    kept[kept.length - 1] = { ridFirst: last.ridFirst, count: last.count + reply.count, bytes: last.bytes + reply.bytes };
+    return last.ridFirst;
+  }
+  const at = kept.findIndex((other) => other.ridFirst >= reply.ridFirst);
+  kept.splice(at, kept[at]?.ridFirst === reply.ridFirst ? 1 : 0, reply);
+  return reply.ridFirst;
+}
+
+/** The record that can hold the results of a bundle with this first id. */
+export function keptRecord({ kept }: Session, ridFirst: number): KeptReplies | undefined {
+  const record = kept.findLast((other) => other.ridFirst <= ridFirst);
+  return record !== undefined && ridFirst < record.ridFirst + record.count ? record : undefined;
+}
+
+const NONE: readonly KeptReplies[] = [];
 
 /** Makes new lists only from the first reply on that is dropped: mostly there is none, or it is the first. */
-function dropKept(session: Session, drops: (reply: KeptReply) => boolean): readonly KeptReply[] {
+function dropKept(session: Session, drops: (reply: KeptReplies) => boolean): readonly KeptReplies[] {
   const all = session.kept;
-  let dropped: KeptReply[] | undefined;
+  let dropped: KeptReplies[] | undefined;
   let kept = all;
   for (let i = 0; i < all.length; i++) {
     const reply = all[i];
@@ -142,7 +165,7 @@ function dropKept(session: Session, drops: (reply: KeptReply) => boolean): reado
 
 // ── bytes in the state: version, then unsigned LEB128 integers, then the ring ────────────────────────────────────
 
-const VERSION = 2;
+const VERSION = 3;
 
 /** Bytes of an integer, at most. */
 const VARINT_BYTES_MAX = 8;
@@ -184,7 +207,7 @@ export function decodeSession(bytes: Uint8Array, window: number): Session {
   const ackLow = low - next();
   const position = next();
   const active = { seq: next(), place: next() };
-  const kept: KeptReply[] = [];
+  const kept: KeptReplies[] = [];
   let previous = 0;
   for (let left = next(); left > 0; left--) {
     const ridFirst = previous + next();

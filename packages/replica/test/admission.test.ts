@@ -71,7 +71,7 @@ describe("admission", () => {
     expect(code(admission.request(connection, first))).toBe("waiting");
     expect(counters).toMatchObject({ signaturesVerified: 1, bundlesAdmitted: 1 });
     const { bundles } = execute(first);
-    expect(pending.executed(bundles.map((b) => b.bundle), (b) => admission.isDone(b))).toEqual([]);
+    expect(pending.executed(bundles.map((b) => b.bundle), admission.doneNow())).toEqual([]);
     expect(pending.size).toBe(0);
     expect(admission.request(connection, first)).toMatchObject({ type: "reply", record: { seq: 1, leafIndex: 0 } });
     expect(counters.signaturesVerified).toBe(1);
@@ -146,7 +146,7 @@ describe("admission", () => {
     const [single, pair, later] = [bundle(2), tools.bundle([apply("a"), apply("b")], { ridFirst: 1 }), bundle(3)];
     for (const b of [single, pair, later]) admission.request(connection, b);
     const slot = execute(pair);
-    expect(pending.executed(slot.bundles.map((b) => b.bundle), (b) => admission.isDone(b))).toEqual([single.digest]);
+    expect(pending.executed(slot.bundles.map((b) => b.bundle), admission.doneNow())).toEqual([single.digest]);
     expect([pending.has(single.digest), pending.has(pair.digest), pending.has(later.digest), pending.size, pending.bytes]).toEqual([false, false, true, 1, later.bytes.length]);
   });
 
@@ -160,7 +160,7 @@ describe("admission", () => {
     const [evicted, passed, open, above] = [of("a", 2), of("unheard of", 1, 0), of("b", 2), of("d", 1, later)];
     for (const waiting of [evicted, passed, open, above]) expect(code(admission.request(connection, waiting))).toBe("order");
     const slot = execute(of("c", 1, later));
-    const obsolete = pending.executed(slot.bundles.map((b) => b.bundle), (b) => admission.isDone(b), slot.evictions);
+    const obsolete = pending.executed(slot.bundles.map((b) => b.bundle), admission.doneNow(), slot.evictions);
     expect([...obsolete].sort()).toEqual([evicted.digest, passed.digest].sort());
     expect([pending.size, pending.has(open.digest), pending.has(above.digest)]).toEqual([2, true, true]);
     // The primary would refuse it for ever.
@@ -177,7 +177,7 @@ describe("admission", () => {
     expect(code(admission.request(victim, first))).toBe("order");
     rush();
     const slot = execute(first);
-    pending.executed(slot.bundles.map((b) => b.bundle), (b) => admission.isDone(b), slot.evictions);
+    pending.executed(slot.bundles.map((b) => b.bundle), admission.doneNow(), slot.evictions);
     expect(code(admission.request(new FakeConnection("replay"), first))).toBe("reply");
     rush();
     expect(counters.signaturesVerified).toBe(1);
@@ -193,9 +193,9 @@ describe("admission", () => {
     const mine = own.bundle([apply(1)], { key: clientKey("a") });
     const waiting = own.bundle([apply(2)], { key: clientKey("a"), ridFirst: 2 });
     execute(mine);
-    expect([code(admission.request(connection, waiting)), admission.isDone(waiting), admission.isOpen(mine)]).toEqual(["order", false, true]);
+    expect([code(admission.request(connection, waiting)), admission.doneNow()(waiting), admission.isOpen(mine)]).toEqual(["order", false, true]);
     execute(own.bundle([apply(1)], { key: clientKey("b"), session: sessionNumber(executor.head.header.seq, 0) }));
-    expect([code(admission.request(connection, mine)), admission.isDone(waiting), admission.isOpen(mine)]).toEqual(["EVICTED", true, false]);
+    expect([code(admission.request(connection, mine)), admission.doneNow()(waiting), admission.isOpen(mine)]).toEqual(["EVICTED", true, false]);
     const ahead = (slots: number): Bundle => own.bundle([apply(1)], { key: clientKey("c"), session: sessionNumber(seqNum(executor.head.header.seq + slots), 0) });
     expect(code(admission.request(connection, ahead(256)))).toBe("order");
     expect(code(admission.request(connection, ahead(257)))).toBe("SESSION_UNKNOWN");

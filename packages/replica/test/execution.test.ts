@@ -1,6 +1,6 @@
 import {
   fromHex, NarsesError, NULL_DIGEST, replicaId, seqNum, view,
-  type Block, type Digest, type Input, type PeerMessage, type SeqNum, type StateMachine, type View,
+  type Bundle, type Block, type Digest, type Input, type PeerMessage, type SeqNum, type StateMachine, type View,
 } from "@narses/core";
 import { hasher, merkleVerify } from "@narses/crypto";
 import { blockHash, resultLeaf } from "@narses/wire";
@@ -15,6 +15,8 @@ import { BLOCKS_UNSYNCED_BYTES_MAX, DECISION_BYTES_MAX, TURN_OPERATIONS_MAX } fr
 import { newMeasures } from "../src/operations/distribution.ts";
 import { PendingBundles } from "../src/pending.ts";
 import { createReplies, type Replies } from "../src/replies.ts";
+import type { KeptReply } from "../src/reply-record.ts";
+import { findSession } from "../src/session-table.ts";
 import { createSigner } from "../src/signer.ts";
 import { apply, clientKey, testCluster } from "./support/cluster.ts";
 import { FakeBlocks, FakeConnection, FakeState, recordingLogger } from "./support/fakes.ts";
@@ -73,7 +75,7 @@ function setUp(state = new FakeState(), blocks = new FakeBlocks()): Rig {
   const rig: Rig = {
     executor,
     execution: createExecution({
-      executor, state, blocks, hasher, replies, counters, measures: newMeasures(() => 0), logger, probe: undefined, pending: new PendingBundles(cluster.parameters, () => 0), admission: { isDone: () => false },
+      executor, state, blocks, hasher, replies, counters, measures: newMeasures(() => 0), logger, probe: undefined, pending: new PendingBundles(cluster.parameters, () => 0), admission: { doneNow: () => () => false },
       input: (input) => inputs.push(input), wake: () => void rig.wakes++, fatal: (error) => errors.push(error),
     }),
     state, blocks, inputs, errors, counters, connections, wakes: 0,
@@ -83,6 +85,13 @@ function setUp(state = new FakeState(), blocks = new FakeBlocks()): Rig {
     },
   };
   return rig;
+}
+
+function replyTo(rig: Rig, bundle: Bundle): KeptReply {
+  const access = findSession(rig.state, bundle, rig.executor.head.header.seq + 1, tools.cluster.parameters.sessionWindow);
+  const kept = access.type === "session" ? readReply(rig.state, access.session, bundle) : undefined;
+  if (kept === undefined) throw new Error(`nothing is kept for bundle ${bundle.digest}`);
+  return kept;
 }
 
 const executed = (inputs: readonly Input[]): number[] => inputs.flatMap((input) => (input.type === "executed" ? [input.seq] : []));
@@ -291,16 +300,16 @@ describe("replies", () => {
     const batch = tools.batch(bundles);
     rig.execution.push({ type: "execute", seq: seqNum(1), batch, certificate: tools.committed(1, batch.digest), checkpoint: false });
     rig.execution.run();
-    const record = readReply(rig.state, own);
+    const record = replyTo(rig, own);
     expect(record).toMatchObject({ seq: 1, leafIndex: 3, bundleDigest: own.digest });
     let stopped = false;
     const { replies, counters } = repliesOf(rig, { stopped: () => stopped });
     const late = new FakeConnection();
-    replies.resend(late, own, record as NonNullable<typeof record>);
+    replies.resend(late, own, record);
     await drain();
     expect(late.frames).toEqual(live.frames);
     stopped = true;
-    replies.resend(late, own, record as NonNullable<typeof record>);
+    replies.resend(late, own, record);
     await drain();
     expect(late.frames).toHaveLength(1);
     expect(counters.repliesResent).toBe(1);
@@ -318,7 +327,7 @@ describe("replies", () => {
     const slot = rig.executor.execute(seqNum(1), batch, tools.committed(1, batch.digest));
     rig.blocks.put(slot.block);
     replies.executed(slot);
-    const record = readReply(rig.state, own) as NonNullable<ReturnType<typeof readReply>>;
+    const record = replyTo(rig, own);
     replies.resend(live, own, record);
     expect(live.frames[1]).toEqual(live.frames[0]);
     expect(reads).toBe(0);
@@ -345,7 +354,7 @@ describe("replies", () => {
       rig.connections.forget(live); // gone after the first
     });
     const back = new FakeConnection();
-    replies.resend(back, second, readReply(rig.state, second) as NonNullable<ReturnType<typeof readReply>>);
+    replies.resend(back, second, replyTo(rig, second));
     await drain();
     expect(decode(back.frames[0] ?? new Uint8Array(0))).toMatchObject({ type: "reply", reply: { header: { seq: 3 } } });
   });

@@ -65,7 +65,7 @@ function rig(): Rig {
     execute() {
       const bundles = admitted.splice(0);
       executor.execute(seqNum(executor.head.header.seq + 1), tools.batch(bundles), {} as CommitCertificate);
-      pending.executed(bundles, (bundle) => admission.isDone(bundle));
+      pending.executed(bundles, admission.doneNow());
     },
   };
 }

@@ -83,7 +83,7 @@ describe("eviction", () => {
     const one = rig();
     for (let i = 0; i < 40; i++) {
       const session = sessionNumber(one.executor.head.header.seq, 0);
-      expect(outcome(one.run(bundleOf(`client ${i}`, session, 1), bundleOf(`client ${i}`, session, 2)), 1)).toBe("ok");
+      expect(outcome(one.run(bundleOf(`client ${i}`, session, 1), bundleOf(`client ${i}`, session, 3)), 1)).toBe("ok");
     }
     const keys = [...one.state.entries.keys()];
     const count = (prefix: RegExp): number => keys.filter((key) => prefix.test(key)).length;

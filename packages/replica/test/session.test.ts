@@ -1,8 +1,8 @@
 import { NarsesError } from "@narses/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { SESSION_REPLY_BYTES_MAX } from "../src/limits.ts";
-import { acknowledge, allExecuted, decodeSession, encodeSession, keepReply, markExecuted, newSession, ridState, type Session } from "../src/session.ts";
+import { REPLY_RECORD_BYTES_MAX, SESSION_REPLY_BYTES_MAX } from "../src/limits.ts";
+import { acknowledge, allExecuted, decodeSession, encodeSession, keepReply, keptRecord, markExecuted, newSession, ridState, type Session } from "../src/session.ts";
 
 /** The same, slowly: every id that was ever done. */
 class Model {
@@ -97,7 +97,7 @@ describe("session", () => {
     const dropped: number[] = [];
     for (let rid = 1; rid <= 100; rid++) {
       markExecuted(session, rid);
-      for (const reply of keepReply(session, { ridFirst: rid, count: 1, bytes: 1 })) dropped.push(reply.ridFirst);
+      for (const record of keepReply(session, { ridFirst: rid, count: 1, bytes: REPLY_RECORD_BYTES_MAX }).dropped) dropped.push(record.ridFirst);
       expect(session.kept.length).toBeLessThanOrEqual(8);
     }
     expect(session.kept.map(({ ridFirst }) => ridFirst)).toEqual([93, 94, 95, 96, 97, 98, 99, 100]);
@@ -109,19 +109,34 @@ describe("session", () => {
     const half = SESSION_REPLY_BYTES_MAX / 2;
     for (const rid of [1, 2]) {
       markExecuted(session, rid);
-      expect(keepReply(session, { ridFirst: rid, count: 1, bytes: half })).toEqual([]);
+      expect(keepReply(session, { ridFirst: rid, count: 1, bytes: half }).dropped).toEqual([]);
     }
     markExecuted(session, 3);
-    expect(keepReply(session, { ridFirst: 3, count: 1, bytes: half + 1 }).map(({ ridFirst }) => ridFirst)).toEqual([1, 2]);
+    expect(keepReply(session, { ridFirst: 3, count: 1, bytes: half + 1 }).dropped.map(({ ridFirst }) => ridFirst)).toEqual([1, 2]);
     expect(session.kept.map(({ ridFirst }) => ridFirst)).toEqual([3]);
   });
 
   test("a bundle with the same first id replaces the earlier one", () => {
     const session = newSession(64);
     keepReply(session, { ridFirst: 1, count: 2, bytes: 5 });
-    keepReply(session, { ridFirst: 3, count: 1, bytes: 5 });
-    expect(keepReply(session, { ridFirst: 1, count: 4, bytes: 7 })).toEqual([]);
-    expect(session.kept).toEqual([{ ridFirst: 1, count: 4, bytes: 7 }, { ridFirst: 3, count: 1, bytes: 5 }]);
+    keepReply(session, { ridFirst: 4, count: 1, bytes: 5 });
+    expect(keepReply(session, { ridFirst: 1, count: 4, bytes: 7 })).toEqual({ ridFirst: 1, dropped: [] });
+    expect(session.kept).toEqual([{ ridFirst: 1, count: 4, bytes: 7 }, { ridFirst: 4, count: 1, bytes: 5 }]);
+  });
+
+  test("bundles that follow one another share a record while it is small, and go together", () => {
+    const session = newSession(4_096);
+    const half = REPLY_RECORD_BYTES_MAX / 2;
+    expect([1, 3, 5].map((ridFirst) => keepReply(session, { ridFirst, count: 2, bytes: half }).ridFirst)).toEqual([1, 1, 5]);
+    // A gap, an earlier one that comes late, and one that overlaps: records of their own.
+    expect([9, 7, 8].map((ridFirst) => keepReply(session, { ridFirst, count: 1, bytes: 1 }).ridFirst)).toEqual([9, 7, 8]);
+    expect(roundTrip(session).kept).toEqual([
+      { ridFirst: 1, count: 4, bytes: REPLY_RECORD_BYTES_MAX }, { ridFirst: 5, count: 2, bytes: half }, { ridFirst: 7, count: 1, bytes: 1 },
+      { ridFirst: 8, count: 1, bytes: 1 }, { ridFirst: 9, count: 1, bytes: 1 },
+    ]);
+    expect([1, 2, 3, 4, 5, 6, 7, 9, 10].map((rid) => keptRecord(session, rid)?.ridFirst)).toEqual([1, 1, 1, 1, 5, 5, 7, 9, undefined]);
+    expect(acknowledge(session, 3)).toEqual([]);
+    expect(acknowledge(session, 6).map(({ ridFirst }) => ridFirst)).toEqual([1, 5]);
   });
 
   test("damaged records are told, not misread", () => {

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { PageCache } from "../src/state/page-cache.ts";
-import { emptyPage, setValue, type Page } from "../src/state/page.ts";
+import { emptyPage, growth, setValue, type Page } from "../src/state/page.ts";
 
 function page(bucket: number): Page {
   const made = emptyPage(bucket);
-  setValue(made, "key", -1, new Uint8Array(1_000));
+  const value = new Uint8Array(1_000);
+  setValue(made, { key: "key", at: -1, value, growth: growth(made, "key", undefined, value.length) });
   return made;
 }
 

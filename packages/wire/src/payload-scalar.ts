@@ -45,8 +45,8 @@ function encodeBytes(value: Uint8Array, head: number): Uint8Array {
   return bytes;
 }
 
-/** Undefined for anything but one well-formed scalar that fills the bytes from `start` on. Byte strings are copies. */
-export function decodeScalar(bytes: Uint8Array, start = 0): { readonly value: unknown } | undefined {
+/** Undefined for anything but one well-formed scalar that fills the bytes from `start` on. Byte strings are copies, or `owned` views. */
+export function decodeScalar(bytes: Uint8Array, start = 0, owned = false): { readonly value: unknown } | undefined {
   const token = bytes[start];
   if (token === undefined) return undefined;
   const left = bytes.length - start - 1;
@@ -59,7 +59,8 @@ export function decodeScalar(bytes: Uint8Array, start = 0): { readonly value: un
   let value = 0;
   for (let i = 1; i <= width; i++) value = value * 256 + (bytes[start + i] ?? 0);
   if (token >= 0xcc) return left === width ? { value } : undefined;
-  return left === width + value ? { value: plain(bytes).slice(start + 1 + width) } : undefined;
+  if (left !== width + value) return undefined;
+  return { value: owned ? plain(bytes).subarray(start + 1 + width) : plain(bytes).slice(start + 1 + width) };
 }
 
 /** Bytes of the length or number behind a token; 0 for a token without. */

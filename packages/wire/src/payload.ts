@@ -9,6 +9,7 @@ import { Packr } from "msgpackr/pack";
 import { isWellFormed } from "./host.ts";
 import { decoding, type Decoded } from "./malformed.ts";
 import { readOwn } from "./payload-own.ts";
+import { encodePlain } from "./payload-plain.ts";
 import { BYTE_ORDER_MARK, FORBIDDEN_KEY, PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
 import { decodeScalar, encodeScalar } from "./payload-scalar.ts";
 import { scanPayload } from "./payload-scan.ts";
@@ -113,8 +114,8 @@ function checkValue(value: unknown, check: Check): void {
  * instances, lone surrogates, `__proto__`, nesting above the limit; RangeError above `bytesMax` or `elementsMax`.
  */
 export function encodePayload(value: unknown, limits: PayloadLimits = PAYLOAD_LIMITS): Uint8Array {
-  const scalar = encodeScalar(value);
-  if (scalar !== undefined) return withinLimit(scalar, limits);
+  const bytes = encodeScalar(value) ?? encodePlain(value);
+  if (bytes !== undefined) return withinLimit(bytes, limits);
   checkValue(value, { limits, path: [], elements: 0 });
   const packed: Uint8Array = packr.pack(value);
   return new Uint8Array(withinLimit(packed, limits)); // msgpackr's result is a view of a pool
@@ -143,9 +144,12 @@ export function readPayload(r: Reader, limits: PayloadLimits): unknown {
   return unpack(r);
 }
 
-/** Strict: see `payload-rules.ts`. Never throws. Byte strings in the value are copies. */
-export function decodePayload(bytes: Uint8Array, limits: PayloadLimits = PAYLOAD_LIMITS): Decoded<unknown> {
-  const scalar = bytes.length <= limits.bytesMax ? decodeScalar(bytes) : undefined;
+/**
+ * Strict: see `payload-rules.ts`. Never throws. Byte strings in the value are copies; `owned`: the bytes are the caller's to give away,
+ * and a value that is one byte string is a view of them.
+ */
+export function decodePayload(bytes: Uint8Array, limits: PayloadLimits = PAYLOAD_LIMITS, owned = false): Decoded<unknown> {
+  const scalar = bytes.length <= limits.bytesMax ? decodeScalar(bytes, 0, owned) : undefined;
   if (scalar !== undefined) return { ok: true, value: scalar.value };
   return decoding(() => readPayload(new Reader(bytes, "REQUEST_INVALID"), limits));
 }

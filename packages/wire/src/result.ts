@@ -7,6 +7,7 @@ import { concat } from "./context.ts";
 import { RESULT_BYTES_MAX } from "./limits.ts";
 import { decoding, type Decoded } from "./malformed.ts";
 import { encodePayload, readPayload } from "./payload.ts";
+import { encodePlain } from "./payload-plain.ts";
 import { decodeScalar, encodeScalar } from "./payload-scalar.ts";
 import { PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
 import { Reader } from "./reader.ts";
@@ -22,10 +23,10 @@ const STATUS_NOT_EXECUTED = 3;
 const LIMITS: PayloadLimits = { ...PAYLOAD_LIMITS, bytesMax: RESULT_BYTES_MAX - 1 };
 
 function tagged(status: number, value: unknown): Uint8Array {
-  const scalar = encodeScalar(value, 1);
-  if (scalar === undefined || scalar.length > RESULT_BYTES_MAX) return concat([Uint8Array.of(status), encodePayload(value, LIMITS)]);
-  scalar[0] = status;
-  return scalar;
+  const bytes = encodeScalar(value, 1) ?? encodePlain(value, 1);
+  if (bytes === undefined || bytes.length > RESULT_BYTES_MAX) return concat([Uint8Array.of(status), encodePayload(value, LIMITS)]);
+  bytes[0] = status;
+  return bytes;
 }
 
 /**

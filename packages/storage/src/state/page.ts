@@ -93,10 +93,20 @@ export function growth(page: Page, key: string, before: number | undefined, afte
   return is - was;
 }
 
-/** Sets or, with undefined, removes an entry. `at` is what {@link findKey} said. */
-export function setValue(page: Page, key: string, at: number, value: Uint8Array | undefined): void {
+interface Change {
+  readonly key: string;
+  /** What {@link findKey} said. */
+  readonly at: number;
+  /** Undefined: removed. */
+  readonly value: Uint8Array | undefined;
+  /** What {@link growth} said. */
+  readonly growth: number;
+}
+
+/** Sets or removes an entry. */
+export function setValue(page: Page, { key, at, value, growth: bytes }: Change): void {
   if (at < 0 && value === undefined) return;
-  page.bytes += growth(page, key, at < 0 ? undefined : page.values[at]?.length, value?.length);
+  page.bytes += bytes;
   if (value === undefined) {
     page.keys.splice(at, 1);
     page.values.splice(at, 1);

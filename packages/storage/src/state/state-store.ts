@@ -288,13 +288,14 @@ class State implements AuthenticatedState {
     const at = findKey(page, key);
     const before = at < 0 ? undefined : page.values[at];
     if (before === value || (before !== undefined && value !== undefined && bytesEqual(before, value))) return;
-    if (page.bytes + growth(page, key, before?.length, value?.length) > STATE_PAGE_BYTES_MAX) {
+    const bytes = growth(page, key, before?.length, value?.length);
+    if (page.bytes + bytes > STATE_PAGE_BYTES_MAX) {
       throw new RangeError(`page ${page.bucket} of the state would exceed ${STATE_PAGE_BYTES_MAX} bytes with key ${JSON.stringify(key)}`);
     }
     this.#undo?.push({ key, value: before });
     this.#cache.markDirty(page.bucket);
     this.#unhashed.add(page);
-    setValue(page, key, at, value);
+    setValue(page, { key, at, value, growth: bytes });
     if ((before === undefined) === (value === undefined)) return;
     // What came and went (or went and came back) since the last freeze is no change.
     if (!this.#keyChanges.delete(key)) this.#keyChanges.set(key, value !== undefined);
