@@ -1,6 +1,6 @@
 import {
   AppRejection, fromHex, InvariantViolation, NULL_DIGEST, seqNum, sessionNumber,
-  type Bundle, type Batch, type CommitCertificate, type Operation, type StateMachine,
+  type Batch, type CommitCertificate, type Operation, type StateMachine,
 } from "@narses/core";
 import { hasher, merkleRoot, merkleVerify } from "@narses/crypto";
 import { blockHash, decodeResult, resultLeaf, type OperationResult } from "@narses/wire";
@@ -131,24 +131,6 @@ describe("exactly once", () => {
     run(tools.batch([first]));
     run(tools.batch([tools.bundle(add(1), { ridFirst: 2, ackLow: 1 })]));
     expect([...state.entries.keys()].filter((key) => key.startsWith("r/"))).toEqual([`r/${first.client}/0/2`]);
-    expect(values(run(tools.batch([first])))).toEqual(["ALREADY_EXECUTED"]);
-  });
-
-  test("bundles of a client that follow one another share a record of results, in any number of slots, and each is answered with its own", () => {
-    const { run, state } = setUp();
-    const bundles = [1, 2, 3, 4].map((ridFirst) => tools.bundle(add(ridFirst), { ridFirst }));
-    const [first, second, third, fourth] = bundles as [Bundle, Bundle, Bundle, Bundle];
-    run(tools.batch([first, second]));
-    run(tools.batch([third]));
-    expect([...state.entries.keys()].filter((key) => key.startsWith("r/"))).toEqual([`r/${first.client}/0/1`]);
-    const again = run(tools.batch([third, first, second, fourth]));
-    expect([0, 1, 2, 3].map((i) => values(again, i))).toEqual([[6], [1], [3], [10]]);
-    expect(again.bundles.map(({ repeated }) => repeated)).toEqual([true, true, true, false]);
-    // As long as one of them is not acknowledged, all are answered.
-    run(tools.batch([tools.bundle(add(0), { ridFirst: 5, ackLow: 3 })]));
-    expect(values(run(tools.batch([first])))).toEqual([1]);
-    run(tools.batch([tools.bundle(add(0), { ridFirst: 6, ackLow: 5 })]));
-    expect([...state.entries.keys()].filter((key) => key.startsWith("r/"))).toEqual([`r/${first.client}/0/6`]);
     expect(values(run(tools.batch([first])))).toEqual(["ALREADY_EXECUTED"]);
   });
 
