@@ -90,7 +90,7 @@ function setUp(state = new FakeState(), blocks = new FakeBlocks()): Rig {
 function replyTo(rig: Rig, bundle: Bundle): KeptReply {
   const access = findSession(rig.state, bundle, rig.executor.head.header.seq + 1, tools.cluster.parameters.sessionWindow);
   const kept = access.type === "session" ? readReply(rig.state, access.session, bundle) : undefined;
-  if (kept === undefined) throw new Error(`nothing is kept for bundle ${bundle.digest}`);
+  if (kept === undefined) throw new TypeError(`nothing is kept for bundle ${bundle.digest}`);
   return kept;
 }
 

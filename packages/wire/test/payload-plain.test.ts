@@ -53,7 +53,7 @@ describe("plain payloads", () => {
     const endless: unknown[] = [];
     for (let i = 0; i < 1_000; i++) endless.push(endless);
     const throws = { get bad(): number {
-      throw new Error("getter");
+      throw new TypeError("getter");
     } };
     for (const value of [[undefined], [Number.NaN], { a: 1n }, [new Map()], { a: new Date(0) }, endless, JSON.parse('{"__proto__":1}') as unknown, [Symbol("s")]]) {
       expect(() => encodePayload(value)).toThrow(/^payload: /);
