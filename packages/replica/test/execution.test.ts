@@ -1,6 +1,6 @@
 import {
   fromHex, NarsesError, NULL_DIGEST, replicaId, seqNum, view,
-  type Bundle, type Block, type Digest, type Input, type PeerMessage, type SeqNum, type StateMachine, type View,
+  type Block, type Digest, type Input, type PeerMessage, type SeqNum, type StateMachine, type View,
 } from "@narses/core";
 import { hasher, merkleVerify } from "@narses/crypto";
 import { blockHash, resultLeaf } from "@narses/wire";
@@ -9,17 +9,16 @@ import { ClientConnections } from "../src/client-connections.ts";
 import { newCounters, type Counters } from "../src/counters.ts";
 import { createDecisions } from "../src/decisions.ts";
 import { createExecution, type Execution } from "../src/execution.ts";
-import { createExecutor, readReply, type Executor } from "../src/executor.ts";
+import { createExecutor, type Executor } from "../src/executor.ts";
 import { genesisHeader } from "../src/genesis.ts";
 import { BLOCKS_UNSYNCED_BYTES_MAX, DECISION_BYTES_MAX, TURN_OPERATIONS_MAX } from "../src/limits.ts";
 import { newMeasures } from "../src/operations/distribution.ts";
 import { PendingBundles } from "../src/pending.ts";
 import { createReplies, type Replies } from "../src/replies.ts";
-import type { KeptReply } from "../src/reply-record.ts";
-import { findSession } from "../src/session-table.ts";
 import { createSigner } from "../src/signer.ts";
 import { apply, clientKey, testCluster } from "./support/cluster.ts";
 import { FakeBlocks, FakeConnection, FakeState, recordingLogger } from "./support/fakes.ts";
+import { replyTo } from "./support/kept.ts";
 
 const tools = testCluster(4);
 const app: StateMachine = {
@@ -85,13 +84,6 @@ function setUp(state = new FakeState(), blocks = new FakeBlocks()): Rig {
     },
   };
   return rig;
-}
-
-function replyTo(rig: Rig, bundle: Bundle): KeptReply {
-  const access = findSession(rig.state, bundle, rig.executor.head.header.seq + 1, tools.cluster.parameters.sessionWindow);
-  const kept = access.type === "session" ? readReply(rig.state, access.session, bundle) : undefined;
-  if (kept === undefined) throw new TypeError(`nothing is kept for bundle ${bundle.digest}`);
-  return kept;
 }
 
 const executed = (inputs: readonly Input[]): number[] => inputs.flatMap((input) => (input.type === "executed" ? [input.seq] : []));
