@@ -125,7 +125,11 @@ export class Link {
     this.#state = "dialling";
     this.#dial = dial;
     const { signal } = dial.abort;
-    const timeout = setTimeout(() => dial.abort.abort(), context.limits.dialMs);
+    let overdue = false;
+    const timeout = setTimeout(() => {
+      overdue = true;
+      dial.abort.abort();
+    }, context.limits.dialMs);
     try {
       const connection = await node.dial([...member.addresses], { signal, force: true });
       try {
@@ -144,7 +148,8 @@ export class Link {
         throw problem;
       }
     } catch (problem) {
-      this.#retry(describe(problem));
+      // Whoever listens and does not greet: a stopped or hanging process, whose kernel still takes connections; or packets that are lost.
+      this.#retry(overdue ? `no answer to a connection for ${context.limits.dialMs / 1_000} s: its process may hang, or the network loses what is sent` : describe(problem));
     } finally {
       clearTimeout(timeout);
       this.#dial = undefined;

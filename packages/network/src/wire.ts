@@ -149,7 +149,7 @@ export class Wire {
     const now = clock.ms;
     if (!this.#open && now >= this.#handshakeDeadlineMs) return this.close(`no complete handshake within ${limits.handshakeMs} ms`);
     if (now >= this.#reader.deadlineMs(limits.frameMs)) return this.close(`a frame was still incomplete after ${limits.frameMs} ms`);
-    if (now - this.#heardMs >= limits.silenceMs) return this.close(`silent for ${limits.silenceMs} ms`);
+    if (now - this.#heardMs >= limits.silenceMs) return this.close(`silent for ${limits.silenceMs / 1_000} s`);
     if (!this.#writable && now - this.#wroteMs >= limits.silenceMs) return this.close(`took no data for ${limits.silenceMs} ms`);
     if (this.#open && this.#queue.bytes === 0 && now - this.#wroteMs >= limits.pingMs) this.send(PING);
   }

@@ -89,7 +89,7 @@ describe("a hostile peer", () => {
     await Promise.all([slowGone, quietGone, muteGone, idleGone]);
     clearInterval(drip);
     await log.untilLine(/client .* left: a frame was still incomplete after 750 ms/);
-    await log.untilLine(/client .* left: silent for 1500 ms/);
+    await log.untilLine(/client .* left: silent for 1\.5 s/);
     await log.untilLine(/refused client .*: no complete handshake within 1500 ms/);
     await log.untilLine(/refused .*: opened no stream within 3000 ms/);
   });

@@ -88,6 +88,13 @@ describe("refusing", () => {
     expect(b.status().view).toBe(2);
   });
 
+  test("a slot below the checkpoint that the new view starts from, also where this replica has not got so far", () => {
+    const b = bench(configOf(2));
+    b.from(1, { type: "new-view", signed: newViewOf(1, [0, 1, 3].map((id) => viewChangeOf(id, 1, [], stableOf(2, [0, 1, 3])))) });
+    const effects = b.from(1, prePrepare(1, 2, a));
+    expect([codes(effects), acts(effects)]).toEqual([["SEQ_BELOW_WINDOW"], []]);
+  });
+
   test("a batch over the caps: that primary is left at once", () => {
     const b = bench(configOf(1, 4, { batchOperationsMax: 2 }));
     const large = makeBatch(EPOCH, WALL_MS, [bundle("l", 3)]);

@@ -120,6 +120,20 @@ describe("fairness", () => {
     expect(suspected(b)).toBe(true);
   });
 
+  test("the oldest one is what the timer runs on, however young the others are that wait", () => {
+    const b = bench(configOf(1, 4, parameters));
+    b.request("starved");
+    for (let n = 1; n <= 9; n++) {
+      b.request(`young ${n}`);
+      b.tick(1);
+      decideSlot(b, 1, 0, n, batchOf(`young ${n}`));
+    }
+    expect(suspected(b)).toBe(false);
+    b.request("young 10");
+    b.tick(1);
+    expect(suspected(b)).toBe(true);
+  });
+
   test("the same client's later bundles do not count: in which order it sent them is its own affair", () => {
     const own = (name: string): Bundle => ({ ...bundle(name), client: bundle("starved").client });
     const b = bench(configOf(1, 4, parameters));

@@ -241,6 +241,13 @@ describe("agreed random numbers", () => {
     expect(numbers.every((n) => n >= 0 && n < 1)).toBe(true);
     const other = values(executor(app)(tools.batch([tools.bundle([apply("b"), apply("x")])]))) as number[][];
     expect(other[1]).not.toEqual(drawn[1]); // another batch
+    const after = (first: unknown): unknown => {
+      const run = executor(app);
+      run(batch(first));
+      return values(run(tools.batch([tools.bundle([apply("c")], { ridFirst: 3, ackLow: 2 })])));
+    };
+    expect(after("a")).toEqual(after("a"));
+    expect(after("a")).not.toEqual(after("b")); // the same batch in the same slot, after another block
     const refusing = values(executor({ apply: (op, c) => app.apply(op === "a" ? "refuse" : op, c) })(batch("a"))) as number[][];
     expect(refusing.slice(1)).toEqual(drawn.slice(1)); // same batch, the first operation is refused after a draw
   });

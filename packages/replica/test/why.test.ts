@@ -40,7 +40,7 @@ const commit = { seq: seqNum(7), phase: "commit", have: ids(2), missing: ids(0, 
 describe("why: the first sentence", () => {
   test("nothing is waited for", () => {
     expect(explain(status()).headline).toBe("Replica 2 is waiting for nothing: view 0 is active, slot 6 is executed, all 3 peers are connected.");
-    expect(explain(status({ peers: [up(0), up(1), down(3)] })).headline).toContain("connected to 2 of 3 peers, not to 3.");
+    expect(explain(status({ peers: [up(0), up(1), down(3)] })).headline).toContain("connected to 2 of 3 peers, not to replica 3.");
   });
 
   test("missing votes: who has voted, who has not, and for each why", () => {

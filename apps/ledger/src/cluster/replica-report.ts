@@ -1,5 +1,6 @@
 /** What replicas say of themselves. Their word is not certified: it is for people, and compared among replicas. */
 import type { Client } from "@narses/client";
+import { NarsesError } from "@narses/core";
 import type { NetworkClientTransport } from "@narses/network";
 import * as z from "zod";
 
@@ -67,6 +68,16 @@ export async function replicaState(client: Client, replica: number): Promise<Rep
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Why a replica gave no answer: what the network knows of it, else whether it took the connection. */
+export function whyUnanswered(error: unknown, problem: string | undefined): string {
+  if (problem !== undefined) return problem;
+  const code = error instanceof NarsesError ? error.code : undefined;
+  const advice = "its process may hang (paused, swapping, a blocked disk). Killed and started again it loses nothing";
+  if (code === "NOT_CONNECTED") return `it takes the connection and says nothing: ${advice}`;
+  if (code === "TIMEOUT") return `it is connected and does not answer: ${advice}`;
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Asks all replicas; those not connected yet get `stragglersMs` to come. In order of id. */
 export async function collectReports(
   { client, transport }: { readonly client: Client; readonly transport: NetworkClientTransport },
@@ -79,11 +90,6 @@ export async function collectReports(
   return results.map((result, i) => {
     const replica = replicas[i] ?? i;
     if (result.status === "fulfilled") return { replica, status: result.value, problem: undefined };
-    const problem = transport.peers()[replica]?.problem;
-    return {
-      replica,
-      status: undefined,
-      problem: problem ?? (result.reason instanceof Error ? result.reason.message : String(result.reason)),
-    };
+    return { replica, status: undefined, problem: whyUnanswered(result.reason, transport.peers()[replica]?.problem) };
   });
 }

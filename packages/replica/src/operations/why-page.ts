@@ -108,11 +108,17 @@ function waiting({ waiting: w }: WhyReport): readonly string[] {
 
 const times = (count: number): string => (count === 1 ? "" : ` ×${count}`);
 
-const rejections = ({ rejections: all }: WhyReport): readonly string[] =>
-  all.map(({ from, message, code, verdict, detail, count, ageMs }) => {
+/** What came twice, too late, or unasked for: every retransmission brings some. In the page they are only counted. */
+const HARMLESS: ReadonlySet<string> = new Set(["DUPLICATE", "VIEW_OLD", "SEQ_BELOW_WINDOW", "UNSOLICITED"]);
+
+function rejections({ rejections: all }: WhyReport): readonly string[] {
+  const lines = all.filter(({ code }) => !HARMLESS.has(code)).map(({ from, message, code, verdict, detail, count, ageMs }) => {
     const who = from === undefined ? "a client" : `replica ${from}`;
     return `  ${seconds(ageMs)} ago  ${message} from ${who}: ${code}${verdict === "misbehaviour" ? " (misbehaviour)" : ""}${times(count)}: ${detail}`;
   });
+  const harmless = all.reduce((sum, { code, count }) => sum + (HARMLESS.has(code) ? count : 0), 0);
+  return harmless === 0 || lines.length === 0 ? lines : [...lines, `  and ${counted(harmless, "message")} that came twice or too late, as retransmission brings them`];
+}
 
 const problems = ({ problems: all }: WhyReport): readonly string[] =>
   all.map(({ level, code, message, count, ageMs }) => `  ${seconds(ageMs)} ago  ${level}${code === undefined ? "" : ` ${code}`}${times(count)}: ${message}`);

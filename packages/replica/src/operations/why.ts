@@ -119,8 +119,9 @@ function headlineOf({ status, source }: WhySources, [first]: readonly string[]):
   if (source === "vote-log") return `${subject} would be waiting for nothing but its peers: ${where}.`;
   const lost = peers.filter((peer) => !peer.connected).map((peer) => peer.replica);
   const all = peers.length === 1 ? "its peer is connected" : `all ${peers.length} peers are connected`;
-  const reach = lost.length === 0 ? all : `connected to ${peers.length - lost.length} of ${peers.length} peers, not to ${listed(lost)}`;
-  return `${subject} is waiting for nothing: ${where}${peers.length === 0 ? "" : `, ${reach}`}.`;
+  const reach = lost.length === 0 ? all : `connected to ${peers.length - lost.length} of ${peers.length} peers, not to ${lost.length === 1 ? "replica" : "replicas"} ${listed(lost)}`;
+  const silent = peers.filter(isSilent).map((peer) => `; replica ${peer.replica} is silent for ${seconds(peer.silentMs ?? 0)}: its process may hang`);
+  return `${subject} is waiting for nothing: ${where}${peers.length === 0 ? "" : `, ${reach}`}${silent.join("")}.`;
 }
 
 function findingsOf(sources: WhySources): readonly string[] {
@@ -245,6 +246,9 @@ function named(sources: WhySources, id: ReplicaId): string {
   return reason === "" ? `replica ${id}` : `replica ${id} (${reason})`;
 }
 
+/** Connected, and nothing comes: it says something every second even when idle. */
+const isSilent = ({ connected, silentMs }: ReportedPeer): boolean => connected && silentMs !== null && silentMs > PEER_SILENT_MS;
+
 /** Why nothing that counts came from a replica; empty when nothing can be said. */
 function reasonOf({ status, source, rejections }: WhySources, id: ReplicaId): string {
   if (id === status.replica) return "this one";
@@ -253,7 +257,7 @@ function reasonOf({ status, source, rejections }: WhySources, id: ReplicaId): st
   if (peer?.connected !== true) return `not connected${typeof peer?.problem === "string" ? `: ${peer.problem}` : ""}`;
   const said = rejections.find(({ from, code, ageMs }) => from === id && ageMs <= REJECTION_EXPLAINS_MS && !HARMLESS.has(code));
   if (said !== undefined) return `connected, but a ${said.message} message of it was rejected ${seconds(said.ageMs)} ago, ${said.code}: ${said.detail}`;
-  if (peer.silentMs !== null && peer.silentMs > PEER_SILENT_MS) return `connected, but silent for ${seconds(peer.silentMs)}`;
+  if (isSilent(peer) && peer.silentMs !== null) return `connected, but silent for ${seconds(peer.silentMs)}`;
   if (peer.lag !== null && peer.lag > 0) return `connected, ${counted(peer.lag, "slot")} behind`;
   return "connected, nothing came yet";
 }

@@ -56,7 +56,7 @@ function verdict(reports: readonly ReplicaReport[], needed: number): { readonly 
 function row(report: ReplicaReport, head: number, output: Output): readonly string[] {
   const { status } = report;
   if (status === undefined)
-    return [String(report.replica), output.style("red", "down"), "", "", "", "", "", "", report.problem ?? "does not answer"];
+    return [String(report.replica), output.style("red", "no answer"), "", "", "", "", "", "", report.problem ?? "does not answer"];
   const lag = head - status.seq;
   const { transfer } = status;
   const voting = status.active ? "up" : "view change";

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { quorums } from "@narses/core";
 import { loadCluster, parseWhyReport, renderWhy, whyStopped, type WhyReport } from "@narses/replica";
+import { whyUnanswered } from "../../cluster/replica-report.ts";
 import { openConnection, type Connection } from "../connection.ts";
 import { CommandError, EXIT, failureOf, usage, type Exit } from "../failure.ts";
 import { addClusterOptions, clusterPath, examples, integerOption, type ClientFlags } from "../options.ts";
@@ -34,9 +35,7 @@ async function ask({ client, transport }: Connection, replicas: readonly number[
       try {
         return { replica, report: parseWhyReport(await client.call(replica, "why")), problem: undefined };
       } catch (error) {
-        const { code, message } = failureOf(error);
-        const silent = code === "NOT_CONNECTED" ? "no connection to it within a few seconds; its process may hang" : message;
-        return { replica, report: undefined, problem: transport.peers()[replica]?.problem ?? silent };
+        return { replica, report: undefined, problem: whyUnanswered(error, transport.peers()[replica]?.problem) };
       }
     }),
   );
