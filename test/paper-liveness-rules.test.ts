@@ -95,14 +95,16 @@ describe("liveness rules", () => {
 
   test("rule 8: a commit certificate of any view is used, whatever view one is in", () => {
     const stage = new Recorded(4, { parameters: { statusIntervalTicks: 2 } });
-    stage.suspect([0]);
+    stage.suspect([0, 3]);
     stage.pass(({ from, to }) => from !== 3 && to !== 3);
     stage.drop();
-    stage.order();
+    stage.request(1, stage.makeBundle());
+    stage.pass(({ to }) => to !== 3);
     stage.drop();
     stage.tick(3, 2);
     stage.pass(({ from, to, message }) => (to === 3 && message.type === "decision") || from === 3);
-    expect([views(stage, [3]), stage.executed(3)]).toEqual([["0"], [1]]);
+    expect([views(stage, [0, 3]), stage.executed(3)]).toEqual([["1", "0"], stage.executed(0)]);
+    expect(stage.executed(3)).not.toEqual([]);
   });
 
   test("rule 7: lost CHECKPOINTs leave no log full for ever: they are repeated with STATUS", () => {
@@ -188,9 +190,8 @@ describe("liveness rules", () => {
     stage.suspect([0, 3]);
     stage.pass(({ to }) => to !== 3);
     stage.drop();
-    stage.order();
     stage.request(1, stage.makeBundle());
-    stage.pass(({ to, message }) => to !== 3 || message.type === "votes");
+    stage.pass(({ from, to, message }) => to !== 3 || (message.type === "votes" && from !== 0));
     stage.drop();
     expect(views(stage, [3])).toEqual(["0"]);
     stage.tick(3, 2);

@@ -147,6 +147,19 @@ describe("fairness", () => {
     expect(suspected(b)).toBe(false);
   });
 
+  test("what was ordered before the primary was told of a bundle, a large one, overtook nothing", () => {
+    const own = (name: string): Bundle => ({ ...bundle(name), client: bundle("large").client });
+    const b = bench(configOf(1, 4, { ...parameters, largeBundleBytes: 1 }));
+    b.request("large");
+    b.tick(1);
+    for (let n = 1; n <= 6; n++) decideSlot(b, 1, 0, n, batchOf(`unheard ${n}`));
+    for (let n = 7; n <= 36; n++) {
+      b.tick(1);
+      decideSlot(b, 1, 0, n, makeBatch(EPOCH, WALL_MS, [own(`own ${n}`)]));
+    }
+    expect(suspected(b)).toBe(false);
+  });
+
   test("a second view left although it made progress is twice as patient: changing views helps no overload", () => {
     const b = bench(configOf(2, 4, { logWindow: 64, checkpointInterval: 32 }));
     b.request("starved");

@@ -43,6 +43,18 @@ describe("why: the first sentence", () => {
     expect(explain(status({ peers: [up(0), up(1), down(3)] })).headline).toContain("connected to 2 of 3 peers, not to replica 3.");
   });
 
+  test("nothing, but a connected peer says nothing either: its process may hang", () => {
+    expect(explain(status({ peers: [up(0), up(1), up(3, { silentMs: 8_000 })] })).headline).toContain("all 3 peers are connected; replica 3 is silent for 8.0 s: its process may hang.");
+  });
+
+  test("what came twice or too late is counted, not listed; alone it is not worth a word", () => {
+    const incidents = new Incidents(() => 5_000);
+    incidents.rejected(replicaId(1), "votes", rejection("DUPLICATE", "every vote is about something settled here"));
+    expect(renderWhy(explain(status(), { rejections: incidents.rejections() }))).not.toContain("rejected");
+    incidents.rejected(replicaId(3), "votes", rejection("EPOCH_FOREIGN", "epoch 1, this is 0"));
+    expect(renderWhy(explain(status(), { rejections: incidents.rejections() }))).toMatch(/votes from replica 3: EPOCH_FOREIGN: epoch 1, this is 0\n {2}and 1 message that came twice or too late/);
+  });
+
   test("missing votes: who has voted, who has not, and for each why", () => {
     const incidents = new Incidents(() => 5_000);
     incidents.rejected(replicaId(1), "votes", rejection("DUPLICATE", "says nothing"));
