@@ -119,7 +119,8 @@ function headlineOf({ status, source }: WhySources, [first]: readonly string[]):
   if (source === "vote-log") return `${subject} would be waiting for nothing but its peers: ${where}.`;
   const lost = peers.filter((peer) => !peer.connected).map((peer) => peer.replica);
   const all = peers.length === 1 ? "its peer is connected" : `all ${peers.length} peers are connected`;
-  const reach = lost.length === 0 ? all : `connected to ${peers.length - lost.length} of ${peers.length} peers, not to ${lost.length === 1 ? "replica" : "replicas"} ${listed(lost)}`;
+  const absent = `${lost.length === 1 ? "replica" : "replicas"} ${listed(lost)}`;
+  const reach = lost.length === 0 ? all : `connected to ${peers.length - lost.length} of ${peers.length} peers, not to ${absent}`;
   const silent = peers.filter(isSilent).map((peer) => `; replica ${peer.replica} is silent for ${seconds(peer.silentMs ?? 0)}: its process may hang`);
   return `${subject} is waiting for nothing: ${where}${peers.length === 0 ? "" : `, ${reach}`}${silent.join("")}.`;
 }
