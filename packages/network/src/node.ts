@@ -41,7 +41,7 @@ export function createNode(options: NodeOptions): Promise<Libp2p> {
       tcp({ inboundSocketInactivityTimeout: inactivityMs, outboundSocketInactivityTimeout: inactivityMs }),
       webSockets(),
     ],
-    connectionEncrypters: [joined(noise(noiseCrypto === undefined ? {} : { crypto: noiseCrypto }))],
+    connectionEncrypters: [joined(noise({ crypto: noiseCrypto }))],
     streamMuxers: [guarded(yamux({ maxInboundStreams: streams, maxOutboundStreams: streams }), options.onMisbehaviour)],
     connectionGater: { denyDialMultiaddr: () => false, ...options.gater },
     connectionMonitor: { enabled: false },

@@ -1,8 +1,9 @@
 /**
- * `#noise-crypto` in Node: noise's ChaCha20-Poly1305 by libsodium, where the optional dependency sodium-native has a binary (else what
- * noise brings: WASM for small messages, node:crypto for others). A message of 200 bytes costs a third of the WASM, one of 4 KiB a fifth
- * of node:crypto, which makes four buffers for each; and it can be sealed and opened where it lies.
+ * `#noise-crypto` in Node: what noise brings, with the key derivation by OpenSSL (in JavaScript it is a good part of a handshake), and, where
+ * the optional dependency sodium-native has a binary, X25519 and ChaCha20-Poly1305 by libsodium. A message of 200 bytes costs a third of
+ * noise's WASM, one of 4 KiB a fifth of node:crypto, which makes four buffers for each; and it can be sealed and opened where it lies.
  */
+import { hkdfSync, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import type { ICryptoInterface } from "@chainsafe/libp2p-noise";
 import { defaultCrypto } from "@chainsafe/libp2p-noise/crypto";
@@ -11,7 +12,13 @@ export const TAG_BYTES = 16;
 
 type Seal = (plaintext: Uint8Array) => { subarray(): Uint8Array };
 
+const KEY_BYTES = 32;
+const NOTHING = new Uint8Array(0);
+
 interface SodiumNative {
+  crypto_scalarmult_base(publicKey: Uint8Array, privateKey: Uint8Array): void;
+  /** @throws when the public key is a point of small order. */
+  crypto_scalarmult(shared: Uint8Array, privateKey: Uint8Array, publicKey: Uint8Array): void;
   crypto_aead_chacha20poly1305_ietf_encrypt(sealed: Uint8Array, plain: Uint8Array, ad: Uint8Array | null, none: null, nonce: Uint8Array, key: Uint8Array): number;
   /** @throws when the tag is wrong; `plain` is zeroes then. */
   crypto_aead_chacha20poly1305_ietf_decrypt(plain: Uint8Array, none: null, sealed: Uint8Array, ad: Uint8Array | null, nonce: Uint8Array, key: Uint8Array): number;
@@ -22,15 +29,34 @@ let here: Uint8Array | undefined;
 
 const some = (bytes: Uint8Array): Uint8Array | null => (bytes.length === 0 ? null : bytes);
 
-function load(): ICryptoInterface | undefined {
+/** RFC 5869, three keys, as the noise protocol names it. */
+function getHKDF(ck: Uint8Array, ikm: Uint8Array): [Uint8Array, Uint8Array, Uint8Array] {
+  const keys = new Uint8Array(hkdfSync("sha256", ikm, ck, NOTHING, 3 * KEY_BYTES));
+  return [keys.subarray(0, KEY_BYTES), keys.subarray(KEY_BYTES, 2 * KEY_BYTES), keys.subarray(2 * KEY_BYTES)];
+}
+
+function load(): ICryptoInterface {
+  const basic: ICryptoInterface = { ...defaultCrypto, getHKDF };
   let sodium: SodiumNative;
   try {
     sodium = createRequire(import.meta.url)("sodium-native") as SodiumNative;
   } catch {
-    return undefined;
+    return basic;
   }
+  const keyPair = (privateKey: Uint8Array): ReturnType<ICryptoInterface["generateX25519KeyPair"]> => {
+    const publicKey = new Uint8Array(KEY_BYTES);
+    sodium.crypto_scalarmult_base(publicKey, privateKey);
+    return { publicKey, privateKey };
+  };
   return {
-    ...defaultCrypto,
+    ...basic,
+    generateX25519KeyPair: () => keyPair(randomBytes(KEY_BYTES)),
+    generateX25519KeyPairFromSeed: (seed) => keyPair(seed),
+    generateX25519SharedKey(privateKey, publicKey) {
+      const shared = new Uint8Array(KEY_BYTES);
+      sodium.crypto_scalarmult(shared, privateKey.subarray(), publicKey.subarray());
+      return shared;
+    },
     chaCha20Poly1305Encrypt(plaintext, nonce, ad, key) {
       const plain = plaintext.subarray();
       const sealed = here ?? Buffer.allocUnsafe(plain.length + TAG_BYTES);
@@ -46,8 +72,7 @@ function load(): ICryptoInterface | undefined {
   };
 }
 
-/** Undefined: the default of noise. */
-export const noiseCrypto: ICryptoInterface | undefined = load();
+export const noiseCrypto: ICryptoInterface = load();
 
 /** Seals the first `plainBytes` of `room` in place; the tag is what follows. `seal` is the cipher of a connection. */
 export function sealInPlace(seal: Seal, room: Uint8Array, plainBytes: number): void {

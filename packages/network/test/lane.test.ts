@@ -150,6 +150,22 @@ describe("the lane", () => {
   });
 });
 
+describe("noise handshakes", () => {
+  it("derive the same keys as with what noise brings, and refuse a point of small order", () => {
+    const key = fc.uint8Array({ minLength: 32, maxLength: 32 });
+    fc.assert(fc.property(key, key, fc.constantFrom(0, 32), (a, b, ikm) => {
+      expect(noiseCrypto.getHKDF(a, b.subarray(0, ikm)).map((part) => [...part])).toEqual(defaultCrypto.getHKDF(a, b.subarray(0, ikm)).map((part) => [...part]));
+      const [own, theirs] = [noiseCrypto.generateX25519KeyPairFromSeed(a), defaultCrypto.generateX25519KeyPairFromSeed(b)];
+      expect(bytesEqual(own.publicKey, defaultCrypto.generateX25519KeyPairFromSeed(a).publicKey)).toBe(true);
+      const shared = noiseCrypto.generateX25519SharedKey(own.privateKey, theirs.publicKey);
+      expect(bytesEqual(shared, new Uint8Array(defaultCrypto.generateX25519SharedKey(theirs.privateKey, own.publicKey)))).toBe(true);
+    }), { numRuns: 20 });
+    const { privateKey, publicKey } = noiseCrypto.generateX25519KeyPair();
+    expect([privateKey.length, publicKey.length]).toEqual([32, 32]);
+    expect(() => noiseCrypto.generateX25519SharedKey(privateKey, new Uint8Array(32))).toThrow();
+  });
+});
+
 describe("noise messages", () => {
   it("are read whole and in order, for any cuts of the stream", () => {
     const message = fc.oneof(fc.integer({ min: 0, max: 40 }), fc.constantFrom(255, 256, 65_535)).map((length) => new Uint8Array(length).fill(length));
@@ -169,7 +185,7 @@ describe("noise messages", () => {
   });
 
   it("are the same by libsodium and by what noise brings, and sealed in place", () => {
-    const own = noiseCrypto ?? defaultCrypto;
+    const own = noiseCrypto;
     const sizes = fc.oneof(fc.integer({ min: 0, max: 3_000 }), fc.constantFrom(65_519));
     fc.assert(fc.property(sizes, fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.uint8Array({ minLength: 12, maxLength: 12 }), fc.uint8Array({ maxLength: 32 }), (length, key, nonce, ad) => {
       const plain = bytesOf(length, key[0] ?? 0);
