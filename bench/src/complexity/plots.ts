@@ -1,4 +1,5 @@
 /** The plots of the complexity report, as Vega-Lite. Both axes are logarithmic: a power of n is a straight line, and its slope the power. */
+import { quorums } from "@narses/core";
 import { colour, lines as linesWithPoints, logAxis } from "../report/encodings.ts";
 import type { Plot } from "../result.ts";
 import { ENGINES } from "../theory.ts";
@@ -51,14 +52,30 @@ export function messagesPlot(rows: readonly NormalRow[], merged: readonly Pipeli
   };
 }
 
+/** What a replica checks is the quorum's from n = 4 on. */
+const SIGNATURES = [
+  { name: "checked, if every message is: 2n(n−1)", of: (n: number): number => 2 * n * (n - 1) },
+  { name: "checked, if a replica stops at its quorum: n(2Q−2)", of: (n: number): number => n * (2 * quorums(n).strong - 2) },
+  { name: "made: 2n", of: (n: number): number => 2 * n },
+] as const;
+
 export function signaturesPlot(rows: readonly NormalRow[]): Plot {
-  const values = rows.filter(({ n }) => n >= 4).flatMap(({ n, made, checkedMin, checked }) => [
-    { n, value: checked, what: "checked, if every message is: 2n(n−1)" }, { n, value: checkedMin, what: "checked, if a replica stops at its quorum: n(2Q−2)" }, { n, value: made, what: "made: 2n" },
-  ]);
+  const theory = SIGNATURES.flatMap(({ name, of }) => Array.from({ length: 97 }, (_, i) => ({ n: i + 4, value: of(i + 4), name })));
+  const shown = new Set(REPLICAS_SHOWN);
+  const points = rows.filter(({ n }) => n >= 4 && shown.has(n)).flatMap(({ n, made, checkedMin, checked }) => [made, checkedMin, checked].map((value) => ({ n, value, what: "PBFT, simulator" })));
+  const y = logAxis("value", "signatures per batch");
   return {
     id: "signatures", title: "Signature operations of the replicas per decided batch",
-    spec: { data: { values }, mark: { type: "line", strokeWidth: 2.5 }, encoding: { x: replicas(4), y: logAxis("value", "signatures per batch"), color: colour("what", null, values) } },
-    caption: "Without replies (n more are made, one per replica) and client signatures (n more are checked per bundle). Stopping at the quorum saves a third; its steps are those of Q.",
+    spec: {
+      layer: [
+        { data: { values: theory }, mark: { type: "line", strokeWidth: 2 }, encoding: { x: replicas(4), y, color: colour("name", "closed forms", theory) } },
+        {
+          data: { values: points }, mark: { type: "point", filled: false, size: 64, color: "black", strokeWidth: 1.4 },
+          encoding: { x: replicas(4), y, shape: { field: "what", type: "nominal", title: "counted" } },
+        },
+      ],
+    },
+    caption: "Lines are closed forms, symbols are counted. Without replies (n more are made, one per replica) and client signatures (n more are checked per bundle). Stopping at the quorum saves a third; its steps are those of Q.",
   };
 }
 
