@@ -14,9 +14,10 @@ import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX, SLOT_
 import { NOT_EXECUTED, ownOperations, runOperation } from "./operation.ts";
 import { Overlay } from "./overlay.ts";
 import { randomNumbers, slotSeed } from "./random.ts";
-import { addReply, findReply, replyBytes, type KeptReply } from "./reply-record.ts";
+import { findReply, replyBytes, type KeptReply } from "./reply-record.ts";
 import { acknowledge, keepReply, keptRecord, markExecuted, ridState, type Session } from "./session.ts";
 import { findSession, putSession, readTable, SessionTable } from "./session-table.ts";
+import { SlotReplies, type Keeping } from "./slot-replies.ts";
 import { replyKey, type SessionName } from "./state-keys.ts";
 
 export interface ExecutedBundle {
@@ -104,7 +105,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
       const time = Math.max(batch?.timestampMs ?? 0, parent.header.timestampMs);
       const budget: SlotBudget = { share: Math.floor(SLOT_RESULT_BYTES_MAX / Math.max(1, batch?.bundles.length ?? 0)), used: 0 };
       const seed = slotSeed(hasher, { batch: batch?.digest ?? NULL_DIGEST, seq, parent: parent.hash });
-      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(tools, { seq, time, bundle, leafIndex, budget, seed }));
+      const replies = new SlotReplies(state);
+      const bundles = (batch?.bundles ?? []).map((bundle, leafIndex) => executeBundle(tools, { seq, time, bundle, leafIndex, budget, seed, replies }));
+      replies.write(state);
       const resultTree = merkleTree(bundles.map(({ bundle, results }) => resultLeaf(hasher, bundle.digest, results)));
       const header: BlockHeader = {
         seq,
@@ -148,6 +151,7 @@ interface Place {
   readonly budget: SlotBudget;
   /** Of the slot. */
   readonly seed: () => Uint8Array;
+  readonly replies: SlotReplies;
 }
 
 interface Tools extends ExecutorOptions {
@@ -155,10 +159,10 @@ interface Tools extends ExecutorOptions {
   readonly sessions: DecodedSessions;
 }
 
-/** State writes of its own (session and its place, reply, replies that fall out or are evicted) whatever the number of operations. */
+/** State writes of its own (session and its place, replies that fall out or are evicted) whatever the number of operations; its results go with the slot's. */
 function executeBundle(tools: Tools, place: Place): ExecutedBundle {
   const { state, parameters, sessions, table } = tools;
-  const { bundle } = place;
+  const { bundle, replies } = place;
   const none = (code: keyof typeof NOT_EXECUTED): ExecutedBundle => {
     return { bundle, results: Array.from({ length: bundle.operationCount }, () => NOT_EXECUTED[code]), repeated: false };
   };
@@ -167,69 +171,72 @@ function executeBundle(tools: Tools, place: Place): ExecutedBundle {
   if (access.type !== "session") return none(access.type);
   const { session, isNew } = access;
   const writes = new Overlay(state);
-  const kept = readReply(state, session, bundle);
+  const kept = replies.find(session, bundle);
   const { low, ackLow } = session;
-  for (const { ridFirst } of acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1))) writes.delete(replyKey(bundle, ridFirst));
+  const dropped = acknowledge(session, Math.min(bundle.ackLow, bundle.ridFirst - 1)).map(({ ridFirst }) => replyKey(bundle, ridFirst));
   const acknowledged = session.low !== low || session.ackLow !== ackLow;
   const { results, ran } = comesTooEarly(session, bundle)
     ? { results: Array.from({ length: bundle.operationCount }, () => NOT_EXECUTED.order), ran: false }
     : executeOperations(tools, { writes, place, session, kept });
-  const keptKey = ran ? keep(writes, place, session, results) : undefined;
   // A bundle that changes nothing leaves no trace, and does not count as use: repeating it keeps no session alive.
   if (!ran && !acknowledged) return { bundle, results, repeated: kept !== undefined };
+  const keeping = ran ? keep(place, session, results, dropped) : undefined;
+  for (const key of dropped) writes.delete(key);
   const evicted = isNew ? table.enter(writes, bundle, session) : undefined;
   putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
+  const done: Done = { ...tools, place, session, evicted, dropped, keeping };
   if (!writes.flush(state)) {
-    // Perhaps only the results do not fit: keeping them is a convenience for retransmissions, executing is not.
-    if (keptKey !== undefined) writes.forget(keptKey);
-    if (!writes.flush(state)) return undoFull({ ...tools, writes, place, session, evicted, results: refuseNew(results, kept) }) ?? none("session");
+    const refused = refuseNew(results, kept);
+    return undoFull(writes, done) ? finish({ ...done, keeping: keeping && { ...keeping, reply: { ...keeping.reply, results: refused } } }, refused, false) : none("session");
   }
+  return finish(done, results, !ran && kept !== undefined);
+}
+
+interface Done extends Pick<Tools, "state" | "sessions" | "table"> {
+  readonly place: Place;
+  readonly session: Session;
+  readonly evicted: SessionName | undefined;
+  /** Keys of records that fell out. */
+  readonly dropped: readonly string[];
+  readonly keeping: Keeping | undefined;
+}
+
+/** The state has the bundle's writes: what follows from them. */
+function finish({ state, sessions, table, place: { bundle, replies }, session, evicted, dropped, keeping }: Done, results: readonly Uint8Array[], repeated: boolean): ExecutedBundle {
+  for (const key of dropped) replies.drop(key);
+  if (evicted !== undefined) replies.dropAll(evicted);
+  if (keeping !== undefined) replies.keep(keeping);
   sessions.keep(state, bundle, session);
   table.used(bundle, evicted);
-  return { bundle, results, repeated: !ran && kept !== undefined, evicted: evicted?.client };
+  return { bundle, results, repeated, evicted: evicted?.client };
 }
 
 /** Of operations that were executed, and have to be undone. */
 const refuseNew = (results: readonly Uint8Array[], kept: KeptReply | undefined): readonly Uint8Array[] =>
   results.map((result, i) => (result === NOT_EXECUTED.window || result === NOT_EXECUTED.already || result === kept?.results[i] ? result : NOT_EXECUTED.full));
 
-interface Undoing extends Pick<Tools, "state" | "sessions" | "table"> {
-  readonly writes: Overlay;
-  readonly place: Place;
-  readonly session: Session;
-  readonly evicted: SessionName | undefined;
-  readonly results: readonly Uint8Array[];
-}
-
 /**
  * The state has no room for what the application wrote. Its ids are used up all the same: else whoever has the bundle could have it executed
- * later, after its client was told that it was not, and "fifo" bundles behind it would wait for ever. Undefined: there is no room for that either.
+ * later, after its client was told that it was not, and "fifo" bundles behind it would wait for ever. False: there is no room for that either.
  */
-function undoFull({ state, sessions, table, writes, place, session, evicted, results }: Undoing): ExecutedBundle | undefined {
-  const { bundle } = place;
+function undoFull(writes: Overlay, { state, place, session }: Done): boolean {
   writes.forgetApplication();
-  keep(writes, place, session, results);
-  putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
-  if (!writes.flush(state)) return undefined;
-  sessions.keep(state, bundle, session);
-  table.used(bundle, evicted);
-  return { bundle, results, repeated: false, evicted: evicted?.client };
+  putSession(writes, place.bundle, session, { seq: place.seq, place: place.leafIndex });
+  return writes.flush(state);
 }
 
 /** All or nothing, so that nothing of it is kept: ordered again, it is executed. */
 const comesTooEarly = (session: Session, { fifo, ridFirst }: Bundle): boolean =>
   fifo && ridFirst > 1 && ridState(session, ridFirst - 1) !== "executed" && ridState(session, ridFirst) === "new";
 
-/** Returns the key of the record that has the results now. */
-function keep(writes: Overlay, { bundle, seq, leafIndex }: Place, session: Session, executed: readonly Uint8Array[]): string {
+/** Notes in the session where the results are kept; adds the keys of the records that fall out. */
+function keep({ bundle, seq, leafIndex }: Place, session: Session, executed: readonly Uint8Array[], dropped: string[]): Keeping {
   let bytes = 0;
   for (const { length } of executed) bytes += length;
   const results = bytes <= KEPT_RESULT_BYTES_MAX ? executed : [];
-  const { ridFirst, dropped } = keepReply(session, { ridFirst: bundle.ridFirst, count: executed.length, bytes: replyBytes(results) });
-  for (const record of dropped) writes.delete(replyKey(bundle, record.ridFirst));
-  const key = replyKey(bundle, ridFirst);
-  writes.put(key, addReply(ridFirst === bundle.ridFirst ? undefined : writes.get(key), { bundleDigest: bundle.digest, seq, leafIndex, results }));
-  return key;
+  const kept = keepReply(session, { ridFirst: bundle.ridFirst, count: executed.length, bytes: replyBytes(results) });
+  for (const { ridFirst } of kept.dropped) dropped.push(replyKey(bundle, ridFirst));
+  return { key: replyKey(bundle, kept.ridFirst), follows: kept.ridFirst !== bundle.ridFirst, reply: { bundleDigest: bundle.digest, seq, leafIndex, results } };
 }
 
 interface BundleRun {

@@ -33,11 +33,6 @@ export class Overlay implements StateReader {
     (this.#running ? this.#operation : this.#bundle).set(key, null);
   }
 
-  /** Takes a write of the bundle back, as if it had never been made. */
-  forget(key: string): void {
-    this.#bundle.delete(key);
-  }
-
   /** Takes back all that the application wrote. */
   forgetApplication(): void {
     for (const key of this.#bundle.keys()) if (key.startsWith(APP_STATE_PREFIX)) this.#bundle.delete(key);

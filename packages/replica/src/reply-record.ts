@@ -20,28 +20,24 @@ export function replyBytes(results: readonly Uint8Array[]): number {
   return bytes;
 }
 
-/** The record with a reply more; `before` is what it was. */
-export function addReply(before: Uint8Array | undefined, { bundleDigest, seq, leafIndex, results }: KeptReply): Uint8Array {
-  const start = before?.length ?? 0;
-  const bytes = new Uint8Array(start + replyBytes(results));
-  if (before !== undefined) bytes.set(before);
-  bytes.set(fromHex(bundleDigest), start);
-  const data = new DataView(bytes.buffer, start);
+/** Writes a reply at `start`, where its {@link replyBytes} have room. */
+export function putReply(target: Uint8Array, start: number, { bundleDigest, seq, leafIndex, results }: KeptReply): void {
+  target.set(fromHex(bundleDigest), start);
+  const data = new DataView(target.buffer, target.byteOffset + start);
   data.setBigUint64(32, BigInt(seq));
   data.setUint32(40, leafIndex);
   data.setUint32(44, results.length);
   let at = HEADER_BYTES;
   for (const result of results) {
     data.setUint32(at, result.length);
-    bytes.set(result, start + at + 4);
+    target.set(result, start + at + 4);
     at += 4 + result.length;
   }
-  return bytes;
 }
 
 /**
  * The reply to exactly this bundle, if the record holds one.
- * @throws NarsesError DATA_CORRUPT: the bytes come from the own state, which only {@link addReply} fills.
+ * @throws NarsesError DATA_CORRUPT: the bytes come from the own state, which only {@link putReply} fills.
  */
 export function findReply(bytes: Uint8Array, bundleDigest: Digest): KeptReply | undefined {
   const wanted = fromHex(bundleDigest);

@@ -37,7 +37,9 @@ export const sessionPlaceKey = (position: number): string => `s/table/${position
 /** Which sessions a client has. */
 export const clientKey = (client: ClientId): string => `s/${client}`;
 export const sessionKey = ({ client, session }: SessionName): string => `s/${client}/${session}`;
-export const replyKey = ({ client, session }: SessionName, ridFirst: number): string => `r/${client}/${session}/${ridFirst}`;
+/** What the keys of all kept results of a session begin with. */
+export const sessionReplies = ({ client, session }: SessionName): string => `r/${client}/${session}/`;
+export const replyKey = (name: SessionName, ridFirst: number): string => `${sessionReplies(name)}${ridFirst}`;
 
 /** Sessions of different clients may have the same number. A bundle names its session this way too. */
 export interface SessionName {
