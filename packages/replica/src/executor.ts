@@ -184,25 +184,25 @@ function executeBundle(tools: Tools, place: Place): ExecutedBundle {
   for (const key of dropped) writes.delete(key);
   const evicted = isNew ? table.enter(writes, bundle, session) : undefined;
   putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
-  const done: Done = { ...tools, place, session, evicted, dropped, keeping };
-  if (!writes.flush(state)) {
-    const refused = refuseNew(results, kept);
-    return undoFull(writes, done) ? finish({ ...done, keeping: keeping && { ...keeping, reply: { ...keeping.reply, results: refused } } }, refused, false) : none("session");
-  }
-  return finish(done, results, !ran && kept !== undefined);
+  if (writes.flush(state)) return finish(tools, { place, session, evicted, dropped, keeping, results, repeated: !ran && kept !== undefined });
+  const refused = refuseNew(results, kept);
+  if (!undoFull(tools, writes, place, session)) return none("session");
+  return finish(tools, { place, session, evicted, dropped, keeping: keeping && { ...keeping, reply: { ...keeping.reply, results: refused } }, results: refused, repeated: false });
 }
 
-interface Done extends Pick<Tools, "state" | "sessions" | "table"> {
+interface Done {
   readonly place: Place;
   readonly session: Session;
   readonly evicted: SessionName | undefined;
   /** Keys of records that fell out. */
   readonly dropped: readonly string[];
   readonly keeping: Keeping | undefined;
+  readonly results: readonly Uint8Array[];
+  readonly repeated: boolean;
 }
 
 /** The state has the bundle's writes: what follows from them. */
-function finish({ state, sessions, table, place: { bundle, replies }, session, evicted, dropped, keeping }: Done, results: readonly Uint8Array[], repeated: boolean): ExecutedBundle {
+function finish({ state, sessions, table }: Tools, { place: { bundle, replies }, session, evicted, dropped, keeping, results, repeated }: Done): ExecutedBundle {
   for (const key of dropped) replies.drop(key);
   if (evicted !== undefined) replies.dropAll(evicted);
   if (keeping !== undefined) replies.keep(keeping);
@@ -219,7 +219,7 @@ const refuseNew = (results: readonly Uint8Array[], kept: KeptReply | undefined):
  * The state has no room for what the application wrote. Its ids are used up all the same: else whoever has the bundle could have it executed
  * later, after its client was told that it was not, and "fifo" bundles behind it would wait for ever. False: there is no room for that either.
  */
-function undoFull(writes: Overlay, { state, place, session }: Done): boolean {
+function undoFull({ state }: Tools, writes: Overlay, place: Place, session: Session): boolean {
   writes.forgetApplication();
   putSession(writes, place.bundle, session, { seq: place.seq, place: place.leafIndex });
   return writes.flush(state);
