@@ -28,6 +28,9 @@ interface Kept {
   readonly shares: Readonly<Record<number, Share>>;
 }
 
+/** With any leader in each round, as far as the whole enumeration of n = 4 has been seen to end. */
+const ANY_ROUNDS_RUN = 4;
+
 const count = (value: number): string => value.toLocaleString("en");
 
 function load(path: string | undefined, flags: string): Kept {
@@ -55,6 +58,9 @@ export async function twins({ n, twins: twinned, rounds, leaders, workers, state
   const scenarios = leaders === "any" ? (n * partitions) ** rounds : n * partitions ** rounds;
   const led = leaders === "any" ? `any of ${n} leaders` : `leaders in turn from each of ${n}`;
   print(`twins: n = ${n}, ${twinned} of them twice; each round one of ${partitions} two-way partitions, ${led}; ${rounds} rounds: ${count(scenarios)} scenarios`);
+  if (leaders === "any" && rounds > ANY_ROUNDS_RUN) {
+    print(`any leader in each round has been run to the end for ${ANY_ROUNDS_RUN} rounds, not for more: the states are several times as many after each round, and so is the time`);
+  }
   let kept = load(state, flags);
   const open = Array.from({ length: n }, (_, i) => i).filter((leader) => kept.shares[leader] === undefined);
   if (open.length < n) print(`goes on from ${state}: the shares of ${n - open.length} first leaders are done`);
