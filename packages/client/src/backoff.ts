@@ -43,8 +43,12 @@ export class Patience {
   }
 }
 
+/** Delays are multiples of it, but for the longest of a kind: Node keeps timers of one length in one list, and each new length costs a sorted insertion. */
+const GRID_MS = 16;
+
 /** Delay before retransmission `attempt` (0 for the first): from 75 % to 100 % of min(firstMs · 2^attempt, maxMs). */
 export function retransmitDelayMs(attempt: number, backoff: Backoff, random: () => number): number {
   const full = Math.min(backoff.firstMs * 2 ** Math.min(attempt, 30), backoff.maxMs);
-  return Math.max(1, Math.round(full * (1 - JITTER * random())));
+  const exact = full * (1 - JITTER * random());
+  return Math.max(1, Math.round(Math.min(full, Math.ceil(exact / GRID_MS) * GRID_MS)));
 }

@@ -5,7 +5,7 @@
  * every caller has given up: its request ids must be used up, or the session window of the replicas would have a hole.
  */
 import { rejection, verdict, view, type Bundle, type Digest, type Receipt, type Rejection, type ReplicaId, type Reply, type SeqNum } from "@narses/core";
-import { peekReply } from "@narses/wire";
+import { digestPrefix, peekReply } from "@narses/wire";
 import { Patience, retransmitDelayMs, seededRandom } from "./backoff.ts";
 import { createBlockRegistry, recordCertifiedBlock } from "./block-registry.ts";
 import { setBounded } from "./bounded.ts";
@@ -41,7 +41,8 @@ export class Dispatcher {
   readonly #onLanded: DispatcherOptions["onLanded"];
   readonly #random: () => number;
   readonly #inFlight = new Map<Digest, InFlight>();
-  readonly #landed = new Map<Digest, true>();
+  /** How the digests of answered bundles begin: those of bundles in flight are not among them. */
+  readonly #landed = new Map<number, true>();
   readonly #verified: VerifiedOutcomes = new Map();
   readonly #blocks = createBlockRegistry();
   readonly #viewHint;
@@ -95,6 +96,7 @@ export class Dispatcher {
       hurried: false,
     };
     this.#inFlight.set(bundle.digest, flight);
+    this.#landed.delete(digestPrefix(bundle.digest));
     // A large one is named by its digest only when it is proposed: every replica needs its own copy.
     const large = bundle.bytes.length > this.#membership.cluster.parameters.largeBundleBytes;
     if (large || !this.#links.send(this.primary, flight.frame)) this.#broadcast(flight);
@@ -104,7 +106,7 @@ export class Dispatcher {
   /** A reply to a bundle whose fate is known: its view is noted (an honest hint or a liar's, as in any reply), the rest is not read. */
   isLate(from: ReplicaId, frame: Uint8Array): boolean {
     const peeked = peekReply(frame);
-    if (peeked === undefined || !this.#landed.has(peeked.bundleDigest) || !Number.isSafeInteger(peeked.view)) return false;
+    if (peeked === undefined || !this.#landed.has(peeked.prefix) || !Number.isSafeInteger(peeked.view)) return false;
     reportView(this.#viewHint, from, view(peeked.view));
     return true;
   }
@@ -113,7 +115,7 @@ export class Dispatcher {
   onReply(from: ReplicaId, reply: Reply): Rejection | undefined {
     const flight = this.#inFlight.get(reply.bundleDigest);
     if (flight === undefined) {
-      if (!this.#landed.has(reply.bundleDigest)) return rejection("UNSOLICITED", `reply for bundle ${reply.bundleDigest}, which is not ours or long answered`);
+      if (!this.#landed.has(digestPrefix(reply.bundleDigest))) return rejection("UNSOLICITED", `reply for bundle ${reply.bundleDigest}, which is not ours or long answered`);
       reportView(this.#viewHint, from, reply.view);
       return undefined;
     }
@@ -242,14 +244,13 @@ export class Dispatcher {
         this.#forget(later, false);
       }
     }
-    const next = this.flights.find(({ early }) => early);
-    if (next !== undefined) this.#hurry(next);
+    for (const next of this.#inFlight.values()) if (next.early) return this.#hurry(next);
   }
 
   #forget({ bundle, timer }: InFlight, evicted: boolean): void {
     this.#options.timers.clear(timer);
     this.#inFlight.delete(bundle.digest);
-    setBounded(this.#landed, bundle.digest, true, LANDED_BUNDLES_MAX);
+    setBounded(this.#landed, digestPrefix(bundle.digest), true, LANDED_BUNDLES_MAX);
     this.#onLanded(bundle, evicted);
   }
 }

@@ -13,7 +13,7 @@ export { decodeOwnPayload, decodePayload, encodePayload } from "./payload.ts";
 export { PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
 export { APP_STATE_PREFIX } from "./state-receipt.ts";
 export { decodeResult, encodeResult, type OperationResult } from "./result.ts";
-export { CALL_RESULT_BYTES_MAX, peekReply } from "./client-frames.ts";
+export { CALL_RESULT_BYTES_MAX, digestPrefix, peekReply } from "./client-frames.ts";
 export {
   BUNDLE_BYTES_MIN,
   METHOD_BYTES_MAX,

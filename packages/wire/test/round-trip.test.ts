@@ -5,7 +5,7 @@ import { codec } from "./support/cluster.ts";
 import { rebuildClient, rebuildPeer } from "./support/rebuild.ts";
 import { arbBatch, arbBlock, arbBundle, arbClient, arbPeer, arbReceipt, arbRecord, arbState, arbToClient } from "./support/values.ts";
 import type { ClientMessage, LogRecord, PeerMessage, ReplicaToClientMessage, StateMessage } from "@narses/core";
-import type { Decoded } from "../src/index.ts";
+import { digestPrefix, peekReply, type Decoded } from "../src/index.ts";
 
 const RUNS = { numRuns: 40 };
 
@@ -48,6 +48,8 @@ describe("client messages", () => {
         const decoded = accepted(codec.decodeToClient(frame));
         expect(decoded).toStrictEqual(message);
         expect(codec.encodeToClient(decoded)).toStrictEqual(frame);
+        const { reply } = message.type === "reply" ? message : { reply: undefined };
+        expect(peekReply(frame)).toEqual(reply === undefined ? undefined : { prefix: digestPrefix(reply.bundleDigest), view: reply.view });
       }),
       RUNS,
     );
