@@ -185,8 +185,10 @@ function executeBundle(tools: Tools, place: Place): ExecutedBundle {
   const evicted = isNew ? table.enter(writes, bundle, session) : undefined;
   putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
   if (writes.flush(state)) return finish(tools, { place, session, evicted, dropped, keeping, results, repeated: !ran && kept !== undefined });
-  const refused = refuseNew(results, kept);
-  if (!undoFull(tools, writes, place, session)) return none("session");
+  // An acknowledgement for which there is no room is as if it had not come.
+  if (!ran) return { bundle, results, repeated: kept !== undefined };
+  if (!undoFull(tools, writes, place, session)) return { bundle, results: refuseNew(results, kept, NOT_EXECUTED.session), repeated: false };
+  const refused = refuseNew(results, kept, NOT_EXECUTED.full);
   return finish(tools, { place, session, evicted, dropped, keeping: keeping && { ...keeping, reply: { ...keeping.reply, results: refused } }, results: refused, repeated: false });
 }
 
@@ -212,8 +214,8 @@ function finish({ state, sessions, table }: Tools, { place: { bundle, replies },
 }
 
 /** Of operations that were executed, and have to be undone. */
-const refuseNew = (results: readonly Uint8Array[], kept: KeptReply | undefined): readonly Uint8Array[] =>
-  results.map((result, i) => (result === NOT_EXECUTED.window || result === NOT_EXECUTED.already || result === kept?.results[i] ? result : NOT_EXECUTED.full));
+const refuseNew = (results: readonly Uint8Array[], kept: KeptReply | undefined, refusal: Uint8Array): readonly Uint8Array[] =>
+  results.map((result, i) => (result === NOT_EXECUTED.window || result === NOT_EXECUTED.already || result === kept?.results[i] ? result : refusal));
 
 /**
  * The state has no room for what the application wrote. Its ids are used up all the same: else whoever has the bundle could have it executed

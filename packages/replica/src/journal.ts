@@ -2,7 +2,7 @@
  * What must be durable before anything is said: the records of a turn, written together, with one fdatasync if any of them
  * needs it. The log pins the records about views and checkpoints; truncation replaces them by the latest of each kind.
  */
-import { recordSeq, type Effect, type LogRecord, type SeqNum, type View, type VoteLog } from "@narses/core";
+import { recordSeq, view as toView, type Effect, type LogRecord, type SeqNum, type View, type VoteLog } from "@narses/core";
 import type { Codec } from "@narses/wire";
 import type { Counters } from "./counters.ts";
 import type { Measures } from "./operations/distribution.ts";
@@ -45,6 +45,8 @@ class PinnedRecords {
 
 const isPinned = (record: LogRecord): record is Extract<LogRecord, { type: PinnedType }> => recordSeq(record) === undefined;
 
+const isOfView = (record: LogRecord): record is Extract<LogRecord, { type: "view-left" | "new-view" }> => record.type === "view-left" || record.type === "new-view";
+
 function rankOf(record: Extract<LogRecord, { type: PinnedType }>): number {
   switch (record.type) {
     case "stable":
@@ -64,7 +66,7 @@ export interface JournalOptions {
   readonly measures: Measures;
   /** The records the log gave back at open, decoded. */
   readonly recovered: readonly LogRecord[];
-  /** A view was left or entered: called when the record is durable, before anything is said. */
+  /** A view was left or entered: called when the record is durable, before anything is said; also for the last one in the log. */
   readonly noteView?: ((view: View) => void) | undefined;
 }
 
@@ -80,6 +82,9 @@ export function createJournal({ log, codec, counters, measures, recovered, noteV
     const bytes = log.recovered[i];
     if (bytes !== undefined) pinned.note(record, bytes);
   });
+  // A crash, or a disk that failed, may have come between the record and the note: what is recovered is said again without another record.
+  const held = recovered.filter(isOfView).map(({ view }) => view);
+  if (held.length > 0) noteView?.(toView(Math.max(...held)));
   return {
     persist(effects) {
       let written = false;
@@ -93,7 +98,7 @@ export function createJournal({ log, codec, counters, measures, recovered, noteV
         counters.records++;
         written = true;
         urgent ||= !effect.lazy;
-        if (effect.record.type === "view-left" || effect.record.type === "new-view") last = effect.record.view;
+        if (isOfView(effect.record)) last = effect.record.view;
       }
       if (urgent) timed(() => log.sync());
       else if (written) log.flush();

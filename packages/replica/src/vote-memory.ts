@@ -34,25 +34,33 @@ export async function openVoteMemory(options: VoteMemoryOptions): Promise<VoteMe
   if (rejoin && !directory.initialized) directory.markVotesLost();
   const log = await openOrReplace(options);
   const records = log.recovered.map(decode);
-  const told = records.some(({ type }) => type === "amnesia");
+  const told = records.findLast((record) => record.type === "amnesia");
   const nonce = digest(toHex(randomBytes(32)));
   const memory: Memory = { nonce, ...(options.mark?.view !== undefined && { viewAtLeast: options.mark.view }) };
   const lost = lostOf(options, { told, lastView: Math.max(0, ...records.map(viewOf)) });
   return { log, memory: lost === undefined ? memory : { ...memory, lost } };
 }
 
+interface Logged {
+  /** What the log says last of an earlier loss. */
+  readonly told: Extract<LogRecord, { type: "amnesia" }> | undefined;
+  readonly lastView: number;
+}
+
 /**
  * Superblock and marker, in this order, take note of a view when its record is durable: a record that is not there any more was lost, and a
  * directory that is behind the marker is an earlier copy. (The marker may be one as well, so its view need not be the last.)
  */
-function lostOf({ directory, mark, replicas, logger }: VoteMemoryOptions, { told, lastView }: { readonly told: boolean; readonly lastView: number }): Memory["lost"] {
+function lostOf({ directory, mark, replicas, logger }: VoteMemoryOptions, { told, lastView }: Logged): Memory["lost"] {
   const { view, initialized, votesLost } = directory;
   const here = Math.max(lastView, view ?? 0);
   const copied = mark?.view !== undefined && mark.view > here;
   // The flag was there before the log was replaced, the record takes over from it: in between any crash leaves one of them.
-  if (votesLost && !told) return { view: initialized && !copied ? view : undefined };
+  if (votesLost && told === undefined) return { view: initialized && !copied ? view : undefined };
   if (replicas === 1) return undefined;
   if (copied) {
+    // A loss of which nothing is bounded yet knows no view by itself: that is no sign of a copy, and the record says enough.
+    if (told !== undefined && told.view === undefined && told.floor === undefined) return undefined;
     const why = `its data directory is an old copy: it knows of view ${here}, and ${mark.path} of view ${mark.view}`;
     logger.error({ view: mark.view, lastView: here }, `${why}; this replica rejoins without memory`);
     return { view: undefined, why };

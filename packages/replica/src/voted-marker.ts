@@ -3,10 +3,10 @@
  * is lost (a volume not mounted, a wrong path, an rm) must not make the replica start afresh under the same key: it could contradict its
  * earlier votes, which is what a Byzantine replica does. The view is the second place that outlives a lost directory, and tells an old copy of it.
  */
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
-import { open, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NarsesError, view as toView, type Digest, type ReplicaId, type View } from "@narses/core";
+import { nodeFileSystem as files, type File } from "@narses/storage";
 
 const MARKER = "replica.voted";
 
@@ -27,14 +27,22 @@ const votedLine = ({ self, clusterId }: Voter): string => `replica ${self} of cl
 /** Of one length, so that it can be written over in place: a torn write of one sector leaves the old one or the new one. */
 const viewLine = (view: View): string => `last view ${String(view).padStart(16, "0")}\n`;
 const VIEW_LINE = /^last view (\d{16})\n$/;
+/** Of this key or another one, of this cluster or another one. */
+const VOTED_LINE = /^replica \d+ of cluster [0-9a-f]{64} has voted\n/;
 
-/** Undefined when this key has not voted. */
+/**
+ * Undefined when this key has not voted. Only a marker that is not there says so, or one of another key or cluster: a damaged one may have
+ * said anything. @throws NarsesError DISK_FAILED when it is there and cannot be read.
+ */
 export async function readMark(voter: Voter): Promise<Mark | undefined> {
   const path = pathOf(voter);
-  const text = await readFile(path, "utf8").catch(() => "");
+  const text = await readFile(path, "utf8").catch((cause: unknown) => {
+    if ((cause as { code?: unknown }).code === "ENOENT") return undefined;
+    throw failed("read", path, cause, "it may say that this key has voted, so the replica does not start without it: make it readable");
+  });
   const first = votedLine(voter);
-  if (!text.startsWith(first)) return undefined;
-  const last = VIEW_LINE.exec(text.slice(first.length))?.[1];
+  if (text === undefined || (!text.startsWith(first) && VOTED_LINE.test(text))) return undefined;
+  const last = text.startsWith(first) ? VIEW_LINE.exec(text.slice(first.length))?.[1] : undefined;
   return { path, view: last === undefined ? undefined : toView(Number(last)) };
 }
 
@@ -51,22 +59,21 @@ export function refuseLostData(voter: Voter, mark: Mark | undefined, data: { rea
   );
 }
 
-/** Before anything is said. `view`: the last one known. Durable when it resolves. @throws NarsesError DISK_FAILED when the home cannot be written. */
+/**
+ * Before anything is said. `view`: the last one known. Durable when it resolves; until then what was there before is, whatever fails or crashes.
+ * @throws NarsesError DISK_FAILED when the home cannot be read or written.
+ */
 export async function markVoted(voter: Voter, view: View): Promise<void> {
   const held = await readMark(voter);
-  if (held?.view !== undefined) return; // written over, it could be lost
+  if (held?.view !== undefined) return;
   const path = pathOf(voter);
-  try {
-    const file = await open(path, "w", 0o600);
-    try {
-      await file.writeFile(votedLine(voter) + viewLine(view));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  } catch (cause) {
-    throw cannotWrite(path, cause);
-  }
+  const temporary = `${path}.tmp`;
+  written(path, () => {
+    if (files.exists(temporary)) files.unlink(temporary);
+    writeDurably(files.open(temporary, "create"), votedLine(voter) + viewLine(view), 0);
+    files.rename(temporary, path);
+    files.syncDirectory(voter.home);
+  });
 }
 
 /** To be called before VIEW-CHANGE for a view is said, and before the first vote in it; the marker is there, with view `marked`. Durable when it returns; never goes back. */
@@ -75,22 +82,29 @@ export function viewMarker(voter: Voter, marked: View): (view: View) => void {
   let last = marked;
   return (view) => {
     if (view <= last) return;
-    try {
-      const file = openSync(path, "r+");
-      try {
-        writeSync(file, viewLine(view), votedLine(voter).length);
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-    } catch (cause) {
-      throw cannotWrite(path, cause);
-    }
+    written(path, () => writeDurably(files.open(path, "existing"), viewLine(view), votedLine(voter).length));
     last = view;
   };
 }
 
-function cannotWrite(path: string, cause: unknown): NarsesError {
+function writeDurably(file: File, text: string, position: number): void {
+  try {
+    file.write([Buffer.from(text)], position);
+    file.sync();
+  } finally {
+    file.close();
+  }
+}
+
+function written(path: string, write: () => void): void {
+  try {
+    write();
+  } catch (cause) {
+    throw failed("write", path, cause, "make the home of the replica writable");
+  }
+}
+
+function failed(what: string, path: string, cause: unknown, remedy: string): NarsesError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new NarsesError("DISK_FAILED", `cannot write ${path}: ${reason}; make the home of the replica writable`, { path }, { cause });
+  return new NarsesError("DISK_FAILED", `cannot ${what} ${path}: ${reason}; ${remedy}`, { path }, { cause });
 }

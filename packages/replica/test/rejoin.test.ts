@@ -169,7 +169,14 @@ test("log after log is lost, and then the whole directory: the marker knows the 
   await opened(path, false, (directory) => directory.markInitialized(view(0)), 0);
   await rm(path, { recursive: true });
   // In words of its own: f + 1 = 2 views more than the others say would be 2, and it had asked for 5.
-  expect(await opened(path, true, undefined, 5)).toMatchObject({ viewAtLeast: 5, lost: { view: undefined } });
+  expect(await opened(path, true, (directory, log) => {
+    directory.markInitialized();
+    log.append(Buffer.from(JSON.stringify({ type: "amnesia" })), undefined);
+    log.sync();
+  }, 5)).toMatchObject({ viewAtLeast: 5, lost: { view: undefined } });
+  // Started again before it knows from when on it may vote, it is no old copy: the record tells, and the marker still bounds it.
+  const again = await opened(path, false, undefined, 5);
+  expect([again.viewAtLeast, again.lost]).toEqual([5, undefined]);
 });
 
 test("a --rejoin that was interrupted leaves the last view unknown, also when the next start is without it", async () => {

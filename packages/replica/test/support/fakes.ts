@@ -20,8 +20,8 @@ export class FakeState implements StateStore {
   deletes: string[] = [];
   /** Keys whose access fails as a broken disk does. */
   broken: string | undefined;
-  /** The key there is no room for. */
-  full: string | undefined;
+  /** Beginnings of the keys there is no room for. */
+  full: string | readonly string[] | undefined;
   checkpoints: SeqNum[] = [];
   #durable: Map<string, Uint8Array>;
   #undo: Map<string, Uint8Array | undefined> | undefined;
@@ -44,7 +44,7 @@ export class FakeState implements StateStore {
 
   put(key: string, value: Uint8Array): void {
     this.#check(key);
-    if (this.full !== undefined && key.startsWith(this.full)) throw new RangeError("no room");
+    if ([this.full ?? []].flat().some((start) => key.startsWith(start))) throw new RangeError("no room");
     this.#remember(key);
     this.puts.push(key);
     this.entries.set(key, value.slice());
