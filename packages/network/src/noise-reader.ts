@@ -8,6 +8,7 @@ export class NoiseReader {
 
   /** Calls `onMessage` for each complete message, in order; it may write to it. Those of length 0 mean nothing. */
   push(bytes: Uint8Array, onMessage: (message: Uint8Array) => void): void {
+    if (bytes.length === 0) return; // an empty websocket message: kept, they would add up
     let rest = bytes;
     if (this.#received > 0) {
       this.#parts.push(bytes);

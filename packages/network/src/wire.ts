@@ -125,6 +125,8 @@ export class Wire {
   /** Writes what waits, until the stream has enough or this turn's share is used up. */
   run(): void {
     this.#yielded = false;
+    // It drains for the least room and takes everything all the same: what it cannot pass on waits here, where there is a bound.
+    if (this.#stream.writableNeedsDrain) this.#writable = false;
     let share = TURN_BYTES_MAX;
     while (this.#writable && !this.#closed && share > 0) {
       const room = this.#queue.take(LANE_HEAD_BYTES, LANE_TAIL_BYTES);

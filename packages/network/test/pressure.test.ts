@@ -81,6 +81,36 @@ describe("a peer that does not read", () => {
     expect(state()).toMatchObject({ queuedBytes: 0, dropped, framesSent: taken });
   });
 
+  it("but opens its window by a few bytes again and again costs no more than one that does not: what it has not taken stays in the queue", async () => {
+    const cluster = await clusterOf(await freePorts(1));
+    const { probe, transport } = await net.replica(cluster, 0);
+    const peer = await rawClient(cluster, 1);
+    peer.stream.send(framed(numbered(1)));
+    await probe.until("a frame", () => probe.clientFrames.length === 1);
+    const client = probe.clientFrames[0]?.client ?? expect.fail();
+    peer.stream.pause();
+    const frames = 2_048 / 16;
+    for (let n = 0; n < frames; n++) expect(client.send(numbered(n, 16 * KIB))).toBe(true);
+    const muxer = Reflect.get(peer.connection, "muxer") as { send(bytes: Uint8Array): boolean; ping(): Promise<number> };
+    const answered = async (): Promise<void> => {
+      await muxer.ping(); // it has read everything up to here
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    await answered();
+    const { queuedBytes } = transport.clients();
+    expect(queuedBytes).toBeGreaterThan(1_024 * KIB); // a window and a chunk are gone
+    const window = peer.stream as unknown as { readonly streamId: number; recvWindowCapacity: number };
+    for (let i = 0; i < 12; i++) {
+      window.recvWindowCapacity += 13;
+      muxer.send(Uint8Array.of(0, 1, 0, 0, 0, 0, 0, window.streamId, 0, 0, 0, 13));
+      await answered();
+    }
+    expect(queuedBytes - transport.clients().queuedBytes).toBeLessThan(128 * KIB);
+    peer.stream.resume();
+    await peer.reader.until("all of it", () => peer.reader.frames.length === 1 + frames);
+    expect(peer.reader.frames.slice(1).map(numberOf)).toEqual(Array.from({ length: frames }, (_, n) => n));
+  });
+
   it("as a client is bounded alone and together with other clients, and is dropped when it takes nothing at all", async () => {
     const cluster = await clusterOf(await freePorts(1));
     const limits = { clientQueueBytesMax: 256 * KIB, clientQueueBytesTotalMax: 400 * KIB, pingMs: 250, silenceMs: 1_500 };
