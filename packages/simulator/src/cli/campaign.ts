@@ -146,6 +146,11 @@ export async function runCampaign(campaign: CampaignOptions): Promise<CampaignRe
   return { totals: state.totals, failures: state.failures, holes };
 }
 
+function searched({ coverage, seeds }: Totals): string {
+  const [found, gaveUp] = [coverage[SEARCHED.linearizable] ?? 0, coverage[SEARCHED.undecided] ?? 0];
+  return `${number(found)} linearizable, ${number(gaveUp)} undecided, ${number(seeds - found - gaveUp)} not searched (they failed before, or the application has no model)`;
+}
+
 const number = (value: number): string => Math.round(value).toLocaleString("en");
 
 function summarise({ totals: t, failed }: State, depth: Depth, holes: readonly string[], print: (line: string) => void): void {
@@ -159,7 +164,7 @@ function summarise({ totals: t, failed }: State, depth: Depth, holes: readonly s
     ["slots executed", number(t.slots)],
     ["answers accepted", number(t.accepted)],
     ["processes died", number(t.crashes)],
-    ["histories searched", `${number(t.coverage[SEARCHED.linearizable] ?? 0)} linearizable, ${number(t.coverage[SEARCHED.undecided] ?? 0)} too long or too concurrent to tell`],
+    ["histories searched", searched(t)],
     ["coverage", `${covered} of ${ids.length} rules and faults happened`],
     ["kills", killsRow()],
     ["time per 1,000 events", `${((t.cpuMs / Math.max(1, t.events)) * 1000).toFixed(2)} ms of CPU`],
