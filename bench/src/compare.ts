@@ -1,7 +1,7 @@
 /** Two results side by side: counts must agree, CPU should, wall-clock times only on the same quiet machine. */
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { describeEnvironment } from "./environment.ts";
+import { describeEnvironment, type Environment } from "./environment.ts";
 import { figure, type Metric, type StoredResult } from "./result.ts";
 
 function load(path: string): StoredResult {
@@ -20,6 +20,16 @@ function line(name: string, a: Metric, b: Metric): string {
   return `| ${name} | ${figure(a.value)} | ${figure(b.value)} | ${b.unit} | ${percent > 0 ? "+" : ""}${Number.isFinite(percent) ? percent.toFixed(1) : "∞"} % | ${better} |`;
 }
 
+/** What makes two runs different before any figure is looked at; undefined when nothing does. */
+function caution(a: Environment, b: Environment): string | undefined {
+  const differing = [
+    ...(a.command === b.command ? [] : ["the commands (a shorter run is less warm: its CPU per operation is higher)"]),
+    ...(a.processor === b.processor && a.cores === b.cores && a.platform === b.platform ? [] : ["the machines"]),
+    ...(a.node === b.node ? [] : ["the versions of Node"]), ...(a.signatures === b.signatures ? [] : ["the implementations of Ed25519"]),
+  ];
+  return differing.length === 0 ? undefined : `**Not of one kind: ${differing.join(", ")} differ.** Only counts can be compared then.`;
+}
+
 /** As Markdown. @throws RangeError when the files are no results, or of different benchmarks. */
 export function compare(pathA: string, pathB: string, thresholdPercent: number): string {
   const [a, b] = [load(pathA), load(pathB)];
@@ -28,6 +38,8 @@ export function compare(pathA: string, pathB: string, thresholdPercent: number):
   const out = [`# ${b.title}: A against B`, ""];
   const environments = [describeEnvironment(a.environment), describeEnvironment(b.environment)] as const;
   environments[0].forEach(([name, value], i) => out.push(`- ${name}: A ${value}; B ${environments[1][i]?.[1] ?? "–"}`));
+  const warning = caution(a.environment, b.environment);
+  if (warning !== undefined) out.push("", warning);
   for (const kind of ["count", "cpu", "memory", "time"] as const) {
     const rows = names.flatMap((name) => {
       const [metricA, metricB] = [a.metrics[name], b.metrics[name]];
