@@ -15,7 +15,7 @@ import { NOT_EXECUTED, ownOperations, runOperation } from "./operation.ts";
 import { Overlay } from "./overlay.ts";
 import { randomNumbers, slotSeed } from "./random.ts";
 import { findReply, replyBytes, type KeptReply } from "./reply-record.ts";
-import { acknowledge, keepReply, keptRecord, markExecuted, ridState, type Session } from "./session.ts";
+import { acknowledge, growRecord, keepReply, keptRecord, markExecuted, ridState, type Session } from "./session.ts";
 import { findSession, putSession, readTable, SessionTable } from "./session-table.ts";
 import { SlotReplies, type Keeping } from "./slot-replies.ts";
 import { replyKey, type SessionName } from "./state-keys.ts";
@@ -186,10 +186,11 @@ function executeBundle(tools: Tools, place: Place): ExecutedBundle {
   putSession(writes, bundle, session, { seq: place.seq, place: place.leafIndex });
   if (writes.flush(state)) return finish(tools, { place, session, evicted, dropped, keeping, results, repeated: !ran && kept !== undefined });
   // An acknowledgement for which there is no room is as if it had not come.
-  if (!ran) return { bundle, results, repeated: kept !== undefined };
-  if (!undoFull(tools, writes, place, session)) return { bundle, results: refuseNew(results, kept, NOT_EXECUTED.session), repeated: false };
+  if (keeping === undefined) return { bundle, results, repeated: kept !== undefined };
   const refused = refuseNew(results, kept, NOT_EXECUTED.full);
-  return finish(tools, { place, session, evicted, dropped, keeping: keeping && { ...keeping, reply: { ...keeping.reply, results: refused } }, results: refused, repeated: false });
+  const instead = keepInstead(session, bundle, keeping, refused);
+  if (!undoFull(tools, writes, place, session)) return { bundle, results: refuseNew(results, kept, NOT_EXECUTED.session), repeated: false };
+  return finish(tools, { place, session, evicted, dropped, keeping: instead, results: refused, repeated: false });
 }
 
 interface Done {
@@ -233,12 +234,23 @@ const comesTooEarly = (session: Session, { fifo, ridFirst }: Bundle): boolean =>
 
 /** Notes in the session where the results are kept; adds the keys of the records that fall out. */
 function keep({ bundle, seq, leafIndex }: Place, session: Session, executed: readonly Uint8Array[], dropped: string[]): Keeping {
-  let bytes = 0;
-  for (const { length } of executed) bytes += length;
-  const results = bytes <= KEPT_RESULT_BYTES_MAX ? executed : [];
+  const results = keepable(executed);
   const kept = keepReply(session, { ridFirst: bundle.ridFirst, count: executed.length, bytes: replyBytes(results) });
   for (const { ridFirst } of kept.dropped) dropped.push(replyKey(bundle, ridFirst));
   return { key: replyKey(bundle, kept.ridFirst), follows: kept.ridFirst !== bundle.ridFirst, reply: { bundleDigest: bundle.digest, seq, leafIndex, results } };
+}
+
+/** The same place, for other results. */
+function keepInstead(session: Session, { ridFirst }: Bundle, { reply, ...place }: Keeping, executed: readonly Uint8Array[]): Keeping {
+  const results = keepable(executed);
+  growRecord(session, ridFirst, replyBytes(results) - replyBytes(reply.results));
+  return { ...place, reply: { ...reply, results } };
+}
+
+function keepable(results: readonly Uint8Array[]): readonly Uint8Array[] {
+  let bytes = 0;
+  for (const { length } of results) bytes += length;
+  return bytes <= KEPT_RESULT_BYTES_MAX ? results : [];
 }
 
 interface BundleRun {

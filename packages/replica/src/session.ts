@@ -135,6 +135,13 @@ function place(kept: KeptReplies[], reply: KeptReplies): number {
   return reply.ridFirst;
 }
 
+/** The record that has the results of a bundle with this first id has `bytes` more. */
+export function growRecord({ kept }: Session, ridFirst: number, bytes: number): void {
+  const at = kept.findLastIndex((other) => other.ridFirst <= ridFirst);
+  const record = kept[at];
+  if (record !== undefined) kept[at] = { ...record, bytes: record.bytes + bytes };
+}
+
 /** The record that can hold the results of a bundle with this first id. */
 export function keptRecord({ kept }: Session, ridFirst: number): KeptReplies | undefined {
   const record = kept.findLast((other) => other.ridFirst <= ridFirst);
