@@ -58,7 +58,7 @@ export async function minimiseSeed({ options, depth, appPath, out, print }: Mini
   if ("again" in minimised) {
     const { failure, again } = minimised;
     const words = ({ outcome, oracle, detail }: SimResult): string => (outcome === "ok" ? "all went well" : `${outcome} (${oracle}): ${detail}`);
-    print(`${words(failure)}\nThe same decisions once more: ${words(again)}\nNo file was written: something that the seed does not govern decides as well. `
+    print(`${words(failure)}\nThe same decisions again: ${words(again)}\nNo file was written: something that the seed does not govern decides as well. `
       + "Look for Math.random(), clocks, and state outside the store in the application");
     return EXIT[failure.outcome];
   }
