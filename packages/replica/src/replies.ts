@@ -114,26 +114,33 @@ interface Made {
   readonly frame: Uint8Array;
 }
 
-/** Replies made lately, by bundle: in a cluster that is late most retransmissions cross the answer, and must cost nothing. */
+/**
+ * Replies made lately, by bundle: in a cluster that is late most retransmissions cross the answer, and must cost nothing. Two generations,
+ * each of half the bytes: a map whose first entry is looked for after many first ones were deleted walks over all of their places.
+ */
 class FrameCache {
-  readonly #frames = new Map<Digest, Made>();
+  #young = new Map<Digest, Made>();
+  #old: ReadonlyMap<Digest, Made> = new Map();
+  /** Of the young ones. */
   #bytes = 0;
   #view: View | undefined;
 
   add(bundle: Digest, made: Made, view: View): void {
     this.#enter(view);
-    this.#bytes += made.frame.length - (this.#frames.get(bundle)?.frame.length ?? 0);
-    this.#frames.set(bundle, made);
-    for (const [oldest, { frame }] of this.#frames) {
-      if (this.#bytes <= REPLY_FRAMES_BYTES_MAX) return;
-      this.#frames.delete(oldest);
-      this.#bytes -= frame.length;
+    const { length } = made.frame;
+    if (length > REPLY_FRAMES_BYTES_MAX / 2) return;
+    if (this.#bytes + length > REPLY_FRAMES_BYTES_MAX / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#bytes = 0;
     }
+    this.#young.set(bundle, made);
+    this.#bytes += length;
   }
 
   get(bundle: Digest, seq: SeqNum, view: View): Uint8Array | undefined {
     this.#enter(view);
-    const made = this.#frames.get(bundle);
+    const made = this.#young.get(bundle) ?? this.#old.get(bundle);
     return made?.seq === seq ? made.frame : undefined;
   }
 
@@ -141,7 +148,8 @@ class FrameCache {
   #enter(view: View): void {
     if (view === this.#view) return;
     this.#view = view;
-    this.#frames.clear();
+    this.#young = new Map();
+    this.#old = new Map();
     this.#bytes = 0;
   }
 }
