@@ -372,7 +372,7 @@ function lifecycle(assembled: Assembled): Shell {
     },
   };
   void ended.then((error) => {
-    if (error === undefined) return;
+    if (error === undefined) return logger.info({}, "the replica stops, as it was told to: it says nothing from now on");
     logger.error({ error: describeError(error) }, `the replica stops: ${error.message}`);
     shell.stop().catch((failure: unknown) => logger.error({ error: describeError(failure) }, "stopping failed"));
   });
