@@ -176,10 +176,18 @@ function answerDecisions(r: Replica, from: ReplicaId, status: Status): void {
   const turn = Math.floor(r.tick / r.config.parameters.statusIntervalTicks);
   const rank = (((r.self - from + turn) % n(r)) + n(r)) % n(r);
   if (rank > weak(r)) return;
+  if (isSettling(r, status)) return;
   const sent = r.peers.get(from)?.lastDecisions;
   const again = DECISIONS_AGAIN_INTERVALS * r.config.parameters.statusIntervalTicks;
   if (sent?.first === status.executedSeq + 1 && r.tick - sent.tick < again) return;
   sendDecisions(r, from, status);
+}
+
+/** What the peer lacks first it is about to execute: it holds the decision with its payload, or the proposal is so young that it may be on its way. */
+function isSettling(r: Replica, status: Status): boolean {
+  if (((status.slots[0] ?? 0) & HAS_COMMITTED) !== 0) return true;
+  const proposal = r.slots.get(seqNum(status.executedSeq + 1))?.proposal;
+  return proposal?.view === r.view && status.view === r.view && r.tick - proposal.sinceTick < 2 * r.config.parameters.statusIntervalTicks;
 }
 
 function sendDecisions(r: Replica, from: ReplicaId, status: Status): void {

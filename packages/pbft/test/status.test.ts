@@ -117,9 +117,23 @@ describe("answering", () => {
   });
 
   test("decided slots go out of the log with certificate and payload", () => {
-    const b = bench(configOf(1));
+    const b = bench(configOf(1, 4, parameters));
     decideSlot(b, 1, 0, 1, a);
+    b.tick(20);
     expect(answers(b, 0, {})).toContainEqual({ type: "decision", certificate: committedOf(0, 1, a.digest, [0, 1, 2]), batch: a });
+  });
+
+  test("but not while the peer is about to decide the slot itself: its proposal is young, or it says that it has the decision", () => {
+    const b = bench(configOf(1, 4, parameters));
+    decideSlot(b, 1, 0, 1, a);
+    const decisions = (fields: Partial<Status>): number => answers(b, 0, fields).filter((m) => m.type === "decision").length;
+    expect(decisions({})).toBe(0);
+    b.tick(9);
+    expect(decisions({})).toBe(0);
+    b.tick(3);
+    expect(decisions(flags(4))).toBe(0);
+    b.tick(3);
+    expect(decisions(flags(3))).toBe(1);
   });
 
   test("below the log they come out of the block store", () => {
@@ -136,6 +150,7 @@ describe("answering", () => {
     const b = bench(configOf(1, 4, parameters));
     decideSlot(b, 1, 0, 1, a);
     const decisions = (): number => answers(b, 0, {}).filter((m) => m.type === "decision").length;
+    b.tick(20);
     expect(decisions()).toBe(1);
     b.tick(5);
     expect(decisions()).toBe(0);
