@@ -1,7 +1,7 @@
 /** The module that `--app` names: `app` (or the default export) is a state machine, `operation` makes operations, `genesis` is optional. */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { register } from "node:module";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import type { StateMachine } from "@narses/core";
@@ -10,9 +10,16 @@ import { ToolError } from "./tool-error.ts";
 
 const loaded = new Map<string, Promise<Application>>();
 
+/** Where the user stands. A script of a package runs in the directory of that package, wherever it was called; a program that it starts elsewhere stands there. */
+function standing(): string {
+  const { INIT_CWD: called, npm_package_json: manifest } = process.env;
+  const inScript = manifest !== undefined && existsSync(manifest) && dirname(realpathSync(manifest)) === realpathSync(".");
+  return inScript ? (called ?? ".") : ".";
+}
+
 /** Loads once per process. @throws ToolError that says what the module lacks. */
 export function loadApplication(path: string): Promise<Application> {
-  const full = resolve(process.env["INIT_CWD"] ?? ".", path);
+  const full = resolve(standing(), path);
   let module = loaded.get(full);
   if (module === undefined) loaded.set(full, (module = load(full)));
   return module;
