@@ -15,9 +15,10 @@ import { run } from "./cli/run.ts";
 import { ToolError } from "./cli/tool-error.ts";
 import { twins } from "./cli/twins.ts";
 import type { Depth } from "./cli/seeds.ts";
-import { depth, faultKind, integer, leaders, type Leaders, oracles, policies } from "./cli/values.ts";
+import { depth, faultKind, integer, leaders, oracles, policies } from "./cli/values.ts";
 import { serve } from "./cli/worker.ts";
 import { FAULT_KINDS, type FaultKind, type SimOptions } from "./options.ts";
+import type { Leaders } from "./twins/enumerate.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -87,7 +88,7 @@ function addTwins(program: Command, done: (code: ExitCode) => void): void {
     .option("--n <N>", "replicas", checked(integer("--n", 1)), 4)
     .option("--twins <T>", "how many of them exist twice; more than f is a negative control", checked(integer("--twins", 0)), 1)
     .option("--rounds <R>", "rounds of a scenario", checked(integer("--rounds", 1)), 7)
-    .option("--leaders <who>", "in-turn: one after the other, from each first one; any: each of them in each round", checked(leaders), "in-turn")
+    .option("--leaders <who>", "in-turn: from each first one; same-or-next: a view may last for rounds; any: each in each round", checked(leaders), "in-turn")
     .option("--workers <N>", "worker processes", checked(integer("--workers", 1)))
     .option("--state <file>", "where finished shares are kept, to go on after an interruption")
     .action(async (o: { readonly n: number; readonly twins: number; readonly rounds: number; readonly leaders: Leaders; readonly workers?: number; readonly state?: string }) => {

@@ -1,14 +1,13 @@
 /** `twins`: the whole enumeration, a worker for each first leader, with progress, a file of finished shares, and a summary. */
 import { readFileSync, rmSync } from "node:fs";
 import process from "node:process";
-import type { TwinsProgress } from "../twins/enumerate.ts";
+import type { Leaders, TwinsProgress } from "../twins/enumerate.ts";
 import type { TwinsAnswer, TwinsJob } from "./twins-job.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import { writeWhole } from "./files.ts";
 import { runPool } from "./pool.ts";
 import { clock, createProgress } from "./progress.ts";
 import { ToolError } from "./tool-error.ts";
-import type { Leaders } from "./values.ts";
 
 export interface TwinsFlags {
   readonly n: number;
@@ -28,8 +27,12 @@ interface Kept {
   readonly shares: Readonly<Record<number, Share>>;
 }
 
-/** With any leader in each round, as far as the whole enumeration of n = 4 has been seen to end. */
-const ANY_ROUNDS_RUN = 4;
+/** How many rounds of n = 4 have been seen to end, and who may lead one that is not the first. */
+const KNOWN: Readonly<Record<Leaders, { readonly roundsRun: number; readonly words: string; readonly choices: (n: number) => number }>> = {
+  "in-turn": { roundsRun: 7, words: "leaders in turn", choices: () => 1 },
+  "same-or-next": { roundsRun: 5, words: "the same leader or the next", choices: (n) => Math.min(n, 2) },
+  any: { roundsRun: 4, words: "any leader", choices: (n) => n },
+};
 
 const count = (value: number): string => value.toLocaleString("en");
 
@@ -55,11 +58,12 @@ function load(path: string | undefined, flags: string): Kept {
 export async function twins({ n, twins: twinned, rounds, leaders, workers, state, print }: TwinsFlags): Promise<ExitCode> {
   const partitions = 2 ** (n + twinned - 1);
   const flags = `--n ${n} --twins ${twinned} --rounds ${rounds} --leaders ${leaders}`;
-  const scenarios = leaders === "any" ? (n * partitions) ** rounds : n * partitions ** rounds;
-  const led = leaders === "any" ? `any of ${n} leaders` : `leaders in turn from each of ${n}`;
-  print(`twins: n = ${n}, ${twinned} of them twice; each round one of ${partitions} two-way partitions, ${led}; ${rounds} rounds: ${count(scenarios)} scenarios`);
-  if (leaders === "any" && rounds > ANY_ROUNDS_RUN) {
-    print(`any leader in each round has been run to the end for ${ANY_ROUNDS_RUN} rounds, not for more: the states are several times as many after each round, and so is the time`);
+  const { roundsRun, words, choices } = KNOWN[leaders];
+  const scenarios = n * partitions ** rounds * choices(n) ** (rounds - 1);
+  print(`twins: n = ${n}, ${twinned} of them twice; each round one of ${partitions} two-way partitions, ${words}, from each of ${n}; ${rounds} rounds: `
+    + `${count(scenarios)} scenarios`);
+  if (rounds > roundsRun) {
+    print(`this has been run to the end for ${roundsRun} rounds of four replicas, not for more: the states are several times as many after each round, and so is the time`);
   }
   let kept = load(state, flags);
   const open = Array.from({ length: n }, (_, i) => i).filter((leader) => kept.shares[leader] === undefined);

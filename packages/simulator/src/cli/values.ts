@@ -3,6 +3,7 @@ import { POLICY_NAMES, type PolicyName } from "../adversaries/index.ts";
 import type { Depth } from "./seeds.ts";
 import { FAULT_KINDS, type FaultKind } from "../options.ts";
 import { ORACLE_NAMES, type OracleName } from "../oracles/index.ts";
+import { LEADERS, type Leaders } from "../twins/enumerate.ts";
 
 export const integer = (name: string, min: number) => (text: string): number => {
   const value = Number(text);
@@ -21,12 +22,10 @@ export function depth(text: string): Depth {
   return text;
 }
 
-/** Who leads the rounds of the Twins enumeration. */
-export type Leaders = "in-turn" | "any";
-
 export function leaders(text: string): Leaders {
-  if (text !== "in-turn" && text !== "any") throw new RangeError(`--leaders must be in-turn or any, got ${text}`);
-  return text;
+  const found = LEADERS.find((one) => one === text);
+  if (found === undefined) throw new RangeError(`--leaders must be one of ${LEADERS.join(", ")}, got ${text}`);
+  return found;
 }
 
 export function oracles(text: string): readonly OracleName[] {

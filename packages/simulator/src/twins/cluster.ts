@@ -6,47 +6,46 @@
  * this takes nothing from the adversary's power over agreement; and it makes the state of the cluster the content of its disks,
  * which can be copied and compared.
  */
-import type { Effect, EngineConfig, Parameters, PeerMessage, ReplicaId, StableCheckpoint } from "@narses/core";
+import type { Effect, EngineConfig, Parameters, PeerMessage, ReplicaId, Signer, StableCheckpoint } from "@narses/core";
 import { DEFAULT_PARAMETERS, epoch, mintVerified, primaryOf, quorums, requestId, rejection, view } from "@narses/core";
 import { GENESIS } from "../app.ts";
 import type { Disk } from "../disk.ts";
-import { createKeyring, type Keyring } from "../keyring.ts";
 import { agreementOracle } from "../oracles/agreement.ts";
 import type { Oracle } from "../oracles/oracle.ts";
 import { stateOracle } from "../oracles/state.ts";
 import { Shell } from "../shell.ts";
 import { Violation } from "../violation.ts";
+import { type Crypto, cryptoOf } from "./crypto.ts";
 import { type Disks, type Node, nodesOf, type TwinsShape } from "./nodes.ts";
 
 /** One round of a scenario. */
 export interface Round {
   /** Bit i: node i is on the second side. */
   readonly partition: number;
-  /** Every node moves to the next view that this replica leads, if it is not in one. */
+  /** Every node moves to the next view that this replica leads, if it is not in one, and as far as the protocol lets it (`elect`). */
   readonly leader: number;
 }
 
 /** A small log, so that checkpoints and truncation happen within a few rounds. */
 export const CHECKPOINT_INTERVAL = 2;
-const PARAMETERS: Parameters = { ...DEFAULT_PARAMETERS, checkpointInterval: CHECKPOINT_INTERVAL, logWindow: 4, pipelineDepth: 2 };
+/** Time is short: a round lasts for `ROUND_TICKS`, and nobody tries the next view within it. Every view waits equally long. */
+const PARAMETERS: Parameters = {
+  ...DEFAULT_PARAMETERS, checkpointInterval: CHECKPOINT_INTERVAL, logWindow: 4, pipelineDepth: 2, statusIntervalTicks: 2, viewChangeTimeoutTicks: 6, backoffExponentMax: 0,
+};
+/** Two STATUS of each node. */
+const ROUND_TICKS = 2 * PARAMETERS.statusIntervalTicks;
 /** Wall clocks differ, so that twins who propose the same requests propose different batches. */
 const WALL_MS = 1_700_000_000_000;
 /** Messages of a round, at most: more is a storm, and a failure. */
 const MESSAGES_MAX = 20_000;
+/** Views that a side goes through in one election, at most: nodes that are in different ones first join each other. */
+const ELECTION_VIEWS_MAX = 16;
 
 export interface RoundResult {
   readonly disks: Disks;
   readonly violation: Violation | undefined;
   /** Highest slot any correct node executed. */
   readonly executed: number;
-}
-
-/** Keys are the same in every cluster of a shape: signatures can be carried from branch to branch. */
-const KEYRINGS = new Map<number, Keyring>();
-function keyringOf(n: number): Keyring {
-  let keyring = KEYRINGS.get(n);
-  if (keyring === undefined) KEYRINGS.set(n, (keyring = createKeyring("twins", n)));
-  return keyring;
 }
 
 interface Flight {
@@ -59,10 +58,13 @@ class Cluster {
   readonly disks: Disks;
   executed = 0;
   private messages = 0;
+  private electing = false;
   private readonly shape: TwinsShape;
   private readonly nodes: readonly Node[];
   private readonly round: Round;
-  private readonly keyring: Keyring;
+  private readonly crypto: Crypto;
+  /** The view of each node, and whether it has begun there. */
+  private readonly views: { view: number; active: boolean }[] = [];
   private readonly shells: Shell[] = [];
   private readonly inFlight: Flight[] = [];
   /** States asked for by replicas that are too far behind to replay. */
@@ -76,7 +78,7 @@ class Cluster {
     const own = [...disks];
     for (const { index } of nodes) own[index] = (disks[index] as Disk).copy();
     this.disks = own;
-    this.keyring = keyringOf(shape.n);
+    this.crypto = cryptoOf(shape.n);
     this.remember();
     for (const node of nodes) {
       const { forgets } = shape.bug ?? {};
@@ -108,7 +110,7 @@ class Cluster {
   private makeShell(node: Node): Shell {
     const disk = this.disks[node.index] as Disk;
     const shell: Shell = new Shell({
-      config: this.config(node.id), toolkit: this.keyring.toolkit, signer: this.keyring.signer(node.id), disk, mergeVotes: true,
+      config: this.config(node.id), toolkit: this.crypto.keyring.toolkit, signer: this.crypto.signers[node.id] as Signer, disk, mergeVotes: true,
       host: {
         send: (to, message) => this.send(node, to, message),
         answer: () => undefined,
@@ -124,10 +126,13 @@ class Cluster {
         },
       },
     }, WALL_MS + node.index);
+    const { view: recovered, active } = shell.status();
+    this.views[node.index] = { view: recovered, active };
     return shell;
   }
 
   private onEffect(node: Node, effect: Effect): void {
+    if (effect.type === "view-left" || effect.type === "view-entered") this.views[node.index] = { view: effect.view, active: effect.type === "view-entered" };
     if (!node.twin) for (const oracle of this.oracles) oracle.onEffect?.(node, effect);
   }
 
@@ -137,6 +142,7 @@ class Cluster {
 
   /** Across the partition, and between twins, nothing arrives. */
   private send(from: Node, to: ReplicaId, message: PeerMessage): void {
+    if (this.electing && this.isLostInElection(to, message)) return;
     for (const target of this.nodes) if (target.id === to && this.side(target) === this.side(from)) this.inFlight.push({ from, to: target, message });
   }
 
@@ -150,14 +156,17 @@ class Cluster {
   }
 
   private pass(): void {
-    const { toolkit } = this.keyring;
+    const { keyring, genuine } = this.crypto;
     for (let i = 0; i < this.inFlight.length; i++) {
       const { from, to, message } = this.inFlight[i] as Flight;
       if (++this.messages > MESSAGES_MAX) throw new Violation("liveness", "twins", `more than ${MESSAGES_MAX} messages in one round`);
       const shell = this.shells[to.index] as Shell;
-      const problem = toolkit.verifyPeer(message);
-      if (problem === undefined) shell.deliver({ type: "message", from: from.id, message: mintVerified(message) });
-      else shell.deliver({ type: "misbehaviour", replica: from.id, rejection: problem });
+      const problem = genuine.has(message) ? undefined : keyring.toolkit.verifyPeer(message);
+      if (problem !== undefined) shell.deliver({ type: "misbehaviour", replica: from.id, rejection: problem });
+      else {
+        genuine.add(message);
+        shell.deliver({ type: "message", from: from.id, message: mintVerified(message) });
+      }
       this.settle(to);
     }
     this.inFlight.length = 0;
@@ -186,19 +195,42 @@ class Cluster {
     this.pass();
   }
 
-  /** Everyone suspects its primary, until the one it waits for is the leader of the round. */
+  /** A primary that is to be passed over must not get the VIEW-CHANGEs to its view; and nobody is to be told of views while they change. */
+  private isLostInElection(to: ReplicaId, message: PeerMessage): boolean {
+    if (message.type === "status") return true;
+    return message.type === "view-change" && to !== this.round.leader && to === primaryOf(message.signed.body.view, this.shape.n);
+  }
+
+  private viewOf(node: Node): { readonly view: number; readonly active: boolean } {
+    return this.views[node.index] as { view: number; active: boolean };
+  }
+
+  private primaryOfNode(node: Node): ReplicaId {
+    return primaryOf(view(this.viewOf(node).view), this.shape.n);
+  }
+
+  /**
+   * Everyone suspects its primary, and then, as often as it takes, has waited in vain for the next one, until that is the leader of the
+   * round. The rules of PBFT hold: who holds no Q VIEW-CHANGEs waits on. So a side without a quorum does not get further than the view after
+   * the one it was in.
+   */
   private elect(): void {
-    for (const node of this.nodes) {
-      const shell = this.shells[node.index] as Shell;
-      for (let tries = 0; tries < this.shape.n; tries++) {
-        const { view: now } = shell.status();
-        const primary = primaryOf(view(now), this.shape.n);
-        if (primary === this.round.leader) break;
-        shell.deliver({ type: "misbehaviour", replica: primary, rejection: rejection("EQUIVOCATION", "the round has another leader") });
-        this.settle(node);
-        if (shell.status().view === now) break;
-      }
+    this.electing = true;
+    for (let tries = 0; tries < ELECTION_VIEWS_MAX; tries++) {
+      const moved = this.nodes.filter((node) => this.primaryOfNode(node) !== this.round.leader && this.leaveView(node));
+      if (moved.length === 0) break;
+      this.pass();
     }
+    this.electing = false;
+  }
+
+  private leaveView(node: Node): boolean {
+    const shell = this.shells[node.index] as Shell;
+    const before = this.viewOf(node);
+    if (before.active) shell.deliver({ type: "misbehaviour", replica: this.primaryOfNode(node), rejection: rejection("EQUIVOCATION", "the round has another leader") });
+    else for (let ticks = 0; ticks < PARAMETERS.viewChangeTimeoutTicks; ticks++) shell.deliver({ type: "tick", wallMs: WALL_MS + node.index });
+    this.settle(node);
+    return this.viewOf(node).view !== before.view;
   }
 
   /** @param ordinal request id of the round's request: one that no disk knows. */
@@ -207,14 +239,14 @@ class Cluster {
     this.pass();
     this.elect();
     this.pass();
-    const bundle = this.keyring.client(0).makeBundle({ ridFirst: requestId(ordinal), ackLow: 0, operations: [{ kind: "apply", payload: Uint8Array.of(ordinal) }] });
+    const bundle = this.crypto.keyring.client(0).makeBundle({ ridFirst: requestId(ordinal), ackLow: 0, operations: [{ kind: "apply", payload: Uint8Array.of(ordinal) }] });
     for (const node of this.nodes) {
       this.shells[node.index]?.request(bundle);
       this.settle(node);
     }
     this.pass();
     // Retransmission: whoever missed something on its side can ask for it.
-    this.tick(2 * PARAMETERS.statusIntervalTicks);
+    this.tick(ROUND_TICKS);
   }
 }
 

@@ -1,6 +1,7 @@
 /** What the disks of the nodes say between two rounds: decisions, for agreement across a partition; and requests. */
 import type { Digest } from "@narses/core";
 import type { Disk } from "../disk.ts";
+import type { Node } from "./nodes.ts";
 
 export interface Verdict {
   readonly kind: string;
@@ -9,7 +10,12 @@ export interface Verdict {
 }
 
 /** What a disk says was decided and executed. */
-function decided(disk: Disk): { readonly batches: ReadonlyMap<number, Digest>; readonly roots: ReadonlyMap<number, Digest> } {
+interface Decided {
+  readonly batches: ReadonlyMap<number, Digest>;
+  readonly roots: ReadonlyMap<number, Digest>;
+}
+
+function decided(disk: Disk): Decided {
   const batches = new Map<number, Digest>();
   const roots = new Map<number, Digest>([[disk.snapshot.seq, disk.snapshot.head]]);
   disk.blocks.forEach(({ header, hash }) => {
@@ -20,18 +26,65 @@ function decided(disk: Disk): { readonly batches: ReadonlyMap<number, Digest>; r
   return { batches, roots };
 }
 
-/** Two correct replicas that contradict each other, from their disks alone. */
-export function conflictOf(nameA: string, a: Disk, nameB: string, b: Disk): Verdict | undefined {
-  const [left, right] = [decided(a), decided(b)];
+interface Conflict {
+  readonly seq: number;
+  readonly what: "decided" | "executed";
+  readonly digests: readonly [Digest, Digest];
+}
+
+function conflictOf(left: Decided, right: Decided): Conflict | undefined {
   for (const [what, of] of [["decided", "batches"], ["executed", "roots"]] as const) {
     for (const [seq, digest] of left[of]) {
       const other = right[of].get(seq);
-      if (other === undefined || other === digest) continue;
-      const detail = `n${seq}: ${nameA} ${what} ${digest.slice(0, 6)}, ${nameB} ${what} ${other.slice(0, 6)}`;
-      return { kind: "safety", oracle: what === "decided" ? "agreement" : "state", detail };
+      if (other !== undefined && other !== digest) return { seq, what, digests: [digest, other] };
     }
   }
   return undefined;
+}
+
+/** A number for what a disk says was decided. */
+export type DecisionsId = number;
+
+/** Two of n numbers as one. */
+const PAIR = 2 ** 26;
+
+export class Decisions {
+  private readonly ids = new Map<string, DecisionsId>();
+  private readonly all: Decided[] = [];
+  private readonly conflicts = new Map<number, Conflict | undefined>();
+
+  intern(disk: Disk): DecisionsId {
+    const one = decided(disk);
+    const text = [one.batches, one.roots].map((of) => [...of].map(([seq, digest]) => `${seq}${digest}`).join(" ")).join("|");
+    let id = this.ids.get(text);
+    if (id === undefined) {
+      this.ids.set(text, (id = this.all.length));
+      this.all.push(one);
+    }
+    return id;
+  }
+
+  /** Two of these nodes that contradict each other, from their disks alone. @param decisions by node. */
+  conflict(nodes: readonly Node[], decisions: readonly DecisionsId[]): Verdict | undefined {
+    for (const a of nodes) {
+      for (const b of nodes) {
+        if (b.index <= a.index) continue;
+        const found = this.compare(decisions[a.index] as DecisionsId, decisions[b.index] as DecisionsId);
+        if (found === undefined) continue;
+        const { seq, what, digests: [left, right] } = found;
+        const detail = `n${seq}: ${a.name} ${what} ${left.slice(0, 6)}, ${b.name} ${what} ${right.slice(0, 6)}`;
+        return { kind: "safety", oracle: what === "decided" ? "agreement" : "state", detail };
+      }
+    }
+    return undefined;
+  }
+
+  private compare(a: DecisionsId, b: DecisionsId): Conflict | undefined {
+    if (a === b) return undefined;
+    const pair = a * PAIR + b;
+    if (!this.conflicts.has(pair)) this.conflicts.set(pair, conflictOf(this.all[a] as Decided, this.all[b] as Decided));
+    return this.conflicts.get(pair);
+  }
 }
 
 /** The ids of all requests that the disk knows of. */
