@@ -2,7 +2,7 @@
 import { NarsesError, seqNum, type ReplicaId, type SeqNum } from "@narses/core";
 import { decodeResult } from "@narses/wire";
 import type { Agreed } from "./fast-read.ts";
-import type { Submitted } from "./outbox.ts";
+import type { Submitted } from "./unit.ts";
 import type { SubmitOptions } from "./session.ts";
 
 export interface QueryOptions extends SubmitOptions {

@@ -19,7 +19,7 @@ import { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import { Opening, type OpeningOptions } from "./opening.ts";
 import type { ResolvedOptions } from "./options.ts";
-import type { Submitted } from "./outbox.ts";
+import type { Submitted } from "./unit.ts";
 import { RejectionCounter, type RejectionCounts } from "./rejections.ts";
 import { chooseSession, randomPart } from "./session-choice.ts";
 import { staleRead, type ReadOptions, type StaleAnswer } from "./stale-read.ts";
@@ -161,7 +161,7 @@ export class ConnectedClient implements Client {
     const answers: PromiseSettledResult<Submitted>[] = [];
     for (const unit of units) {
       const open = answers.find((answer) => answer.status === "rejected" && !isFinal(answer.reason));
-      answers.push(...(open === undefined ? await Promise.allSettled(this.#openSession().enqueue(unit, options)) : unit.map(() => open)));
+      answers.push(...(open === undefined ? await this.#openSession().enqueue(unit, options) : unit.map(() => open)));
     }
     return answers;
   }
@@ -236,9 +236,10 @@ export class ConnectedClient implements Client {
     const operation = encodeOperation(kind, value);
     const { parameters } = this.#membership.cluster;
     const [unit] = splitIntoUnits([operation], { operationsMax: 1, bundleBytesMax: parameters.bundleBytesMax });
-    const [answer] = this.#openSession().enqueue(unit ?? [], options);
+    const [answer] = await this.#openSession().enqueue(unit ?? [], options);
     if (answer === undefined) throw new InvariantViolation("one operation makes one unit");
-    return answer;
+    if (answer.status === "rejected") throw answer.reason;
+    return answer.value;
   }
 
   #openSession(): Session {

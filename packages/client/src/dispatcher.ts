@@ -13,7 +13,7 @@ import { behindRefused, EVICTED, finalRefusal, leavesIdsUnused, OUT_OF_ORDER, re
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { ResolvedOptions } from "./options.ts";
-import type { Submission } from "./outbox.ts";
+import type { Submission } from "./unit.ts";
 import { checkReply } from "./reply.ts";
 import { refusalOfBundle, settleWithResult } from "./result.ts";
 import { createTally, findQuorum, supersedes, type Quorum, type VerifiedOutcomes } from "./tally.ts";
@@ -150,7 +150,7 @@ export class Dispatcher {
     const final = finalRefusal(flight, this.#membership.quorums.weak);
     if (final === undefined) return;
     const reason = refusedForGood(flight, final);
-    for (const { pending } of flight.submissions) pending.reject(reason);
+    for (const submission of flight.submissions) submission.reject(reason);
     this.#land(flight, final);
   }
 
@@ -170,7 +170,7 @@ export class Dispatcher {
   close(reason: Error): void {
     for (const flight of this.#inFlight.values()) {
       this.#options.timers.clear(flight.timer);
-      for (const { pending } of flight.submissions) pending.reject(reason);
+      for (const submission of flight.submissions) submission.reject(reason);
     }
     this.#inFlight.clear();
   }
@@ -210,12 +210,12 @@ export class Dispatcher {
     const refusal = refusalOfBundle(results[0]);
     if (refusal === OUT_OF_ORDER) return this.#holdBack(flight);
     this.#land(flight, refusal);
-    flight.submissions.forEach(({ pending }, operation) => {
+    for (const [operation, submission] of flight.submissions.entries()) {
       const bytes = results[operation];
       if (bytes === undefined) return; // never: checkReply wants one result for each operation
       const receipt: Receipt = { version: 1, header, outcomes, leafIndex, leafCount, path, bundle: flight.bundle.bytes, results, operation };
-      settleWithResult(pending, { bytes, header, block, receipt, session: flight.bundle.session });
-    });
+      settleWithResult(submission, bytes, { seq: header.seq, block, receipt }, flight.bundle.session);
+    }
   }
 
   /** The one before it may have had its answer already, or gets it soon. What replicas say later, with fewer refusals, counts instead. */
@@ -240,7 +240,7 @@ export class Dispatcher {
     if (code !== undefined && leavesIdsUnused(code)) {
       for (const later of this.flights.filter((other) => waitsFor(other, flight))) {
         const reason = behindRefused(later, flight, code);
-        for (const { pending } of later.submissions) pending.reject(reason);
+        for (const submission of later.submissions) submission.reject(reason);
         this.#forget(later, false);
       }
     }

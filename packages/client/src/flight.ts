@@ -1,8 +1,8 @@
 /** A bundle that is sent and not answered yet. */
 import { NarsesError, type Bundle, type ReplicaId } from "@narses/core";
-import type { Submission } from "./outbox.ts";
 import type { Tally } from "./tally.ts";
 import { listed } from "./text.ts";
+import type { Submission } from "./unit.ts";
 
 export interface Refusal {
   readonly code: string;

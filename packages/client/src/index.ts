@@ -3,7 +3,7 @@ export { connect } from "./connect.ts";
 export type { Client, ClientStatus } from "./client.ts";
 export type { Answered, FastAnswer, OrderedAnswer, QueryOptions } from "./answer.ts";
 export type { SessionStatus, SubmitOptions } from "./session.ts";
-export type { Submitted } from "./outbox.ts";
+export type { Submitted } from "./unit.ts";
 export type { CallOptions } from "./calls.ts";
 export type { RejectionCounts } from "./rejections.ts";
 export { DEFAULT_TIMEOUTS, type ConnectOptions, type Limits, type Timeouts } from "./options.ts";

@@ -2,30 +2,11 @@
  * Operations that wait for a bundle, first in first out. A unit is operations that must travel together; a bundle takes
  * whole units. Bounded by operations and by payload bytes.
  */
-import type { Operation, Receipt } from "@narses/core";
-import type { Digest, SeqNum } from "@narses/core";
-import type { Pending } from "./pending.ts";
+import type { Operation } from "@narses/core";
+import type { Submission, Unit as Whole } from "./unit.ts";
 
-/** What an executed operation gave. */
-export interface Submitted {
-  /** As the state machine returned it. */
-  readonly result: unknown;
-  /** Verifies offline, see verifyReceipt. */
-  readonly receipt: Receipt;
-  readonly seq: SeqNum;
-  /** Hash of block `seq`. */
-  readonly block: Digest;
-}
-
-export interface Submission {
-  readonly operation: Operation;
-  readonly pending: Pending<Submitted>;
-}
-
-export interface Unit {
-  /** Not empty. */
-  readonly submissions: readonly Submission[];
-}
+/** Its submissions: not empty. */
+type Unit = Pick<Whole, "submissions">;
 
 export interface PackLimits {
   readonly operationsMax: number;
@@ -34,7 +15,7 @@ export interface PackLimits {
   readonly bytesOf: (operation: Operation) => number;
 }
 
-const alive = (unit: Unit): readonly Submission[] => unit.submissions.filter((submission) => !submission.pending.settled);
+const alive = (unit: Unit): readonly Submission[] => unit.submissions.filter((submission) => !submission.settled);
 
 export class Outbox {
   readonly #units = new Set<Unit>();

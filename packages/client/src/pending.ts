@@ -8,20 +8,13 @@ export interface Pending<T> {
   /** Later calls do nothing. */
   resolve(value: T): void;
   reject(reason: unknown): void;
-  /** The time is up, or the caller has aborted. */
-  giveUp(reason: unknown): void;
 }
 
-export interface PendingOptions {
+export interface TimedOptions {
   /** Not aborted yet. */
   readonly signal: AbortSignal | undefined;
   /** The caller has stopped waiting (time limit or abort), not the answer come. */
   readonly onGivenUp: () => void;
-  /** However it ended. */
-  readonly onSettled?: () => void;
-}
-
-export interface TimedOptions extends PendingOptions {
   readonly timers: Timers;
   /** Milliseconds; Infinity: no limit. */
   readonly timeoutMs: number;
@@ -31,21 +24,23 @@ export interface TimedOptions extends PendingOptions {
 
 class Settlement<T> implements Pending<T> {
   readonly promise: Promise<T>;
-  readonly #options: PendingOptions;
+  readonly #options: TimedOptions;
   #resolve: ((value: T) => void) | undefined;
   #reject: ((reason: unknown) => void) | undefined;
   #onAbort: (() => void) | undefined;
+  #timer: unknown;
 
-  constructor(options: PendingOptions) {
-    const { signal } = options;
+  constructor(options: TimedOptions) {
+    const { signal, timers, timeoutMs, timeoutError } = options;
     assert(signal?.aborted !== true, "an operation is only started with a signal that is not aborted");
     this.#options = options;
     this.promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    if (timeoutMs !== Number.POSITIVE_INFINITY) this.#timer = timers.set(timeoutMs, () => this.#giveUp(timeoutError()));
     if (signal === undefined) return;
-    this.#onAbort = () => this.giveUp(signal.reason);
+    this.#onAbort = () => this.#giveUp(signal.reason);
     signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
@@ -67,31 +62,19 @@ class Settlement<T> implements Pending<T> {
     reject(reason);
   }
 
-  giveUp(reason: unknown): void {
+  #giveUp(reason: unknown): void {
     if (this.settled) return;
     this.reject(reason);
     this.#options.onGivenUp();
   }
 
   #settle(): void {
+    const { signal, timers } = this.#options;
     this.#resolve = undefined;
     this.#reject = undefined;
-    if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    this.#options.onSettled?.();
+    if (this.#timer !== undefined) timers.clear(this.#timer);
+    if (this.#onAbort !== undefined) signal?.removeEventListener("abort", this.#onAbort);
   }
 }
 
-/** Without a time limit of its own. */
-export const createPending = <T>(options: PendingOptions): Pending<T> => new Settlement<T>(options);
-
-export function createTimed<T>({ timers, timeoutMs, timeoutError, signal, onGivenUp }: TimedOptions): Pending<T> {
-  let timer: unknown;
-  const pending = createPending<T>({
-    signal, onGivenUp,
-    onSettled: () => {
-      if (timer !== undefined) timers.clear(timer);
-    },
-  });
-  if (timeoutMs !== Number.POSITIVE_INFINITY) timer = timers.set(timeoutMs, () => pending.giveUp(timeoutError()));
-  return pending;
-}
+export const createTimed = <T>(options: TimedOptions): Pending<T> => new Settlement<T>(options);

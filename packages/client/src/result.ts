@@ -1,43 +1,33 @@
 /** What an accepted result means to the caller who waits for it. */
-import { InvariantViolation, NarsesError, type BlockHeader, type Digest, type Receipt } from "@narses/core";
+import { InvariantViolation, NarsesError } from "@narses/core";
 import { decodeResult } from "@narses/wire";
 import { EVICTED, inDoubt } from "./flight.ts";
-import type { Pending } from "./pending.ts";
-import type { Submitted } from "./outbox.ts";
-
-export interface AcceptedResult {
-  readonly bytes: Uint8Array;
-  readonly header: BlockHeader;
-  /** Hash of `header`. */
-  readonly block: Digest;
-  readonly receipt: Receipt;
-  readonly session: number;
-}
+import type { Submission, Submitted } from "./unit.ts";
 
 /** Resolves with the value, or rejects with APP_REJECTED, NOT_EXECUTED or IN_DOUBT: the agreed code, message and receipt are in `data`. */
-export function settleWithResult(pending: Pending<Submitted>, { bytes, header, block, receipt, session }: AcceptedResult): void {
+export function settleWithResult(submission: Pick<Submission, "resolve" | "reject">, bytes: Uint8Array, certified: Omit<Submitted, "result">, session: number): void {
+  const { seq, block, receipt } = certified;
   const decoded = decodeResult(bytes);
   if (!decoded.ok) {
     // A correct replica vouches for these bytes, so it is not a lie: replica and client disagree on the format.
-    pending.reject(new InvariantViolation(`the certified result in block ${header.seq} is malformed: ${decoded.rejection.detail}`));
+    submission.reject(new InvariantViolation(`the certified result in block ${seq} is malformed: ${decoded.rejection.detail}`));
     return;
   }
   const result = decoded.value;
-  const certified = { seq: header.seq, block, receipt };
   switch (result.status) {
     case "ok":
-      pending.resolve({ result: result.value, ...certified });
+      submission.resolve({ result: result.value, receipt, seq, block });
       return;
     case "rejected": {
       const { code, message, data } = result;
-      pending.reject(new NarsesError("APP_REJECTED", `the state machine refused the operation in block ${header.seq}: ${code}: ${message}`, { code, message, data, ...certified }));
+      submission.reject(new NarsesError("APP_REJECTED", `the state machine refused the operation in block ${seq}: ${code}: ${message}`, { code, message, data, ...certified }));
       return;
     }
     case "not-executed": {
       const { code, message } = result;
-      if (code === EVICTED) return pending.reject(inDoubt(session, `block ${header.seq} says so`, certified));
-      const text = `the operation was ordered in block ${header.seq} but not executed there: ${code}: ${message}`;
-      pending.reject(new NarsesError("NOT_EXECUTED", text, { code, message, ...certified }));
+      if (code === EVICTED) return submission.reject(inDoubt(session, `block ${seq} says so`, { ...certified }));
+      const text = `the operation was ordered in block ${seq} but not executed there: ${code}: ${message}`;
+      submission.reject(new NarsesError("NOT_EXECUTED", text, { code, message, ...certified }));
       return;
     }
   }

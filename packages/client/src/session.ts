@@ -9,11 +9,11 @@ import { answerMissing } from "./flight.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import { checkTimeoutMs, type ResolvedOptions } from "./options.ts";
-import { Outbox, type Submission, type Submitted, type Unit } from "./outbox.ts";
-import { createPending } from "./pending.ts";
+import { Outbox } from "./outbox.ts";
 import { chooseSession, isEvicted, randomPart, type SessionAnswer } from "./session-choice.ts";
 import { SessionIds } from "./session-ids.ts";
 import { listed } from "./text.ts";
+import { Unit, type Submission, type Submitted } from "./unit.ts";
 
 export interface SubmitOptions {
   /** Stops waiting at once, rejecting with `signal.reason`. An operation already sent may still execute. */
@@ -82,44 +82,31 @@ export class Session {
       links,
       options,
       onForged,
-      onLanded: ({ session: of, ridFirst, operations }, evicted) => {
+      onLanded: ({ session: of, ridFirst, operationCount }, evicted) => {
         this.#lastUseMs = options.timers.now();
         if (of === this.#session) {
           if (evicted) this.#replace();
-          else this.#ids.answered(ridFirst, operations.length);
+          else this.#ids.answered(ridFirst, operationCount);
         }
         this.#flushSoon();
       },
     });
   }
 
-  /** Queues operations that travel in one bundle; a promise for each. They must fit one bundle (see splitIntoUnits). */
-  enqueue(operations: readonly Operation[], options: SubmitOptions): readonly Promise<Submitted>[] {
-    const timeoutMs = checkTimeoutMs("timeoutMs", options.timeoutMs ?? this.#options.timeouts.operationMs);
-    const refusal: unknown = this.#closed ?? (options.signal?.aborted === true ? options.signal.reason : this.#overload(operations));
-    if (refusal !== undefined) return operations.map(() => Promise.reject(refusal));
-    const { timers } = this.#options;
-    const submissions: Submission[] = [];
-    const unit: Unit = { submissions };
-    let timer: unknown;
-    let open = operations.length;
-    const onSettled = (): void => {
-      if (--open === 0 && timer !== undefined) timers.clear(timer);
-    };
-    for (const operation of operations) {
-      const pending = createPending<Submitted>({ signal: options.signal, onSettled, onGivenUp: () => this.#outbox.forget(unit, submission) });
-      const submission: Submission = { operation, pending };
-      submissions.push(submission);
-    }
-    // One timer for all of them: they were submitted together, and wait together.
-    if (timeoutMs !== Number.POSITIVE_INFINITY) {
-      timer = timers.set(timeoutMs, () => {
-        for (const submission of submissions) if (!submission.pending.settled) submission.pending.giveUp(this.#timeoutError(submission, timeoutMs));
-      });
-    }
+  /** Queues operations that travel in one bundle; resolves with what became of each. They must fit one bundle (see splitIntoUnits). */
+  enqueue(operations: readonly Operation[], { signal, timeoutMs: wanted }: SubmitOptions): Promise<readonly PromiseSettledResult<Submitted>[]> {
+    const { timers, timeouts } = this.#options;
+    const timeoutMs = checkTimeoutMs("timeoutMs", wanted ?? timeouts.operationMs);
+    const refusal: unknown = this.#closed ?? (signal?.aborted === true ? signal.reason : this.#overload(operations));
+    if (refusal !== undefined) return Promise.resolve(operations.map(() => ({ status: "rejected", reason: refusal })));
+    const unit = new Unit({
+      operations, timers, timeoutMs, signal,
+      timeoutError: (submission) => this.#timeoutError(submission, timeoutMs),
+      onGivenUp: (given, submission) => this.#outbox.forget(given, submission),
+    });
     this.#outbox.add(unit);
     this.#flushSoon();
-    return submissions.map((submission) => submission.pending.promise);
+    return unit.settled;
   }
 
   /** True when the frame is a reply to a bundle whose fate is known: nothing in it is worth decoding. */
@@ -151,7 +138,7 @@ export class Session {
 
   close(reason: Error): void {
     this.#closed ??= reason;
-    for (const { pending } of this.#outbox.drain()) pending.reject(reason);
+    for (const submission of this.#outbox.drain()) submission.reject(reason);
     this.#dispatcher.close(reason);
   }
 
@@ -263,7 +250,7 @@ export class Session {
         operations: submissions.map((submission) => submission.operation),
       });
     } catch (error) {
-      for (const { pending } of submissions) pending.reject(error);
+      for (const submission of submissions) submission.reject(error);
       return undefined;
     }
   }

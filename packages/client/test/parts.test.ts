@@ -5,11 +5,10 @@ import { Patience, retransmitDelayMs, seededRandom } from "../src/backoff.ts";
 import { CERTIFIED_BLOCKS_MAX, createBlockRegistry, recordCertifiedBlock } from "../src/block-registry.ts";
 import { setBounded } from "../src/bounded.ts";
 import { BUNDLE_OVERHEAD_BYTES, operationBytes, splitIntoUnits } from "../src/bundle-size.ts";
-import { Outbox, type Submission, type Submitted } from "../src/outbox.ts";
-import { createPending } from "../src/pending.ts";
+import { Outbox } from "../src/outbox.ts";
+import { Unit, type Submission } from "../src/unit.ts";
 import { SessionIds } from "../src/session-ids.ts";
 import { believedPrimary, believedView, createViewHint, reportView } from "../src/view-hint.ts";
-import { rejectionOf } from "./support/open.ts";
 
 const operation = (bytes: number): Operation => ({ kind: "apply", payload: new Uint8Array(bytes) });
 
@@ -170,18 +169,16 @@ describe("splitting operations into bundles", () => {
 });
 
 describe("the outbox", () => {
-  const submission = (bytes: number): Submission => ({
-    operation: operation(bytes),
-    pending: createPending<Submitted>({ signal: undefined, onGivenUp: () => undefined }),
-  });
+  const timers = { now: () => 0, set: () => undefined, clear: () => undefined };
+  const unitOf = (...bytes: readonly number[]): Unit =>
+    new Unit({ operations: bytes.map(operation), timers, timeoutMs: Number.POSITIVE_INFINITY, timeoutError: () => new Error("late"), signal: undefined, onGivenUp: () => undefined });
   const limits = (operationsMax: number, bytesMax = 1_000): Parameters<Outbox["take"]>[0] => ({ operationsMax, bytesMax, bytesOf: (one) => one.payload.length });
 
   it("hands out whole units, first in first out", () => {
     const outbox = new Outbox();
-    const [a, b, c, d] = [submission(1), submission(2), submission(3), submission(4)];
-    outbox.add({ submissions: [a] });
-    outbox.add({ submissions: [b, c] });
-    outbox.add({ submissions: [d] });
+    const units = [unitOf(1), unitOf(2, 3), unitOf(4)];
+    const [[a], [b, c], [d]] = units.map(({ submissions }) => submissions) as [Unit["submissions"], Unit["submissions"], Unit["submissions"]];
+    for (const unit of units) outbox.add(unit);
     expect([outbox.operations, outbox.bytes]).toEqual([4, 10]);
     expect(outbox.take(limits(2))).toEqual([a]);
     expect(outbox.take(limits(3, 5))).toEqual([b, c]);
@@ -192,17 +189,17 @@ describe("the outbox", () => {
 
   it("forgets operations given up, at once and for good", async () => {
     const outbox = new Outbox();
-    const [a, b] = [submission(5), submission(6)];
-    const unit = { submissions: [a, b] };
+    const unit = unitOf(5, 6);
+    const [a, b] = unit.submissions as [Submission, Submission];
     outbox.add(unit);
-    const reasons = [rejectionOf(a.pending.promise), rejectionOf(b.pending.promise)];
-    a.pending.reject("a");
+    a.reject("a");
     outbox.forget(unit, a);
     expect([outbox.operations, outbox.bytes]).toEqual([1, 6]);
     expect(outbox.drain()).toEqual([b]);
-    b.pending.reject("b");
+    b.reject("b");
+    b.reject("too late");
     outbox.forget(unit, b);
     expect([outbox.operations, outbox.bytes]).toEqual([0, 0]);
-    expect(await Promise.all(reasons)).toEqual(["a", "b"]);
+    expect(await unit.settled).toEqual([{ status: "rejected", reason: "a" }, { status: "rejected", reason: "b" }]);
   });
 });

@@ -1,7 +1,7 @@
 import { NarsesError, assert, seqNum, toHex, view } from "@narses/core";
 import { describe, expect, it } from "vitest";
 import { verifyReceipt, type VerifiedReceipt } from "../src/receipt.ts";
-import type { Submitted } from "../src/outbox.ts";
+import type { Submitted } from "../src/unit.ts";
 import { keyOf } from "./support/fake-cluster.ts";
 import { isSettled, open, rejectionOf } from "./support/open.ts";
 

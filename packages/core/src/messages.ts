@@ -330,6 +330,8 @@ export interface Reply {
   readonly path: readonly Uint8Array[];
   /** One per operation of the bundle, in order: a status byte, then msgpack. */
   readonly results: readonly Uint8Array[];
+  /** Of a decoded reply: the checked encoding of `results`, which are made from it when they are first read. Most replies only confirm another one. */
+  readonly resultsBytes?: Uint8Array;
 }
 
 export type ClientMessage =

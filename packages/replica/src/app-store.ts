@@ -7,40 +7,6 @@ import { STATE_VALUE_BYTES_MAX } from "@narses/storage/portable";
 import { decodeOwnPayload, encodePayload } from "@narses/wire";
 import { appKey } from "./state-keys.ts";
 
-export interface Lease<Store> {
-  readonly store: Store;
-  /** Ends the lifetime: from now on every use throws TypeError. @throws the failure of the underlying store, if it had one. */
-  end(): void;
-}
-
-/** A state and its lifetime; every use of the store is one of this. */
-class Guard<State extends StateReader> {
-  readonly #state: State;
-  #ended = false;
-  #failure: { readonly error: unknown } | undefined;
-
-  constructor(state: State) {
-    this.#state = state;
-  }
-
-  /** The state, for one call of it. */
-  use(): State {
-    if (this.#ended) throw new TypeError("this store belongs to an operation that has ended: apply and query must not keep it, and must be synchronous");
-    return this.#state;
-  }
-
-  /** The call failed, which is not the application's doing. */
-  failed(error: unknown): unknown {
-    this.#failure ??= { error };
-    return error;
-  }
-
-  end(): void {
-    this.#ended = true;
-    if (this.#failure !== undefined) throw this.#failure.error;
-  }
-}
-
 function read(state: StateReader, key: string): unknown {
   const bytes = state.get(key);
   if (bytes === undefined) return undefined;
@@ -52,34 +18,53 @@ function read(state: StateReader, key: string): unknown {
   return decoded.value;
 }
 
-class LeasedReader<State extends StateReader> implements AppReader {
-  readonly #guard: Guard<State>;
+/** The state, for one call of it. @throws TypeError when the lifetime is over. */
+let inUse: <State extends StateReader>(lease: LeasedReader<State>) => State;
+/** A call of the state failed, which is not the application's doing. */
+let failed: (lease: Lease, error: unknown) => unknown;
+/** Ends the lifetime: from now on every use throws TypeError. @throws the failure of the underlying state, if it had one. */
+let endLease: (lease: Lease) => void;
 
-  constructor(guard: Guard<State>) {
-    this.#guard = guard;
+/** A lifetime and a view of the state in one object: one is made for each operation. */
+class LeasedReader<State extends StateReader> implements AppReader {
+  readonly #state: State;
+  #ended = false;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(state: State) {
+    this.#state = state;
   }
 
   get(key: string): unknown {
     const full = appKey(key);
-    const state = this.#guard.use();
+    const state = inUse(this);
     try {
       return read(state, full);
     } catch (error) {
-      throw this.#guard.failed(error);
+      throw failed(this, error);
     }
+  }
+
+  // Out of the application's reach, which holds the object.
+  static {
+    inUse = (lease) => {
+      if (lease.#ended) throw new TypeError("this store belongs to an operation that has ended: apply and query must not keep it, and must be synchronous");
+      return lease.#state as never;
+    };
+    failed = (lease, error) => {
+      lease.#failure ??= { error };
+      return error;
+    };
+    endLease = (lease) => {
+      lease.#ended = true;
+      if (lease.#failure !== undefined) throw lease.#failure.error;
+    };
   }
 }
 
 type Writable = StateReader & Pick<StateStore, "put" | "delete">;
 
 class LeasedStore extends LeasedReader<Writable> implements AppStore {
-  readonly #guard: Guard<Writable>;
-
-  constructor(guard: Guard<Writable>) {
-    super(guard);
-    this.#guard = guard;
-  }
-
   put(key: string, value: unknown): void {
     const full = appKey(key);
     if (value === undefined) throw new TypeError(`the value for ${JSON.stringify(key)} is undefined: use delete, or null`);
@@ -87,45 +72,29 @@ class LeasedStore extends LeasedReader<Writable> implements AppStore {
     if (bytes.length > STATE_VALUE_BYTES_MAX) {
       throw new TypeError(`the value for ${JSON.stringify(key)} has ${bytes.length} bytes, at most ${STATE_VALUE_BYTES_MAX}`);
     }
-    const state = this.#guard.use();
+    const state = inUse(this);
     try {
       state.put(full, bytes);
     } catch (error) {
-      throw this.#guard.failed(error);
+      throw failed(this, error);
     }
   }
 
   delete(key: string): void {
     const full = appKey(key);
-    const state = this.#guard.use();
+    const state = inUse(this);
     try {
       state.delete(full);
     } catch (error) {
-      throw this.#guard.failed(error);
+      throw failed(this, error);
     }
   }
 }
 
-class Leased<Store> implements Lease<Store> {
-  readonly store: Store;
-  readonly #guard: Guard<StateReader>;
+/** What the application is given: usable until {@link endLease}. */
+export type Lease = LeasedReader<StateReader>;
 
-  constructor(store: Store, guard: Guard<StateReader>) {
-    this.store = store;
-    this.#guard = guard;
-  }
+export const leaseReader = (state: StateReader): Lease => new LeasedReader(state);
+export const leaseStore = (state: Writable): Lease & AppStore => new LeasedStore(state);
 
-  end(): void {
-    this.#guard.end();
-  }
-}
-
-export function leaseReader(state: StateReader): Lease<AppReader> {
-  const guard = new Guard(state);
-  return new Leased<AppReader>(new LeasedReader(guard), guard);
-}
-
-export function leaseStore(state: Writable): Lease<AppStore> {
-  const guard = new Guard(state);
-  return new Leased<AppStore>(new LeasedStore(guard), guard);
-}
+export { endLease };

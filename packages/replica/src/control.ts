@@ -10,7 +10,7 @@ import { decodePayload, encodePayload, PAYLOAD_LIMITS, type Codec } from "@narse
 import * as z from "zod";
 import type { AdmissionControl } from "./admission.ts";
 import { CallError } from "./call-error.ts";
-import { leaseReader } from "./app-store.ts";
+import { endLease, leaseReader } from "./app-store.ts";
 import type { ClientConnections } from "./client-connections.ts";
 import type { Counters } from "./counters.ts";
 import type { Halt } from "./execution.ts";
@@ -184,17 +184,17 @@ function appQuery(options: ControlOptions, question: unknown): unknown {
   if (app.query === undefined) throw new CallError("METHOD_UNKNOWN", "this state machine answers no queries");
   requireState(options);
   const { header } = executor.head;
-  const lease = leaseReader(state);
+  const store = leaseReader(state);
   let value: unknown;
   try {
-    value = app.query(question, { store: lease.store, time: header.timestampMs, seq: header.seq }) ?? null;
+    value = app.query(question, { store, time: header.timestampMs, seq: header.seq }) ?? null;
   } catch (error) {
     const { name, code, message } = error as { name?: unknown; code?: unknown; message?: unknown };
     if (name === "AppRejection" && typeof code === "string" && typeof message === "string") throw new CallError(code, message);
     logger.warn({ error: describeError(error) }, "the state machine threw an unexpected error from query");
     throw new CallError("INTERNAL", "the state machine failed; the replica's log tells why");
   } finally {
-    lease.end();
+    endLease(store);
   }
   return { value, seq: header.seq, consistency: "local" };
 }

@@ -5,13 +5,13 @@
 import {
   assert, fromHex, NULL_DIGEST,
   type Batch, type Block, type BlockHeader, type Bundle, type ClientId, type CommitCertificate, type Digest, type Hasher, type Logger,
-  type Parameters, type SeqNum, type StateMachine, type StateStore,
+  type Operation, type Parameters, type SeqNum, type StateMachine, type StateStore,
 } from "@narses/core";
 import { merkleRoot, merkleTree, type MerkleTree } from "@narses/crypto";
 import { blockHash, resultLeaf } from "@narses/wire";
 import { DecodedSessions } from "./decoded-sessions.ts";
 import { BUNDLE_RESULT_BYTES_MAX, KEPT_RESULT_BYTES_MAX, RESULT_BYTES_MAX, SLOT_RESULT_BYTES_MAX } from "./limits.ts";
-import { NOT_EXECUTED, ownOperations, runOperation } from "./operation.ts";
+import { NOT_EXECUTED, ownPayloads, runOperation, type BundleContext } from "./operation.ts";
 import { Overlay } from "./overlay.ts";
 import { randomNumbers, slotSeed } from "./random.ts";
 import { findReply, replyBytes, type KeptReply } from "./reply-record.ts";
@@ -271,19 +271,27 @@ function executeOperations({ app, logger, hasher }: ExecutorOptions, { writes, p
   const { budget, leafIndex } = place;
   let left = Math.min(BUNDLE_RESULT_BYTES_MAX, budget.share * (leafIndex + 1) - budget.used);
   let ran = false;
-  const results = ownOperations(bundle.operations).map((operation, i) => {
-    const rid = bundle.ridFirst + i;
+  const { operations } = bundle;
+  const payloads = ownPayloads(operations);
+  const common: BundleContext = { state: writes, app, logger, time, seq, bundle, random: (operation) => randomNumbers(hasher, seed, leafIndex, operation) };
+  const results: Uint8Array[] = [];
+  let to = 0;
+  for (let index = 0; index < operations.length; index++) {
+    const { kind, payload } = operations[index] as Operation; // within its bounds
+    const from = to;
+    to += payload.length;
+    const rid = bundle.ridFirst + index;
     const status = ridState(session, rid);
-    if (status === "out-of-window") return NOT_EXECUTED.window;
-    if (status === "executed") return kept?.results[i] ?? NOT_EXECUTED.already;
-    const result = runOperation(operation, {
-      state: writes, app, logger, time, seq, bundle, rid, random: randomNumbers(hasher, seed, leafIndex, i), bytesMax: Math.min(RESULT_BYTES_MAX, left),
-    });
+    if (status !== "new") {
+      results.push(status === "out-of-window" ? NOT_EXECUTED.window : (kept?.results[index] ?? NOT_EXECUTED.already));
+      continue;
+    }
+    const result = runOperation(common, { kind, payloads, from, to, index, bytesMax: Math.min(RESULT_BYTES_MAX, left) });
     left -= result.length;
     budget.used += result.length;
     markExecuted(session, rid);
     ran = true;
-    return result;
-  });
+    results.push(result);
+  }
   return { results, ran };
 }

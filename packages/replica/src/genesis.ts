@@ -6,7 +6,7 @@ import {
 import { merkleRoot } from "@narses/crypto";
 import type { AuthenticatedState } from "@narses/storage";
 import { blockHash } from "@narses/wire";
-import { leaseStore } from "./app-store.ts";
+import { endLease, leaseStore } from "./app-store.ts";
 import { digestOf, type Head } from "./executor.ts";
 import { CONFIG_KEY } from "./state-keys.ts";
 import { reconcileBlocks } from "./transfer/transfer.ts";
@@ -65,14 +65,14 @@ async function runGenesis({ app, cluster, clusterId, state, logger }: GenesisOpt
     throw corrupt(`the state on disk is at slot ${state.durableSeq} but lacks ${CONFIG_KEY}`);
   }
   state.put(CONFIG_KEY, fromHex(clusterId));
-  const lease = leaseStore(state);
+  const store = leaseStore(state);
   try {
-    app.genesis?.(structuredClone(cluster.genesis), lease.store);
+    app.genesis?.(structuredClone(cluster.genesis), store);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new NarsesError("CONFIG_INVALID", `the application refuses the genesis of the cluster file: ${reason}`, { field: "genesis" }, { cause: error });
   }
-  lease.end();
+  endLease(store);
   await state.checkpoint(seqNum(0));
   logger.info({ stateRoot: state.root(), cluster: cluster.name }, "genesis state made");
 }

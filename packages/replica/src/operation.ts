@@ -3,15 +3,19 @@
  * result is agreed (it is under the result root), so nothing in it may depend on the engine that runs the code: the text
  * of an unexpected error goes to the log, not into the result.
  */
-import { AppRejection, requestId, type Bundle, type LogFields, type Logger, type Operation, type SeqNum, type StateMachine, type StateReader } from "@narses/core";
-import { decodePayload, encodeResult, PAYLOAD_LIMITS, type OperationResult } from "@narses/wire";
-import { leaseReader, leaseStore, type Lease } from "./app-store.ts";
+import {
+  AppRejection, requestId,
+  type ApplyContext, type AppStore, type Bundle, type ClientId, type Logger, type Operation, type RequestId, type SeqNum, type StateMachine, type StateReader,
+} from "@narses/core";
+import { decodePart, decodePayload, encodeResult, type OperationResult } from "@narses/wire";
+import { endLease, leaseReader, leaseStore } from "./app-store.ts";
 import { DeterminismViolation } from "./guard/violation.ts";
 import { REJECTION_CODE_LENGTH_MAX, REJECTION_MESSAGE_LENGTH_MAX, RESULT_BYTES_MAX } from "./limits.ts";
 import { describeError } from "./log.ts";
 import type { Overlay } from "./overlay.ts";
 
-export interface OperationContext {
+/** What the operations of a bundle have in common. */
+export interface BundleContext {
   readonly state: Overlay;
   readonly app: StateMachine;
   readonly logger: Logger;
@@ -19,8 +23,19 @@ export interface OperationContext {
   readonly time: number;
   readonly seq: SeqNum;
   readonly bundle: Bundle;
-  readonly rid: number;
-  readonly random: () => number;
+  /** The numbers of an operation, by its place in the bundle. */
+  readonly random: (operation: number) => () => number;
+}
+
+/** One of them. */
+export interface OperationPlace {
+  readonly kind: Operation["kind"];
+  /** Its payload is the bytes `from` … `to` of this, which are the bundle's own: see {@link ownPayloads}. */
+  readonly payloads: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+  /** Its place in the bundle. */
+  readonly index: number;
   /** Encoded result, at most. */
   readonly bytesMax: number;
 }
@@ -45,58 +60,107 @@ const INTERNAL = rejected("INTERNAL", "the state machine failed; the replicas' l
 const TOO_LARGE = rejected("RESULT_TOO_LARGE", "the result is larger than the cluster allows; the operation was undone");
 
 /**
- * Operations whose payloads the application may keep and change, as it may with everything it is given: one copy of all of a bundle's,
- * the same on every replica, where a copy of each would cost as much as executing it.
+ * The payloads of a bundle one after the other, which the application may keep and change, as it may with everything it is given: one copy
+ * of all of them, the same on every replica, where a copy of each would cost as much as executing it.
  */
-export function ownOperations(operations: readonly Operation[]): readonly Operation[] {
+export function ownPayloads(operations: readonly Operation[]): Uint8Array {
   let bytes = 0;
   for (const { payload } of operations) bytes += payload.length;
   const copy = new Uint8Array(bytes);
   let at = 0;
-  return operations.map(({ kind, payload }) => {
+  for (const { payload } of operations) {
     copy.set(payload, at);
     at += payload.length;
-    return { kind, payload: copy.subarray(at - payload.length, at) };
-  });
+  }
+  return copy;
 }
 
-/** Executes one of {@link ownOperations} and returns the encoded result. Its writes stay only if the result is "ok". @throws a failure of the state store. */
-export function runOperation(operation: Operation, context: OperationContext): Uint8Array {
-  const payload = decodePayload(operation.payload, PAYLOAD_LIMITS, true);
-  if (!payload.ok) return BAD_OPERATION;
-  const { app, state, logger, bytesMax, bundle, rid, time, seq, random } = context;
-  const attempted: AttemptContext = { logger, bytesMax, fields: { seq, rid, client: bundle.client } };
-  if (operation.kind === "query") return query(payload.value, { ...attempted, app, state, place: { time, seq } });
-  state.begin();
-  const lease = leaseStore(state);
-  const result = attempt(attempted, lease, () =>
-    app.apply(payload.value, { store: lease.store, time, seq, client: bundle.client, publicKey: bundle.publicKey.slice(), rid: requestId(rid), random }),
-  );
-  if (result.ok) state.commit();
-  else state.rollback();
-  return result.bytes;
+/** What the application is told of an operation; what costs something is made when it is asked for. */
+class Told implements ApplyContext {
+  readonly store: AppStore;
+  readonly time: number;
+  readonly seq: SeqNum;
+  readonly client: ClientId;
+  readonly rid: RequestId;
+  readonly #common: BundleContext;
+  readonly #index: number;
+  #publicKey: Uint8Array | undefined;
+  #random: (() => number) | undefined;
+
+  constructor(store: AppStore, common: BundleContext, index: number) {
+    this.store = store;
+    this.time = common.time;
+    this.seq = common.seq;
+    this.client = common.bundle.client;
+    this.rid = requestId(common.bundle.ridFirst + index);
+    this.#common = common;
+    this.#index = index;
+  }
+
+  get publicKey(): Uint8Array {
+    return (this.#publicKey ??= this.#common.bundle.publicKey.slice());
+  }
+
+  get random(): () => number {
+    return (this.#random ??= this.#common.random(this.#index));
+  }
 }
+
+/** Executes one operation and returns the encoded result. Its writes stay only if the result is "ok". @throws a failure of the state store. */
+export function runOperation(common: BundleContext, { kind, payloads, from, to, index, bytesMax }: OperationPlace): Uint8Array {
+  const payload = decodePart(payloads, from, to);
+  if (!payload.ok) return BAD_OPERATION;
+  const { app, state, time, seq } = common;
+  if (kind === "query") return query(payload.value, { app, state, place: { time, seq } }, aboutOf(common, index, bytesMax));
+  state.begin();
+  const store = leaseStore(state);
+  let bytes: Uint8Array;
+  let ok = true;
+  try {
+    bytes = resultOf(app.apply(payload.value, new Told(store, common, index)));
+  } catch (error) {
+    bytes = encodeFailure(aboutOf(common, index, bytesMax), error);
+    ok = false;
+  }
+  endLease(store); // throws when the store itself failed: that is no result
+  const fits = bytes.length <= bytesMax;
+  if (ok && fits) state.commit();
+  else state.rollback();
+  return fits ? bytes : TOO_LARGE;
+}
+
+const aboutOf = ({ logger, seq, bundle }: BundleContext, index: number, bytesMax: number): About =>
+  ({ logger, bytesMax, seq, rid: bundle.ridFirst + index, client: bundle.client });
 
 /** What a query needs, ordered or not. */
-export interface QueryContext extends AttemptContext {
+export interface QueryContext {
   readonly app: StateMachine;
   readonly state: StateReader;
   /** Its properties are read only if the state machine reads them. */
   readonly place: { readonly time: number; readonly seq: SeqNum };
 }
 
-/** The encoded answer to a question that is not ordered: the same that an ordered one would get in this state. @throws as runOperation. */
-export function runQuery(payload: Uint8Array, context: QueryContext): Uint8Array {
-  const question = decodePayload(payload);
-  return question.ok ? query(question.value, context) : BAD_OPERATION;
+/** Which operation it is, for the log, and how long its result may be. */
+export interface About {
+  readonly logger: Logger;
+  /** Encoded result, at most. */
+  readonly bytesMax: number;
+  readonly seq: SeqNum;
+  readonly rid?: number;
+  readonly client?: ClientId;
 }
 
-function query(question: unknown, context: QueryContext): Uint8Array {
-  const { app, state, place } = context;
+/** The encoded answer to a question that is not ordered: the same that an ordered one would get in this state. @throws as runOperation. */
+export function runQuery(payload: Uint8Array, context: QueryContext, about: About): Uint8Array {
+  const question = decodePayload(payload);
+  return question.ok ? query(question.value, context, about) : BAD_OPERATION;
+}
+
+function query(question: unknown, { app, state, place }: QueryContext, about: About): Uint8Array {
   if (app.query === undefined) return NO_QUERY;
-  const lease = leaseReader(state);
+  const store = leaseReader(state);
   const asked = {
-    store: lease.store,
+    store,
     get time() {
       return place.time;
     },
@@ -104,41 +168,27 @@ function query(question: unknown, context: QueryContext): Uint8Array {
       return place.seq;
     },
   };
-  return attempt(context, lease, () => app.query?.(question, asked)).bytes;
-}
-
-interface AttemptContext {
-  readonly logger: Logger;
-  /** Encoded result, at most. */
-  readonly bytesMax: number;
-  /** Names the operation in the log. */
-  readonly fields: LogFields;
-}
-
-interface Attempt {
-  readonly ok: boolean;
-  readonly bytes: Uint8Array;
-}
-
-function attempt(context: AttemptContext, lease: Lease<unknown>, call: () => unknown): Attempt {
-  let result: Attempt;
+  let bytes: Uint8Array;
   try {
-    const value = call();
-    if (isThenable(value)) throw new TypeError("the state machine returned a promise: apply and query must be synchronous");
-    result = { ok: true, bytes: encodeResult({ status: "ok", value: value ?? null }) };
+    bytes = resultOf(app.query(question, asked));
   } catch (error) {
-    // Only the guard makes these, and nobody runs it where others do not: no result, the replica stops.
-    if (error instanceof DeterminismViolation) throw error;
-    result = { ok: false, bytes: encodeFailure(context, error) };
+    bytes = encodeFailure(about, error);
   }
-  lease.end(); // throws when the store itself failed: that is no result
-  return result.bytes.length <= context.bytesMax ? result : { ok: false, bytes: TOO_LARGE };
+  endLease(store); // as above
+  return bytes.length <= about.bytesMax ? bytes : TOO_LARGE;
+}
+
+function resultOf(value: unknown): Uint8Array {
+  if (isThenable(value)) throw new TypeError("the state machine returned a promise: apply and query must be synchronous");
+  return encodeResult({ status: "ok", value: value ?? null });
 }
 
 const isThenable = (value: unknown): boolean =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 
-function encodeFailure(context: AttemptContext, error: unknown): Uint8Array {
+function encodeFailure({ logger, seq, rid, client }: About, error: unknown): Uint8Array {
+  // Only the guard makes these, and nobody runs it where others do not: no result, the replica stops.
+  if (error instanceof DeterminismViolation) throw error;
   const refusal = refusalOf(error);
   if (refusal !== undefined) {
     try {
@@ -148,7 +198,7 @@ function encodeFailure(context: AttemptContext, error: unknown): Uint8Array {
       // Data that msgpack cannot carry is a fault of the application: INTERNAL, below.
     }
   }
-  context.logger.error({ ...context.fields, stack: describeError(error) }, "the state machine threw an unexpected error: the operation is undone and rejected as INTERNAL");
+  logger.error({ seq, ...(rid !== undefined && { rid }), ...(client !== undefined && { client }), stack: describeError(error) }, "the state machine threw an unexpected error: the operation is undone and rejected as INTERNAL");
   return INTERNAL;
 }
 

@@ -5,14 +5,14 @@
 import type { StateReader, StateStore } from "@narses/core";
 import { APP_STATE_PREFIX } from "@narses/wire";
 
-/** Null: deleted. */
-type Writes = Map<string, Uint8Array | null>;
-
 export class Overlay implements StateReader {
   readonly #base: StateReader;
-  readonly #bundle: Writes = new Map();
-  /** Those of the operation that runs; empty when none does. */
-  readonly #operation: Writes = new Map();
+  /** Null: deleted. */
+  readonly #writes: Map<string, Uint8Array | null> = new Map();
+  /** What the operation that runs has overwritten, oldest first: the first #undos of them. Kept between operations, as most write as much as the one before. */
+  readonly #undoKeys: string[] = [];
+  readonly #undoValues: (Uint8Array | null | undefined)[] = [];
+  #undos = 0;
   #running = false;
 
   constructor(base: StateReader) {
@@ -20,22 +20,29 @@ export class Overlay implements StateReader {
   }
 
   get(key: string): Uint8Array | undefined {
-    let written = this.#running ? this.#operation.get(key) : undefined;
-    if (written === undefined) written = this.#bundle.get(key);
+    const written = this.#writes.get(key);
     return written === undefined ? this.#base.get(key) : (written ?? undefined);
   }
 
   put(key: string, value: Uint8Array): void {
-    (this.#running ? this.#operation : this.#bundle).set(key, value);
+    this.#set(key, value);
   }
 
   delete(key: string): void {
-    (this.#running ? this.#operation : this.#bundle).set(key, null);
+    this.#set(key, null);
+  }
+
+  #set(key: string, value: Uint8Array | null): void {
+    if (this.#running) {
+      this.#undoKeys[this.#undos] = key;
+      this.#undoValues[this.#undos++] = this.#writes.get(key);
+    }
+    this.#writes.set(key, value);
   }
 
   /** Takes back all that the application wrote. */
   forgetApplication(): void {
-    for (const key of this.#bundle.keys()) if (key.startsWith(APP_STATE_PREFIX)) this.#bundle.delete(key);
+    for (const key of this.#writes.keys()) if (key.startsWith(APP_STATE_PREFIX)) this.#writes.delete(key);
   }
 
   /** Begins an operation; then commit or rollback. */
@@ -44,12 +51,17 @@ export class Overlay implements StateReader {
   }
 
   commit(): void {
-    for (const [key, value] of this.#operation) this.#bundle.set(key, value);
-    this.rollback();
+    this.#undos = 0;
+    this.#running = false;
   }
 
   rollback(): void {
-    this.#operation.clear();
+    while (this.#undos > 0) {
+      const key = this.#undoKeys[--this.#undos] ?? "";
+      const value = this.#undoValues[this.#undos];
+      if (value === undefined) this.#writes.delete(key);
+      else this.#writes.set(key, value);
+    }
     this.#running = false;
   }
 
@@ -58,11 +70,11 @@ export class Overlay implements StateReader {
    * on every replica). @throws a failure of the state.
    */
   flush(state: Pick<StateStore, "begin" | "put" | "delete" | "commit" | "rollback">): boolean {
-    if (this.#bundle.size === 0) return true;
+    if (this.#writes.size === 0) return true;
     state.begin();
     try {
-      for (const [key, value] of this.#bundle) if (value === null) state.delete(key);
-      for (const [key, value] of this.#bundle) if (value !== null) state.put(key, value);
+      for (const [key, value] of this.#writes) if (value === null) state.delete(key);
+      for (const [key, value] of this.#writes) if (value !== null) state.put(key, value);
     } catch (error) {
       state.rollback();
       if (error instanceof RangeError) return false;

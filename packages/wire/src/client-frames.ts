@@ -15,7 +15,7 @@ import { BATCH_BUNDLES_MAX, DIGEST_BYTES, HEADER_BYTES, METHOD_BYTES_MAX, REFUSA
 import { decoding, type Decoded } from "./malformed.ts";
 import { readLeafProof, writeLeafProof } from "./merkle-path.ts";
 import { Reader } from "./reader.ts";
-import { readResults, writeResults } from "./results.ts";
+import { resultsOf, skipResults, writeResults } from "./results.ts";
 import { TAG } from "./tags.ts";
 import { readOutcome } from "./votes.ts";
 import type { Writer } from "./writer.ts";
@@ -100,8 +100,15 @@ function readReply(r: Reader, c: Context): Reply {
   const view = r.view64("reply view", 0);
   const header = c.headers.read(r);
   const outcome = readOutcome(r, c);
-  const proof = readLeafProof(r, Math.min(BATCH_BUNDLES_MAX, c.parameters.batchOperationsMax));
-  return { client, bundleDigest, view, header, outcome, ...proof, results: readResults(r, c.parameters.bundleOperationsMax) };
+  const { leafIndex, leafCount, path } = readLeafProof(r, Math.min(BATCH_BUNDLES_MAX, c.parameters.batchOperationsMax));
+  const resultsBytes = skipResults(r, c.parameters.bundleOperationsMax);
+  let results: readonly Uint8Array[] | undefined;
+  return {
+    client, bundleDigest, view, header, outcome, leafIndex, leafCount, path, resultsBytes,
+    get results() {
+      return (results ??= resultsOf(resultsBytes));
+    },
+  };
 }
 
 /** Cut at a character, so that what remains is UTF-8. */

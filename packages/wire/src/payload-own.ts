@@ -80,8 +80,8 @@ function enter(r: Reader, elements: number, depth: number): void {
 
 function readArray(r: Reader, length: number, depth: number): unknown[] {
   enter(r, length, depth);
-  const values: unknown[] = [];
-  for (let i = 0; i < length; i++) values.push(readOwn(r, depth + 1));
+  const values = new Array<unknown>(length);
+  for (let i = 0; i < length; i++) values[i] = readOwn(r, depth + 1);
   return values;
 }
 

@@ -4,6 +4,8 @@
  * is left to the general encoder, which also says what is wrong with it.
  */
 
+import { pieceOf } from "./slab.ts";
+
 /** Larger ones are left to the general encoder. */
 const SCRATCH_BYTES = 4 << 10;
 const DEPTH_MAX = 8;
@@ -23,7 +25,7 @@ export function encodePlain(value: unknown, head = 0): Uint8Array | undefined {
   busy = true;
   at = head;
   try {
-    return put(value, 0) && at <= SCRATCH_BYTES ? scratch.slice(0, at) : undefined;
+    return put(value, 0) && at <= SCRATCH_BYTES ? pieceOf(scratch, at) : undefined;
   } finally {
     busy = false;
   }

@@ -5,6 +5,7 @@
  */
 
 import { plain } from "./host.ts";
+import { piece } from "./slab.ts";
 
 const NIL = 0xc0;
 const FALSE = 0xc2;
@@ -19,14 +20,14 @@ export function encodeScalar(value: unknown, head = 0): Uint8Array | undefined {
 }
 
 function single(byte: number, head: number): Uint8Array {
-  const bytes = new Uint8Array(head + 1);
+  const bytes = piece(head + 1);
   bytes[head] = byte;
   return bytes;
 }
 
 /** `token`, then `value` in `width` bytes, then `room` bytes more. */
 function number(token: number, value: number, width: number, head: number, room = 0): Uint8Array {
-  const bytes = new Uint8Array(head + 1 + width + room);
+  const bytes = piece(head + 1 + width + room);
   bytes[head] = token;
   for (let i = width, rest = value; i > 0; i--, rest >>>= 8) bytes[head + i] = rest;
   return bytes;
@@ -45,11 +46,11 @@ function encodeBytes(value: Uint8Array, head: number): Uint8Array {
   return bytes;
 }
 
-/** Undefined for anything but one well-formed scalar that fills the bytes from `start` on. Byte strings are copies, or `owned` views. */
-export function decodeScalar(bytes: Uint8Array, start = 0, owned = false): { readonly value: unknown } | undefined {
-  const token = bytes[start];
+/** Undefined for anything but one well-formed scalar that fills the bytes from `start` to `end`. Byte strings are copies, or `owned` views. */
+export function decodeScalar(bytes: Uint8Array, start = 0, end: number = bytes.length, owned = false): { readonly value: unknown } | undefined {
+  const token = start < end ? bytes[start] : undefined;
   if (token === undefined) return undefined;
-  const left = bytes.length - start - 1;
+  const left = end - start - 1;
   if (left === 0) {
     if (token < 0x80) return { value: token };
     return token === NIL ? { value: null } : token === TRUE ? { value: true } : token === FALSE ? { value: false } : undefined;
@@ -60,7 +61,7 @@ export function decodeScalar(bytes: Uint8Array, start = 0, owned = false): { rea
   for (let i = 1; i <= width; i++) value = value * 256 + (bytes[start + i] ?? 0);
   if (token >= 0xcc) return left === width ? { value } : undefined;
   if (left !== width + value) return undefined;
-  return { value: owned ? plain(bytes).subarray(start + 1 + width) : plain(bytes).slice(start + 1 + width) };
+  return { value: owned ? plain(bytes).subarray(start + 1 + width, end) : plain(bytes).slice(start + 1 + width, end) };
 }
 
 /** Bytes of the length or number behind a token; 0 for a token without. */

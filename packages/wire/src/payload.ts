@@ -7,7 +7,7 @@
  */
 import { Packr } from "msgpackr/pack";
 import { isWellFormed } from "./host.ts";
-import { decoding, type Decoded } from "./malformed.ts";
+import { decoding, Malformed, type Decoded } from "./malformed.ts";
 import { readOwn } from "./payload-own.ts";
 import { encodePlain } from "./payload-plain.ts";
 import { BYTE_ORDER_MARK, FORBIDDEN_KEY, PAYLOAD_LIMITS, type PayloadLimits } from "./payload-rules.ts";
@@ -144,14 +144,17 @@ export function readPayload(r: Reader, limits: PayloadLimits): unknown {
   return unpack(r);
 }
 
-/**
- * Strict: see `payload-rules.ts`. Never throws. Byte strings in the value are copies; `owned`: the bytes are the caller's to give away,
- * and a value that is one byte string is a view of them.
- */
-export function decodePayload(bytes: Uint8Array, limits: PayloadLimits = PAYLOAD_LIMITS, owned = false): Decoded<unknown> {
-  const scalar = bytes.length <= limits.bytesMax ? decodeScalar(bytes, 0, owned) : undefined;
+/** Strict: see `payload-rules.ts`. Never throws. Byte strings in the value are copies. */
+export function decodePayload(bytes: Uint8Array, limits: PayloadLimits = PAYLOAD_LIMITS): Decoded<unknown> {
+  const scalar = bytes.length <= limits.bytesMax ? decodeScalar(bytes) : undefined;
   if (scalar !== undefined) return { ok: true, value: scalar.value };
   return decoding(() => readPayload(new Reader(bytes, "REQUEST_INVALID"), limits));
+}
+
+/** {@link decodePayload} of the bytes from `from` to `to`, which are the caller's to give away: a value that is one byte string is a view of them. */
+export function decodePart(bytes: Uint8Array, from: number, to: number): Decoded<unknown> {
+  const scalar = to - from <= PAYLOAD_LIMITS.bytesMax ? decodeScalar(bytes, from, to, true) : undefined;
+  return scalar === undefined ? decodePayload(bytes.subarray(from, to)) : { ok: true, value: scalar.value };
 }
 
 /**
@@ -161,10 +164,16 @@ export function decodePayload(bytes: Uint8Array, limits: PayloadLimits = PAYLOAD
 export function decodeOwnPayload(bytes: Uint8Array): Decoded<unknown> {
   const scalar = decodeScalar(bytes);
   if (scalar !== undefined) return { ok: true, value: scalar.value };
-  return decoding(() => {
-    const r = new Reader(bytes, "REQUEST_INVALID");
-    const value = readOwn(r);
-    r.finish("payload");
-    return value;
-  });
+  try {
+    ownReader.begin(bytes);
+    const value = readOwn(ownReader);
+    ownReader.finish("payload");
+    return { ok: true, value };
+  } catch (error) {
+    if (error instanceof Malformed) return { ok: false, rejection: error.rejection };
+    throw error;
+  }
 }
+
+/** Nothing that {@link readOwn} calls comes back here. */
+const ownReader = new Reader(new Uint8Array(0), "REQUEST_INVALID");

@@ -10,7 +10,7 @@ import { Malformed } from "./malformed.ts";
 const U53_HIGH_MAX = 0x1f_ffff;
 
 export class Reader {
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   /** What a failure is called; bundles and batches have codes of their own. */
   readonly code: RejectionCode;
   /** What a foreign epoch is called: harmless in the outermost header, malformed in a part. */
@@ -27,6 +27,15 @@ export class Reader {
     this.code = code;
     this.epochCode = epochCode;
     this.base = base;
+  }
+
+  /** Starts over with other bytes: for readers of many small values that nobody keeps. */
+  begin(bytes: Uint8Array): void {
+    this.bytes = plain(bytes);
+    this.position = 0;
+    this.fieldStart = 0;
+    this.framesMet = undefined;
+    this.hexSource = undefined;
   }
 
   /** Vote frames met so far, by content: a frame that many certificates share is decoded once. */

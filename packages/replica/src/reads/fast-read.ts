@@ -85,7 +85,7 @@ function evaluate({ state, app, logger }: FastReadsOptions, question: Uint8Array
       return header.seq;
     },
   };
-  const result = runQuery(question, { app, logger, state: reader, place, bytesMax: RESULT_BYTES_MAX, fields: { seq: header.seq } });
+  const result = runQuery(question, { app, state: reader, place }, { logger, bytesMax: RESULT_BYTES_MAX, seq: header.seq });
   return { result, keys, pinned };
 }
 
