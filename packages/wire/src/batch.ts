@@ -8,7 +8,7 @@
  * bytes (`batchBytesMax`) and of their operations (`batchOperationsMax`).
  */
 import { InvariantViolation, type Batch, type Bundle, type Digest, type Epoch } from "@narses/core";
-import { readBundle } from "./bundle.ts";
+import { moveBundle, readBundle } from "./bundle.ts";
 import { concat, readHeader, writeHeader, type Context } from "./context.ts";
 import { DOMAIN } from "./domains.ts";
 import { hexDigest } from "./hex-digest.ts";
@@ -41,7 +41,9 @@ export function makeBatch(c: Context, epoch: Epoch, timestampMs: number, bundles
   w.u16(bundles.length);
   for (const bundle of bundles) w.u32(bundle.bytes.length);
   const bytes = concat([w.finish(), ...bundles.map((bundle) => bundle.bytes)]);
-  return { digest: batchDigest(c, epoch, timestampMs, digestsOf(bundles)), epoch, timestampMs, bundles: [...bundles], bytes };
+  let at = bytes.length - bundles.reduce((sum, bundle) => sum + bundle.bytes.length, 0);
+  const moved = bundles.map((bundle) => moveBundle(bundle, bytes.subarray(at, (at += bundle.bytes.length))));
+  return { digest: batchDigest(c, epoch, timestampMs, digestsOf(bundles)), epoch, timestampMs, bundles: moved, bytes };
 }
 
 function readLengths(r: Reader, c: Context): number[] {

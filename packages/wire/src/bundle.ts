@@ -18,7 +18,7 @@ import {
 import { checkSize, concat, readHeader, writeHeader, type Context } from "./context.ts";
 import { clientSigningInput } from "./envelope.ts";
 import { hexDigest } from "./hex-digest.ts";
-import { BUNDLE_BYTES_MIN, OPERATION_ENTRY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from "./limits.ts";
+import { BUNDLE_BYTES_MIN, HEADER_BYTES, OPERATION_ENTRY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from "./limits.ts";
 import { Reader } from "./reader.ts";
 import { TAG } from "./tags.ts";
 
@@ -50,13 +50,16 @@ function checkOperations(r: Reader, count: number): boolean {
   return order === FIFO;
 }
 
-/** The operations of checked bytes, whose table starts at `table`. */
-function operationsOf(bytes: Uint8Array, table: number, count: number): readonly Operation[] {
+/** Where the table of operations starts: after header, key, session, ridFirst, ackLow and count. */
+const TABLE_AT: number = HEADER_BYTES + PUBLIC_KEY_BYTES + 3 * 8 + 2;
+
+/** The operations of checked bytes. */
+function operationsOf(bytes: Uint8Array, count: number): readonly Operation[] {
   const r = new Reader(bytes);
-  r.skip("operation table", table + count * OPERATION_ENTRY_BYTES);
+  r.skip("operation table", TABLE_AT + count * OPERATION_ENTRY_BYTES);
   const operations = new Array<Operation>(count);
   for (let i = 0; i < count; i++) {
-    const entry = table + i * OPERATION_ENTRY_BYTES;
+    const entry = TABLE_AT + i * OPERATION_ENTRY_BYTES;
     const payload = r.take("operation payload", r.u32At(entry + 1));
     operations[i] = { kind: ((bytes[entry] ?? 0) & ~FIFO) === KIND_APPLY ? "apply" : "query", payload };
   }
@@ -78,7 +81,6 @@ export function readBundle(r: Reader, c: Context): Bundle {
   if (ackLow >= ridFirst) r.fail("bundle ackLow", `${ackLow}, must be below ridFirst ${ridFirst}: no reply comes before its request`);
   const count = readCount(r, c);
   if (ridFirst > ridFirstMax(count)) r.fail("bundle ridFirst", `${ridFirst}, the last id would exceed 2^53 − 1`);
-  const table = r.position;
   const fifo = checkOperations(r, count);
   r.skip("bundle signature", SIGNATURE_BYTES);
   r.finish("bundle");
@@ -93,7 +95,21 @@ export function readBundle(r: Reader, c: Context): Bundle {
     fifo,
     operationCount: count,
     get operations() {
-      return operationsOf(bytes, table, count);
+      return operationsOf(bytes, count);
+    },
+    bytes,
+  };
+}
+
+/**
+ * The same bundle, of which `bytes` are an equal copy: it keeps nothing of what it was read from. What waits for a checkpoint inside a batch
+ * would otherwise be held twice, there and in the frames it came in.
+ */
+export function moveBundle({ digest, client, publicKey, session, ridFirst, ackLow, fifo, operationCount }: Bundle, bytes: Uint8Array): Bundle {
+  return {
+    digest, client, publicKey: bytes.subarray(HEADER_BYTES, HEADER_BYTES + publicKey.length), session, ridFirst, ackLow, fifo, operationCount,
+    get operations() {
+      return operationsOf(bytes, operationCount);
     },
     bytes,
   };

@@ -13,7 +13,9 @@ import { decodeGaps, encodeGaps, inGap, withGap, withoutLast } from "./gaps.ts";
 const BATCH_BYTES = 1 << 20;
 /** Put and not yet durable, at most: beyond it the disk is too slow for this replica (OVERLOADED). */
 export const BLOCKS_WAITING_BYTES_MAX: number = 512 << 20;
-const WRITE_BUFFER_BYTES = 8 << 20;
+const WRITE_BUFFER_BYTES = 4 << 20;
+/** Blocks are read by those who catch up, each once. */
+const CACHE_BYTES = 1 << 20;
 
 /** Sorts before every block. */
 const GAPS = Uint8Array.of(0);
@@ -211,7 +213,7 @@ class LevelBlocks implements BlockStore {
  */
 export async function openBlockStore(options: BlockStoreOptions): Promise<BlockStore> {
   const { directory, mustExist = false } = options;
-  const db = await openLevel(directory, { writeBufferSize: WRITE_BUFFER_BYTES }, mustExist);
+  const db = await openLevel(directory, { writeBufferSize: WRITE_BUFFER_BYTES, cacheSize: CACHE_BYTES }, mustExist);
   try {
     const [last] = await db.keys({ reverse: true, limit: 1 }).all();
     const record = await db.get(GAPS);
