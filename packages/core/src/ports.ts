@@ -165,8 +165,8 @@ export interface StateStore extends StateReader {
   root(): Digest;
   /** Slot the durable state belongs to; what `open` gives back after a crash. */
   readonly durableSeq: SeqNum;
-  /** Freezes the state as of slot `seq`; resolves when it is durable (with the blocks given). */
-  checkpoint(seq: SeqNum): Promise<Digest>;
+  /** Freezes the state as of slot `seq`, at once; writes it once `after` has resolved; resolves when it is durable. Rejects when `after` does. */
+  checkpoint(seq: SeqNum, after?: Promise<void>): Promise<Digest>;
   /** Keys with this prefix in ascending byte order, as of the last durable checkpoint and everything since. */
   keys(prefix: string, limit: number): Promise<readonly string[]>;
   close(): Promise<void>;

@@ -1,6 +1,6 @@
 /**
  * Runs decided slots through the executor, in order: stores the block, answers clients, tells the engine; at a checkpoint
- * makes the state durable. A bounded share per turn; waits only for the disk, and only at checkpoints and replays.
+ * makes the state durable. A bounded share per turn; waits only for the disk: when too much waits for it, and at replays.
  */
 import {
   InvariantViolation, type BlockStore, type Digest, type Effect, type Hasher, type Input, type Logger, type SeqNum, type StateStore,
@@ -70,7 +70,8 @@ class ExecutionQueue implements Execution {
   #halted: Halt | undefined;
   /** Executing waits for this. */
   #blocked: Promise<void> | undefined;
-  #checkpoint: Promise<void> = Promise.resolve();
+  /** The one that is being written. */
+  #checkpoint: Promise<void> | undefined;
   /** Of blocks put since the last sync, roughly. */
   #unsyncedBytes = 0;
 
@@ -165,7 +166,7 @@ class ExecutionQueue implements Execution {
     const obsolete = pending.executed(slot.bundles.map(({ bundle }) => bundle), admission.doneNow(), slot.evictions);
     replies.executed(slot);
     input({ type: "executed", seq, obsolete });
-    if (checkpoint) this.#block(this.#startCheckpoint(seq, slot.hash));
+    if (checkpoint) this.#checkpointAt(seq, slot.hash);
     else if (this.#unsyncedBytes > BLOCKS_UNSYNCED_BYTES_MAX) this.#block(this.#syncBlocks());
   }
 
@@ -174,17 +175,18 @@ class ExecutionQueue implements Execution {
     await this.#options.blocks.sync();
   }
 
-  /**
-   * Blocks first: a durable state whose block is lost could not go on. Execution waits for them, and for the checkpoint
-   * before; then the state is frozen as of now, and later slots run while it is written.
-   */
-  async #startCheckpoint(seq: SeqNum, root: Digest): Promise<void> {
+  /** The state is frozen as of now, and later slots run while it is written. Only one is: a second has to wait, and execution with it. */
+  #checkpointAt(seq: SeqNum, root: Digest): void {
+    if (this.#checkpoint === undefined) this.#startCheckpoint(seq, root);
+    else this.#block(this.#checkpoint.then(() => this.#startCheckpoint(seq, root)));
+  }
+
+  /** Blocks first: a durable state whose block is lost could not go on. */
+  #startCheckpoint(seq: SeqNum, root: Digest): void {
     const { state, counters, input, fatal } = this.#options;
-    await this.#syncBlocks();
-    await this.#checkpoint;
-    const durable = state.checkpoint(seq);
-    this.#checkpoint = durable.then(
+    this.#checkpoint = state.checkpoint(seq, this.#syncBlocks()).then(
       () => {
+        this.#checkpoint = undefined;
         counters.checkpoints++;
         input({ type: "checkpointed", seq, root });
       },

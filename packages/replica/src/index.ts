@@ -1,5 +1,6 @@
 /** @narses/replica: the shell around an ordering engine: verify → step → persist → sign → send; runs the application. */
 export { startReplica, type ReplicaOptions, type RunningReplica, type TransportContext } from "./start.ts";
+export { tuneProcess } from "./tune-process.ts";
 export { defineStateMachine } from "./define.ts";
 export { guardDeterminism, type GuardOptions } from "./guard/guard.ts";
 export { DeterminismViolation, type Hazard } from "./guard/violation.ts";

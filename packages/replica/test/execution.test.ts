@@ -103,32 +103,30 @@ describe("execution", () => {
     expect(rig.counters).toMatchObject({ slotsExecuted: slots, operationsExecuted: slots * per });
   });
 
-  test("at a checkpoint: blocks durable first, then the state as of that slot is frozen, and later slots run while it is written", async () => {
+  test("at a checkpoint: the state as of that slot is frozen at once, and later slots run while its blocks, and then the state, are written", async () => {
     const rig = setUp();
     const [synced, written] = [gate(), gate()];
     const order: string[] = [];
-    rig.blocks.sync = () => (order.push("sync blocks"), synced.promise);
+    rig.blocks.sync = () => synced.promise.then(() => void order.push("blocks durable"));
     const original = rig.state.checkpoint.bind(rig.state);
-    rig.state.checkpoint = async (seq): Promise<Digest> => {
+    rig.state.checkpoint = async (seq, after): Promise<Digest> => {
       order.push(`freeze ${seq} total ${String(rig.state.entries.get("a/total")?.[0])}`);
-      await written.promise;
-      return original(seq);
+      const root = await original(seq, Promise.all([after, written.promise]).then(() => undefined));
+      order.push(`state ${rig.state.durableSeq} durable`);
+      return root;
     };
     rig.push(1);
     rig.push(2, 1, { checkpoint: true });
     rig.push(3);
     rig.execution.run();
-    expect(executed(rig.inputs)).toEqual([1, 2]);
-    expect(rig.execution.ready).toBe(false);
-    synced.open();
-    await drain();
-    expect(order).toEqual(["sync blocks", "freeze 2 total 2"]);
-    expect([rig.execution.ready, rig.wakes]).toEqual([true, 1]);
-    rig.execution.run();
     expect(executed(rig.inputs)).toEqual([1, 2, 3]);
-    expect(rig.inputs.some(({ type }) => type === "checkpointed")).toBe(false);
     written.open();
+    await drain();
+    expect(order).toEqual(["freeze 2 total 2"]);
+    expect(rig.inputs.some(({ type }) => type === "checkpointed")).toBe(false);
+    synced.open();
     await rig.execution.idle();
+    expect(order).toEqual(["freeze 2 total 2", "blocks durable", "state 2 durable"]);
     expect(rig.inputs.at(-1)).toEqual({ type: "checkpointed", seq: 2, root: blockHash(hasher, (rig.blocks.all[2] as Block).header) });
   });
 

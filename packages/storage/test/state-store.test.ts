@@ -3,7 +3,7 @@ import { bucketOf } from "../src/state/page.ts";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
-import { seqNum } from "@narses/core";
+import { NarsesError, seqNum } from "@narses/core";
 import { describe, expect, test } from "vitest";
 import {
   CHECKPOINTS_IN_FLIGHT_MAX, memoryStateStore, openStateStore, STATE_PAGE_BYTES_MAX, type AuthenticatedState, type MemoryState,
@@ -43,6 +43,23 @@ test("in memory, a checkpoint under way at a crash never happens", async () => {
   const again = await state.reopen();
   await begun;
   expect([again.fresh, again.get("a"), (await again.reopen()).fresh]).toEqual([true, undefined, true]);
+});
+
+test("a checkpoint is frozen at once, written after what it is told to wait for, and fails with it", async () => {
+  const state = await memoryStateStore({ hasher, bucketBits: 4 });
+  state.put("a", utf8("1"));
+  let open = (): void => undefined;
+  const begun = state.checkpoint(seqNum(1), new Promise((resolve) => (open = resolve)));
+  state.put("a", utf8("2"));
+  await new Promise(setImmediate);
+  expect([state.durableSeq, (await state.reopen()).fresh]).toEqual([0, true]);
+  const other = await memoryStateStore({ hasher, bucketBits: 4 });
+  other.put("a", utf8("1"));
+  const root = other.root();
+  expect(await expectCode("DISK_FAILED", () => other.checkpoint(seqNum(1), Promise.reject(new NarsesError("DISK_FAILED", "EIO"))))).toBeDefined();
+  expect(other.durableSeq).toBe(0);
+  open();
+  expect([await begun, state.durableSeq]).toEqual([root, 1]);
 });
 
 const memory = (bucketBits: number): Promise<MemoryState> => memoryStateStore({ hasher, bucketBits });

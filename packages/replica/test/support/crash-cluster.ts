@@ -213,9 +213,9 @@ export class CrashCluster {
       get: (target, property) => {
         const value: unknown = Reflect.get(target, property, target);
         if (property === "checkpoint") {
-          return async (seq: number): Promise<Digest> => {
+          return async (seq: number, after?: Promise<void>): Promise<Digest> => {
             if (this.#point(id, "checkpoint") !== undefined) throw new Dead("dead");
-            const root = await target.checkpoint(seqNum(seq));
+            const root = await target.checkpoint(seqNum(seq), after);
             if (this.#point(id, "checkpoint durable") !== undefined) throw new Dead("dead");
             return root;
           };

@@ -82,10 +82,10 @@ export class FakeState implements StateStore {
     return digestOf(hasher.sha256(...parts));
   }
 
-  async checkpoint(seq: SeqNum): Promise<Digest> {
+  async checkpoint(seq: SeqNum, after?: Promise<void>): Promise<Digest> {
     const frozen = new Map(this.entries);
     const root = this.root();
-    await Promise.resolve();
+    await after;
     this.#durable = frozen;
     this.durableSeq = seq;
     this.checkpoints.push(seq);

@@ -122,10 +122,10 @@ export class CheckpointWriter {
     this.#kept.push(new KeptCheckpoint(frozen, this.#hasher, this.#backend));
   }
 
-  /** Resolves when `frozen`, and everything before it, is durable. */
-  write(frozen: FrozenState): Promise<void> {
+  /** Written once `after` has resolved. Resolves when `frozen`, and everything before it, is durable. */
+  write(frozen: FrozenState, after?: Promise<void>): Promise<void> {
     this.#queue.push(frozen);
-    const done = this.#last.then(() => this.#writeOne(frozen));
+    const done = Promise.all([this.#last, after]).then(() => this.#writeOne(frozen));
     this.#last = done.catch((error: unknown) => {
       this.#failed ??= error;
     });

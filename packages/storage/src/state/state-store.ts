@@ -164,7 +164,7 @@ class State implements AuthenticatedState {
     return this.#root;
   }
 
-  async checkpoint(seq: SeqNum): Promise<Digest> {
+  async checkpoint(seq: SeqNum, after?: Promise<void>): Promise<Digest> {
     if (seq <= this.#frozenSeq) throw new RangeError(`checkpoint ${seq} must be above the last one, ${this.#frozenSeq}`);
     this.#writer.check();
     const root = this.root();
@@ -181,7 +181,7 @@ class State implements AuthenticatedState {
     this.#cache.freeze();
     this.#frozenSeq = seq;
     this.#frozenTree = tree;
-    await this.#writer.write({ seq, root, tree, write });
+    await this.#writer.write({ seq, root, tree, write }, after);
     this.#durableSeq = seq;
     this.#durableTree = tree;
     this.#anchor = undefined;

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { StateMachine } from "@narses/core";
 import { hasher } from "@narses/crypto";
-import { startReplica } from "@narses/replica";
+import { startReplica, tuneProcess } from "@narses/replica";
 import { pino } from "pino";
 import { createLedger } from "../../state-machine/machine.ts";
 import { EXIT, type Exit } from "../failure.ts";
@@ -26,6 +26,7 @@ async function start(shell: Shell, _args: readonly (string | undefined)[], flags
   const passphrase = readPassphrase(flags.passphraseFile);
   const destination = pino.destination({ dest: flags.logFile ?? 2, sync: false, mkdir: true });
   const logger = pino({ level: flags.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  tuneProcess();
   const replica = await startReplica({
     home: flags.home,
     app: createLedger(hasher),
