@@ -198,7 +198,8 @@ function encodeFailure({ logger, seq, rid, client }: About, error: unknown): Uin
       // Data that msgpack cannot carry is a fault of the application: INTERNAL, below.
     }
   }
-  logger.error({ seq, ...(rid !== undefined && { rid }), ...(client !== undefined && { client }), stack: describeError(error) }, "the state machine threw an unexpected error: the operation is undone and rejected as INTERNAL");
+  const fields = { seq, ...(rid !== undefined && { rid }), ...(client !== undefined && { client }), stack: describeError(error) };
+  logger.error(fields, "the state machine threw an unexpected error: the operation is undone and rejected as INTERNAL");
   return INTERNAL;
 }
 
