@@ -30,10 +30,10 @@ export interface Round {
 export const CHECKPOINT_INTERVAL = 2;
 /** Time is short: a round lasts for `ROUND_TICKS`, and nobody tries the next view within it. Every view waits equally long. */
 const PARAMETERS: Parameters = {
-  ...DEFAULT_PARAMETERS, checkpointInterval: CHECKPOINT_INTERVAL, logWindow: 4, pipelineDepth: 2, statusIntervalTicks: 2, viewChangeTimeoutTicks: 6, backoffExponentMax: 0,
+  ...DEFAULT_PARAMETERS, checkpointInterval: CHECKPOINT_INTERVAL, logWindow: 4, pipelineDepth: 2, statusIntervalTicks: 2, viewChangeTimeoutTicks: 8, backoffExponentMax: 0,
 };
-/** Two STATUS of each node. */
-const ROUND_TICKS = 2 * PARAMETERS.statusIntervalTicks;
+/** Three STATUS of each node: what may only have been on its way at the second is sent again at the third (`isSettling`, `mayResend` in the engine's status.ts). */
+const ROUND_TICKS = 3 * PARAMETERS.statusIntervalTicks;
 /** Wall clocks differ, so that twins who propose the same requests propose different batches. */
 const WALL_MS = 1_700_000_000_000;
 /** Messages of a round, at most: more is a storm, and a failure. */
