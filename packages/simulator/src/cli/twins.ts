@@ -30,7 +30,7 @@ interface Kept {
 /** How many rounds of n = 4 have been seen to end, and who may lead one that is not the first. */
 const KNOWN: Readonly<Record<Leaders, { readonly roundsRun: number; readonly words: string; readonly choices: (n: number) => number }>> = {
   "in-turn": { roundsRun: 7, words: "leaders in turn", choices: () => 1 },
-  "same-or-next": { roundsRun: 5, words: "the same leader or the next", choices: (n) => Math.min(n, 2) },
+  "same-or-next": { roundsRun: 4, words: "the same leader or the next", choices: (n) => Math.min(n, 2) },
   any: { roundsRun: 4, words: "any leader", choices: (n) => n },
 };
 
