@@ -29,7 +29,7 @@ const FAILOVER_MS = { beforeMs: 1_500, afterMs: 4_000 } as const;
 function planOf({ quick, tiny }: Pick<BenchOptions, "quick" | "tiny">): Plan {
   if (tiny) return { single: [shape(4)], rates: [], warmUpMs: 100, measureMs: 300, kills: 0, starts: 0, etcd: false };
   if (quick) return { single: [shape(4), shape(1)], rates: [100, 400], warmUpMs: 4_000, measureMs: 4_000, kills: 2, starts: 2, etcd: true };
-  return { single: [shape(4), shape(4, 0), shape(4, 1_024), shape(1), shape(7), shape(10)], rates: [50, 100, 200, 400, 800], warmUpMs: 6_000, measureMs: 6_000, kills: 5, starts: 3, etcd: true };
+  return { single: [shape(4), shape(4, 0), shape(4, 1_024), shape(1), shape(7), shape(10)], rates: [50, 100, 200, 400, 800], warmUpMs: 12_000, measureMs: 6_000, kills: 5, starts: 3, etcd: true };
 }
 
 /** Without the time that compilation takes. */

@@ -46,7 +46,7 @@ function planOf({ quick, tiny }: Pick<BenchOptions, "quick" | "tiny">): Plan {
   }
   return {
     shapes: [MODERATE, ...shapesOf([4], [1, 10, 100], [128, 0, 1_024]), ...shapesOf([1, 7, 10], [1, 10, 100], [128]), ...CONDITIONS], curves,
-    warmUpMs: 6_000, measureMs: 6_000, curveMs: 5_000, memoryOperations: 1_000_000, memoryMsMax: 120_000,
+    warmUpMs: 12_000, measureMs: 6_000, curveMs: 5_000, memoryOperations: 1_000_000, memoryMsMax: 120_000,
     baselines: { unreplicatedMs: 1_000, warmUpMs: 3_000, measureMs: 5_000, shapes: etcd },
   };
 }
