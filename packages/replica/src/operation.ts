@@ -5,7 +5,7 @@
  */
 import {
   AppRejection, requestId,
-  type ApplyContext, type AppStore, type Bundle, type ClientId, type Logger, type Operation, type RequestId, type SeqNum, type StateMachine, type StateReader,
+  type ApplyContext, type AppStore, type Bundle, type ClientId, type Logger, type Operation, type SeqNum, type StateMachine, type StateReader,
 } from "@narses/core";
 import { decodePart, decodePayload, encodeResult, type OperationResult } from "@narses/wire";
 import { endLease, leaseReader, leaseStore } from "./app-store.ts";
@@ -75,36 +75,9 @@ export function ownPayloads(operations: readonly Operation[]): Uint8Array {
   return copy;
 }
 
-/** What the application is told of an operation; what costs something is made when it is asked for. */
-class Told implements ApplyContext {
-  readonly store: AppStore;
-  readonly time: number;
-  readonly seq: SeqNum;
-  readonly client: ClientId;
-  readonly rid: RequestId;
-  readonly #common: BundleContext;
-  readonly #index: number;
-  #publicKey: Uint8Array | undefined;
-  #random: (() => number) | undefined;
-
-  constructor(store: AppStore, common: BundleContext, index: number) {
-    this.store = store;
-    this.time = common.time;
-    this.seq = common.seq;
-    this.client = common.bundle.client;
-    this.rid = requestId(common.bundle.ridFirst + index);
-    this.#common = common;
-    this.#index = index;
-  }
-
-  get publicKey(): Uint8Array {
-    return (this.#publicKey ??= this.#common.bundle.publicKey.slice());
-  }
-
-  get random(): () => number {
-    return (this.#random ??= this.#common.random(this.#index));
-  }
-}
+/** What the application is told of an operation: properties of its own, as machines made of others hand it on as `{ ...context, store }`. */
+const told = (store: AppStore, { time, seq, bundle, random }: BundleContext, index: number): ApplyContext =>
+  ({ store, time, seq, client: bundle.client, publicKey: bundle.publicKey.slice(), rid: requestId(bundle.ridFirst + index), random: random(index) });
 
 /** Executes one operation and returns the encoded result. Its writes stay only if the result is "ok". @throws a failure of the state store. */
 export function runOperation(common: BundleContext, { kind, payloads, from, to, index, bytesMax }: OperationPlace): Uint8Array {
@@ -117,7 +90,7 @@ export function runOperation(common: BundleContext, { kind, payloads, from, to, 
   let bytes: Uint8Array;
   let ok = true;
   try {
-    bytes = resultOf(app.apply(payload.value, new Told(store, common, index)));
+    bytes = resultOf(app.apply(payload.value, told(store, common, index)));
   } catch (error) {
     bytes = encodeFailure(aboutOf(common, index, bytesMax), error);
     ok = false;
