@@ -5,6 +5,9 @@
 import type { StateReader, StateStore } from "@narses/core";
 import { APP_STATE_PREFIX } from "@narses/wire";
 
+/** Writes of one operation that are noted without a look at which keys were noted before, which would cost more than it saves. */
+const UNDOS_UNCHECKED_MAX = 64;
+
 export class Overlay implements StateReader {
   readonly #base: StateReader;
   /** Null: deleted. */
@@ -13,6 +16,8 @@ export class Overlay implements StateReader {
   readonly #undoKeys: string[] = [];
   readonly #undoValues: (Uint8Array | null | undefined)[] = [];
   #undos = 0;
+  /** Keys that are noted; once there are many notes. */
+  #noted: Set<string> | undefined;
   #running = false;
 
   constructor(base: StateReader) {
@@ -33,11 +38,18 @@ export class Overlay implements StateReader {
   }
 
   #set(key: string, value: Uint8Array | null): void {
-    if (this.#running) {
+    if (this.#running && this.#isToNote(key)) {
       this.#undoKeys[this.#undos] = key;
       this.#undoValues[this.#undos++] = this.#writes.get(key);
     }
     this.#writes.set(key, value);
+  }
+
+  /** An operation that writes a key again and again must not keep every value it had. */
+  #isToNote(key: string): boolean {
+    if (this.#undos < UNDOS_UNCHECKED_MAX) return true;
+    this.#noted ??= new Set(this.#undoKeys.slice(0, this.#undos));
+    return this.#noted.size < this.#noted.add(key).size;
   }
 
   /** Takes back all that the application wrote. */
@@ -52,6 +64,7 @@ export class Overlay implements StateReader {
 
   commit(): void {
     this.#undos = 0;
+    this.#noted = undefined;
     this.#running = false;
   }
 
@@ -62,6 +75,7 @@ export class Overlay implements StateReader {
       if (value === undefined) this.#writes.delete(key);
       else this.#writes.set(key, value);
     }
+    this.#noted = undefined;
     this.#running = false;
   }
 
