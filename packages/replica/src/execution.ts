@@ -184,7 +184,9 @@ class ExecutionQueue implements Execution {
   /** Blocks first: a durable state whose block is lost could not go on. */
   #startCheckpoint(seq: SeqNum, root: Digest): void {
     const { state, counters, input, fatal } = this.#options;
-    this.#checkpoint = state.checkpoint(seq, this.#syncBlocks()).then(
+    const synced = this.#syncBlocks();
+    synced.catch(() => undefined); // the checkpoint fails with it, unless the state has failed before
+    this.#checkpoint = state.checkpoint(seq, synced).then(
       () => {
         this.#checkpoint = undefined;
         counters.checkpoints++;

@@ -166,6 +166,21 @@ describe("execution", () => {
     expect(other.state.checkpoints).toEqual([]);
   });
 
+  test("when blocks and state fail at once the first failure is told, and no other one is left unhandled", async () => {
+    const rig = setUp();
+    rig.blocks.sync = () => Promise.reject(new NarsesError("DISK_FAILED", "blocks"));
+    rig.state.checkpoint = async () => Promise.reject(new NarsesError("DISK_FAILED", "state"));
+    const unhandled: unknown[] = [];
+    const listen = (error: unknown): void => void unhandled.push(error);
+    process.on("unhandledRejection", listen);
+    rig.push(1, 1, { checkpoint: true });
+    rig.execution.run();
+    await rig.execution.idle();
+    await new Promise(setImmediate);
+    process.off("unhandledRejection", listen);
+    expect([rig.errors, unhandled]).toEqual([[expect.objectContaining({ message: "state" })], []]);
+  });
+
   test("blocks that wait for the disk are bounded: execution waits for it", async () => {
     const rig = setUp();
     const slots = Math.ceil(BLOCKS_UNSYNCED_BYTES_MAX / (200 << 10)) + 2;

@@ -133,6 +133,11 @@ describe("what was written lately", () => {
     expect(ask(["never"]).since).toBeGreaterThanOrEqual(a);
   });
 
+  test("changes nothing of the state: what a checkpoint waits for is passed on", async () => {
+    const failed = Promise.reject(new TypeError("the blocks"));
+    await expect(writes.watch(new FakeState(), () => 1).checkpoint(seqNum(1), failed)).rejects.toThrow("the blocks");
+  });
+
   test("is bounded in keys", () => {
     const watched = writes.watch(new FakeState(), () => 7);
     for (let i = 0; i <= READ_KEYS_REMEMBERED_MAX; i++) watched.put(`k${i}`, new Uint8Array(0));

@@ -34,7 +34,7 @@ export class RecentWrites {
       commit: () => state.commit(),
       rollback: () => state.rollback(),
       root: () => state.root(),
-      checkpoint: (at) => state.checkpoint(at),
+      checkpoint: (at, after) => state.checkpoint(at, after),
       keys: (prefix, limit) => state.keys(prefix, limit),
       close: () => state.close(),
     };
