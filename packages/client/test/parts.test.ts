@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { InvariantViolation, digest, quorums, replicaId, seqNum, view, type BlockHeader, type Operation } from "@narses/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -9,6 +10,7 @@ import { Outbox } from "../src/outbox.ts";
 import { Unit, type Submission } from "../src/unit.ts";
 import { SessionIds } from "../src/session-ids.ts";
 import { believedPrimary, believedView, createViewHint, reportView } from "../src/view-hint.ts";
+import { FakeTimers } from "./support/fake-timers.ts";
 
 const operation = (bytes: number): Operation => ({ kind: "apply", payload: new Uint8Array(bytes) });
 
@@ -201,5 +203,27 @@ describe("the outbox", () => {
     outbox.forget(unit, b);
     expect([outbox.operations, outbox.bytes]).toEqual([0, 0]);
     expect(await unit.settled).toEqual([{ status: "rejected", reason: "a" }, { status: "rejected", reason: "b" }]);
+  });
+});
+
+describe("operations that are waited for together", () => {
+  it("have one timer and one listener, which go with the last of them; the first outcome of each counts", async () => {
+    const timers = new FakeTimers();
+    const abort = new AbortController();
+    const given: unknown[] = [];
+    const unit = new Unit({
+      operations: [operation(1), operation(2), operation(3)], timers, timeoutMs: 1_000, signal: abort.signal,
+      timeoutError: () => new Error("late"), onGivenUp: (_unit, submission) => given.push(submission),
+    });
+    const [a, b, c] = unit.submissions as [Submission, Submission, Submission];
+    b.reject("refused");
+    b.reject("again");
+    expect([timers.pending, getEventListeners(abort.signal, "abort").length, a.settled, b.settled]).toEqual([1, 1, false, true]);
+    abort.abort("stop");
+    a.reject("after the abort");
+    await timers.advance(2_000);
+    expect(given).toEqual([a, c]);
+    expect([timers.pending, getEventListeners(abort.signal, "abort").length]).toEqual([0, 0]);
+    expect(await unit.settled).toEqual(["stop", "refused", "stop"].map((reason) => ({ status: "rejected", reason })));
   });
 });

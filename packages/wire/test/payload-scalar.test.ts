@@ -1,7 +1,7 @@
 /** The short cut for scalars says byte for byte what the general codec says: a value inside an array takes the general way. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeOwnPayload, decodePayload, decodeResult, encodePayload, encodeResult, PAYLOAD_LIMITS } from "../src/index.ts";
+import { decodeOwnPayload, decodePart, decodePayload, decodeResult, encodePayload, encodeResult, PAYLOAD_LIMITS } from "../src/index.ts";
 
 const ARRAY_OF_ONE = 0x91;
 const wrapped = (bytes: Uint8Array): Uint8Array => Uint8Array.of(ARRAY_OF_ONE, ...bytes);
@@ -42,6 +42,18 @@ describe("scalar payloads", () => {
       const general = decodePayload(wrapped(bytes));
       expect(short.ok).toBe(general.ok);
       if (short.ok && general.ok) expect([short.value]).toEqual(general.value);
+    }), { numRuns: 1_000 });
+  });
+
+  test("a part among others is judged and read as if it were alone, and its byte string ends where it ends", () => {
+    fc.assert(fc.property(arbBytes, arbBytes, arbBytes, (before, bytes, after) => {
+      const all = Uint8Array.of(...before, ...bytes, ...after);
+      const to = before.length + bytes.length;
+      const alone = decodePayload(bytes);
+      const part = decodePart(all, before.length, to);
+      expect(part).toEqual(alone);
+      if (part.ok && part.value instanceof Uint8Array) part.value.fill(0xff);
+      expect([all.subarray(0, before.length), all.subarray(to)]).toEqual([before, after]);
     }), { numRuns: 1_000 });
   });
 
