@@ -1,6 +1,6 @@
 import {
   AppRejection, fromHex, InvariantViolation, NULL_DIGEST, seqNum, sessionNumber,
-  type ApplyContext, type Batch, type CommitCertificate, type Operation, type StateMachine,
+  type Batch, type CommitCertificate, type Operation, type StateMachine,
 } from "@narses/core";
 import { hasher, merkleRoot, merkleVerify } from "@narses/crypto";
 import { blockHash, decodeResult, resultLeaf, type OperationResult } from "@narses/wire";
@@ -349,12 +349,6 @@ describe("one operation", () => {
     const key = bundle.publicKey.slice();
     expect(values(run(tools.batch([bundle], 5_000)))).toEqual([{ time: 5_000, seq: 1, rid: 9, client: bundle.client }]);
     expect(bundle.publicKey).toEqual(key);
-  });
-
-  test("a machine that is made of others can hand the context on with another store, and loses nothing of it", () => {
-    const inner = (_op: unknown, { store, ...rest }: ApplyContext): unknown => [Object.keys(rest).sort(), rest.publicKey.length, typeof rest.random(), store.get("x") ?? null];
-    const { run } = setUp({ apply: (op, context) => inner(op, { ...context, store: { get: () => 1, put: () => undefined, delete: () => undefined } }) });
-    expect(values(run(one(apply(0))))).toEqual([[["client", "publicKey", "random", "rid", "seq", "time"], 32, "number", 1]]);
   });
 });
 
