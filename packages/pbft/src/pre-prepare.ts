@@ -1,5 +1,5 @@
 /** PRE-PREPARE: accepting the primary's proposal for a slot and answering with PREPARE (PBFT §4.2). */
-import type { Batch, PrePrepare, ReplicaId, SeqNum, Signed } from "@narses/core";
+import type { Batch, CommitCertificate, PrePrepare, ReplicaId, SeqNum, Signed } from "@narses/core";
 import { assert, NULL_DIGEST, primaryOf, view } from "@narses/core";
 import { addPayload, hasPayload, slotAt } from "./slots.ts";
 import { emit, highWatermark, isPrimary, lowWatermark, n, pair, reject, type Replica, type Slot, storeLimit } from "./state.ts";
@@ -33,13 +33,21 @@ export function onPrePrepare(r: Replica, from: ReplicaId, signed: Signed<PrePrep
     return considerClock(r, slot);
   }
   if (body.seq > highWatermark(r)) return keepEarly(r, from, slot, signed, batch);
-  if (slot.committed !== undefined && slot.committed.digest !== body.digest) {
-    reject(r, from, "pre-prepare", "EQUIVOCATION", `seq ${body.seq} is already decided with another digest`);
-    return leaveView(r, view(r.view + 1), `primary ${body.sender} re-proposed decided seq ${body.seq}`);
-  }
+  if (slot.committed !== undefined && slot.committed.digest !== body.digest) return onDecided(r, from, signed, slot.committed);
   noteAccepted(r);
   noteProposal(r, body.seq, batch.bundles, gatheringTicks(r, announced));
   accept(r, slot, signed, batch);
+}
+
+/**
+ * Another digest is decided for its slot. In its own view or an earlier one, no correct primary could propose this. In a later one, it could: a
+ * primary that was away when its view ended goes on in it, and nobody but those who were away as well hears it.
+ */
+function onDecided(r: Replica, from: ReplicaId, { body }: Signed<PrePrepare>, decided: CommitCertificate): void {
+  const over = decided.view > body.view;
+  if (over) reject(r, from, "pre-prepare", "VIEW_OLD", `seq ${body.seq} is decided with another digest, in view ${decided.view}: view ${body.view} is over`);
+  else reject(r, from, "pre-prepare", "EQUIVOCATION", `seq ${body.seq} is already decided with another digest`);
+  leaveView(r, view(r.view + 1), over ? `seq ${body.seq} was decided in view ${decided.view}` : `primary ${body.sender} re-proposed decided seq ${body.seq}`);
 }
 
 /** Above the high watermark, up to a window more: taken up when the window moves (`early.ts`). */

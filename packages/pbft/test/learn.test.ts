@@ -32,6 +32,18 @@ describe("decisions", () => {
     expect(codes(bench(configOf(1)).from(3, { type: "decision", certificate: committedOf(0, 9, a.digest, [0, 2, 3]), batch: a }))).toEqual(["SEQ_ABOVE_WINDOW"]);
   });
 
+  test("a primary that goes on in a view that is over is not to blame for what was decided later: it cannot know; in its own view it can", () => {
+    const other = batchOf("b");
+    const b = bench(configOf(1));
+    b.from(3, { type: "decision", certificate, batch: a }); // of view 3
+    const effects = b.from(0, prePrepare(0, 1, other));
+    expect(codes(effects)).toEqual(["VIEW_OLD"]);
+    expect(effects.find(({ type }) => type === "view-left")).toMatchObject({ view: 1, reason: "seq 1 was decided in view 3" });
+    const same = bench(configOf(1));
+    same.from(3, { type: "decision", certificate: committedOf(0, 1, a.digest, [0, 2, 3]), batch: a });
+    expect(codes(same.from(0, prePrepare(0, 1, other)))).toEqual(["EQUIVOCATION"]);
+  });
+
   test("what is handed over already is silence", () => {
     const b = bench(configOf(1));
     b.from(3, { type: "decision", certificate, batch: a });

@@ -184,11 +184,18 @@ export function livenessBudgetMs({ parameters: p, quorums: { f } }: RunPlan): nu
   return 2 * (f + 2) * viewMs + catchUpMs;
 }
 
+/** Bundles a client has outstanding, at most. */
+export const OUTSTANDING_MAX = 8;
+
 /**
- * Views after healing, at most: primaries that are no good, and timeouts that begin too short and double, several times over. More is a
- * cluster that runs away from its primaries.
+ * Views after healing, at most: primaries that are no good, and timeouts that begin too short and double, several times over; and where the disk
+ * takes longer for a checkpoint than a request may wait, no primary is good while the window is full: so many more for each checkpoint that
+ * what is outstanding, a bundle to a slot, has to go through. More is a cluster that runs away from its primaries.
  */
-export const viewsBudget = ({ quorums: { f } }: RunPlan): number => 16 * (f + 2);
+export function viewsBudget({ quorums: { f }, clients, checkpointMeanUs, parameters: p }: RunPlan): number {
+  const checkpoints = Math.ceil((clients * OUTSTANDING_MAX) / p.checkpointInterval);
+  return 16 * (f + 2) + checkpoints * Math.floor(checkpointMeanUs / (p.requestTimeoutTicks * 10_000));
+}
 
 /** One line per choice. */
 export function describePlan(plan: RunPlan): readonly string[] {

@@ -11,7 +11,7 @@ import { isServed } from "./clients/habits.ts";
 import type { DiskHealth } from "./disks/disk-health.ts";
 import { EngineWorld } from "./engine-world.ts";
 import { Nemesis, TROUBLES, type Trouble } from "./nemesis.ts";
-import { type FaultKind, livenessBudgetMs, planRun, viewsBudget, type RunPlan, type SimOptions } from "./options.ts";
+import { type FaultKind, livenessBudgetMs, OUTSTANDING_MAX, planRun, viewsBudget, type RunPlan, type SimOptions } from "./options.ts";
 import type { Random } from "./random.ts";
 import { ReplicaWorld } from "./replica-world.ts";
 import { type FailureKind, Violation } from "./violation.ts";
@@ -243,9 +243,6 @@ function keepSubmitting(world: World, index: number, load: { over: boolean }): v
   submit();
   retry();
 }
-
-/** Bundles a client has outstanding, at most. */
-const OUTSTANDING_MAX = 8;
 
 /** Runs on until every bundle of a correct client is answered and all correct replicas hold the same state. */
 function* settle(world: World, healedUs: number, load: { readonly over: boolean }): Generator<undefined, number> {
