@@ -240,6 +240,8 @@ export class Shell {
       case "truncate":
         return this.disk.truncate(action.seq);
       case "transfer":
+        // Said before the engine could know that the state is here: a replica, whose turns nothing comes between, would have heard it as a later target.
+        if (this.own.some(({ type }) => type === "transferred")) return;
         this.decided.length = 0;
         // A later target while one is being fetched: that one will do.
         if (!this.transferring) this.options.host.fetch(action.target);
