@@ -174,27 +174,35 @@ function drawWatch(random: Random, hostile: boolean): Pick<Parameters, "proposal
 /** Under load a backup waits this many request timeouts before it suspects a primary that makes progress (`pbft`, timer). */
 const PATIENCE_FACTOR = 8;
 
-/**
- * How long the cluster may take, once all is healed, to answer every bundle and to converge: twice f+2 views at the
- * longest timeouts (a request timer at its most patient, then a new-view timer), and the time to fetch what was missed.
- */
-export function livenessBudgetMs({ parameters: p, quorums: { f } }: RunPlan): number {
-  const viewMs = (PATIENCE_FACTOR * p.requestTimeoutTicks + p.viewChangeTimeoutTicks) * 10 * 2 ** p.backoffExponentMax;
-  const catchUpMs = 100 * p.statusIntervalTicks * 10;
-  return 2 * (f + 2) * viewMs + catchUpMs;
-}
-
 /** Bundles a client has outstanding, at most. */
 export const OUTSTANDING_MAX = 8;
 
+/** Checkpoints that what is outstanding, a bundle to a slot, has to go through. */
+const checkpointsDue = ({ clients, habits, parameters }: RunPlan): number => Math.ceil(((clients + habits.length) * OUTSTANDING_MAX) / parameters.checkpointInterval);
+
+/** The disks of Q replicas take this many times as long for a checkpoint as one does on average, at most. */
+const SLOWEST_DISK = 3;
+
+/**
+ * How long the cluster may take, once all is healed, to answer every bundle and to converge: twice f+2 views at the
+ * longest timeouts (a request timer at its most patient, then a new-view timer), the time to fetch what was missed, and that of
+ * the disks: while the window is full, nothing goes on before a checkpoint is durable.
+ */
+export function livenessBudgetMs(plan: RunPlan): number {
+  const { parameters: p, quorums: { f } } = plan;
+  const viewMs = (PATIENCE_FACTOR * p.requestTimeoutTicks + p.viewChangeTimeoutTicks) * 10 * 2 ** p.backoffExponentMax;
+  const catchUpMs = 100 * p.statusIntervalTicks * 10;
+  return 2 * (f + 2) * viewMs + catchUpMs + Math.floor((checkpointsDue(plan) * SLOWEST_DISK * plan.checkpointMeanUs) / 1_000);
+}
+
 /**
  * Views after healing, at most: primaries that are no good, and timeouts that begin too short and double, several times over; and where the disk
- * takes longer for a checkpoint than a request may wait, no primary is good while the window is full: so many more for each checkpoint that
- * what is outstanding, a bundle to a slot, has to go through. More is a cluster that runs away from its primaries.
+ * takes longer for a checkpoint than a request may wait, no primary is good while the window is full: so many more for each checkpoint
+ * that is due. More is a cluster that runs away from its primaries.
  */
-export function viewsBudget({ quorums: { f }, clients, checkpointMeanUs, parameters: p }: RunPlan): number {
-  const checkpoints = Math.ceil((clients * OUTSTANDING_MAX) / p.checkpointInterval);
-  return 16 * (f + 2) + checkpoints * Math.floor(checkpointMeanUs / (p.requestTimeoutTicks * 10_000));
+export function viewsBudget(plan: RunPlan): number {
+  const { quorums: { f }, checkpointMeanUs, parameters: p } = plan;
+  return 16 * (f + 2) + checkpointsDue(plan) * Math.floor(checkpointMeanUs / (p.requestTimeoutTicks * 10_000));
 }
 
 /** One line per choice. */

@@ -96,7 +96,7 @@ export const PHASE_MUTATIONS: readonly Mutation[] = [
   },
   // ── view change ──
   {
-    name: "O takes the digest of the lowest view", seedsMax: 400, faults: ["network", "all"],
+    name: "O takes the digest of the lowest view", seedsMax: 1_500, faults: ["network", "all"],
     edits: [edit("pbft/src/new-view.ts", "held === undefined || body.view > held.view", "held === undefined || body.view < held.view")],
   },
   {
